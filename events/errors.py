@@ -1,0 +1,62 @@
+"""Every error tasktape raises on purpose: one base class, one class per kind, data in attributes."""
+
+
+class TasktapeError(Exception):
+    """Something tasktape can name went wrong; the message says what, to what, and what to do next."""
+
+
+class SettingsError(TasktapeError):
+    """A setting is missing or can't be understood."""
+
+
+class LogUnavailableError(TasktapeError):
+    """The message log does not answer."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the log {url} does not answer: {reason}. Check TASKTAPE_LOG, or run `tasktape doctor`.")
+        self.url = url
+        self.reason = reason
+
+
+class LogClosedError(TasktapeError):
+    """The log was used after `close`."""
+
+
+class UnknownTopicError(TasktapeError):
+    """A topic that was never created was named."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"there is no topic {topic!r} on this log: create it first.")
+        self.topic = topic
+
+
+class TopicMismatchError(TasktapeError):
+    """A topic exists with another number of partitions than asked for."""
+
+    def __init__(self, topic: str, existing: int, wanted: int) -> None:
+        super().__init__(
+            f"topic {topic!r} has {existing} partitions, not {wanted}: the number is fixed once a topic exists.",
+        )
+        self.topic = topic
+        self.existing = existing
+        self.wanted = wanted
+
+
+class AppendError(TasktapeError):
+    """A record could not be appended; the delivery report carries this."""
+
+
+class DecodeError(TasktapeError):
+    """A record's bytes are not an event that can be read."""
+
+
+class UnknownSchemaError(DecodeError):
+    """A record names a schema this version does not have."""
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(f"no schema with fingerprint {fingerprint}: written by a newer version? Upgrade this reader.")
+        self.fingerprint = fingerprint
+
+
+class BlobError(TasktapeError):
+    """A blob could not be stored, or what came back is not what was stored."""

@@ -1,0 +1,127 @@
+"""Events of queues: entries in `tasktape.queue.<name>`, the queues themselves, and requests to running tasks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from .base import Event, TaskEvent
+from .parts import TaskSpec
+
+QUEUE_TOPIC_PREFIX = "tasktape.queue."
+
+
+def queue_topic(queue: str) -> str:
+    """Topic of a queue. Topic names allow less than queue names do: other characters travel as `_` + hex."""
+    return QUEUE_TOPIC_PREFIX + "".join(c if c.isascii() and (c.isalnum() or c in ".-") else _escape(c) for c in queue)
+
+
+def queue_of_topic(topic: str) -> str:
+    """The queue a topic belongs to: the inverse of `queue_topic`."""
+    first, *rest = topic.removeprefix(QUEUE_TOPIC_PREFIX).split("_")
+    decoded = [bytes.fromhex(part[: (end := part.index("z"))]).decode() + part[end + 1 :] for part in rest]
+    return first + "".join(decoded)
+
+
+def _escape(character: str) -> str:
+    return f"_{character.encode().hex()}z"
+
+
+def entry_id(queue: str, task: str, run: int, hop: int = 0) -> str:
+    """Id of a queue entry: the queue of origin, the task, the run, and how often it has moved."""
+    return f"{queue}/{task}/{run}/{hop}"
+
+
+class EntryEvent(TaskEvent):
+    """An event about one entry of one queue, in the task's partition of that queue's topic."""
+
+    topic: ClassVar[str] = QUEUE_TOPIC_PREFIX
+
+    queue: str
+    entry: str
+    run: int
+
+    @property
+    def topic_name(self) -> str:
+        """Topic of the event's queue."""
+        return queue_topic(self.queue)
+
+
+class EntryEnqueued(EntryEvent):
+    """A run waits in the queue. `rank` orders entries, smaller first; None ranks by append time in seconds.
+
+    `origin` is the entry it was moved from, empty for a fresh one.
+    """
+
+    hop: int = 0
+    rank: float | None = None
+    origin: str = ""
+    spec: TaskSpec
+
+
+class EntryClaimed(EntryEvent):
+    """A worker wants the entry; valid while it waits, or when an older claim has outlived its lease."""
+
+    worker: str
+
+
+class EntryTaken(EntryEvent):
+    """The worker whose claim (`claim` is that event's id) is valid takes the entry out of the queue."""
+
+    worker: str
+    claim: str
+
+
+class EntryDequeued(EntryEvent):
+    """The entry is withdrawn."""
+
+    reason: str = ""
+
+
+class EntryMoved(EntryEvent):
+    """The entry goes to another rank in its queue, or (with `to_queue`) to another queue."""
+
+    to_queue: str = ""
+    rank: float | None = None
+    reason: str = ""
+
+
+class QueueEvent(Event):
+    """An event about a queue as a whole."""
+
+    topic: ClassVar[str] = "tasktape.queues"
+
+    queue: str
+
+    @property
+    def key(self) -> str:
+        """The queue's name."""
+        return self.queue
+
+
+class QueueCreated(QueueEvent):
+    """The queue exists."""
+
+
+class QueueDeleted(QueueEvent):
+    """The queue is gone from every view but the audit."""
+
+    reason: str = ""
+
+
+class QueuePaused(QueueEvent):
+    """Nothing is claimed from the queue until it is resumed."""
+
+    reason: str = ""
+
+
+class QueueResumed(QueueEvent):
+    """The queue is served again."""
+
+
+class AbortRequested(TaskEvent):
+    """Somebody wants the run to stop; the agent or the SDK that runs it sees to it."""
+
+    topic: ClassVar[str] = "tasktape.control"
+
+    run: int
+    reason: str = ""

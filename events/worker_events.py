@@ -1,0 +1,59 @@
+"""Events of workers: who serves which queues, how loaded they are, and which runs they hold."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from .base import Event, Part
+
+
+class HeldRun(Part):
+    """A run a worker holds, with the place of its claim in the queue's topic."""
+
+    task: str
+    run: int
+    queue: str
+    entry: str
+    partition: int
+    claim_offset: int
+
+
+class WorkerEvent(Event):
+    """An event about one worker process; its id is new for each process."""
+
+    topic: ClassVar[str] = "tasktape.workers"
+
+    worker: str
+
+    @property
+    def key(self) -> str:
+        """The worker's id."""
+        return self.worker
+
+
+class WorkerStarted(WorkerEvent):
+    """An agent began to serve queues."""
+
+    host: str
+    pid: int
+    queues: list[str]
+    slots: int = 1
+    version: str = ""
+    tags: list[str] = Field(default_factory=list)
+
+
+class WorkerHeartbeat(WorkerEvent):
+    """The worker lives; `runs` is all it holds, `load` its machine (percent and bytes by name)."""
+
+    queues: list[str]
+    runs: list[HeldRun] = Field(default_factory=list)
+    load: dict[str, float] = Field(default_factory=dict)
+    interval: float = 5.0
+
+
+class WorkerStopped(WorkerEvent):
+    """The worker left in order."""
+
+    reason: str = ""
