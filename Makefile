@@ -1,0 +1,58 @@
+# make demo            two runs on an agent, compared, on the embedded log (LOG=kafka: on an Apache Kafka it starts)
+# make test            all tests, with a real Kafka, Schema Registry and browser where they can be set up
+# make lint            formatting, rules, types, layers, schemas
+# make bench           the figures in docs/benchmarks.md
+# make clean           removes what the others made
+# Each sets up what it needs in .venv first; a second run starts at once.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+LOG ?= embedded
+PYTEST_ARGS ?=
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test lint bench clean schemas tools
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+.venv/.demo: pyproject.toml constraints.txt
+	@test -e .venv/.dev || scripts/setup.sh venv dashboard,examples $@
+	@touch $@
+
+.venv/.dev: pyproject.toml constraints.txt
+	@scripts/setup.sh venv dev $@
+
+tools:
+	@scripts/setup.sh tools java mvn chromium docker-compose || true
+
+demo: .venv/.demo
+ifeq ($(LOG),kafka)
+	@scripts/setup.sh tools java mvn
+	@$(BIN)/python tests/kafka/broker.py with -- $(BIN)/tasktape demo
+else ifeq ($(LOG),embedded)
+	@$(BIN)/tasktape demo
+else
+	@$(BIN)/tasktape demo --log $(LOG)
+endif
+
+test: .venv/.dev tools
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	PYTHONPATH=.typing $(BIN)/lint-imports
+	$(BIN)/python -m tasktape.events.schema check
+
+bench: .venv/.dev tools
+	$(BIN)/python -m bench
+
+schemas: .venv/.dev
+	$(BIN)/python -m tasktape.events.schema write
+
+clean:
+	rm -rf .venv .typing build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
