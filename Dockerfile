@@ -7,7 +7,6 @@ RUN apt-get update \
     && useradd --create-home tasktape \
     && install --directory --owner tasktape /data
 
-COPY pyproject.toml constraints.txt /opt/tasktape/
 WORKDIR /opt/tasktape
 COPY . .
 RUN pip install --no-cache-dir --constraint constraints.txt uv '.[dashboard,aws,hpo]'
