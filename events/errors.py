@@ -46,6 +46,10 @@ class AppendError(TasktapeError):
     """A record could not be appended; the delivery report carries this."""
 
 
+class EncodeError(TasktapeError):
+    """An event holds something its schema has no room for, such as an integer beyond 64 bits."""
+
+
 class DecodeError(TasktapeError):
     """A record's bytes are not an event that can be read."""
 
@@ -53,9 +57,9 @@ class DecodeError(TasktapeError):
 class UnknownSchemaError(DecodeError):
     """A record names a schema this version does not have."""
 
-    def __init__(self, fingerprint: str) -> None:
-        super().__init__(f"no schema with fingerprint {fingerprint}: written by a newer version? Upgrade this reader.")
-        self.fingerprint = fingerprint
+    def __init__(self, schema: str) -> None:
+        super().__init__(f"no schema known for {schema}: written by a newer version? Upgrade this reader.")
+        self.schema = schema
 
 
 class BlobError(TasktapeError):

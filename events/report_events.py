@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from .base import Part, TaskEvent
+from .base import Float32, Part, TaskEvent
 from .parts import BlobRef
 
 
@@ -31,7 +31,7 @@ class ScalarsReported(TaskEvent):
     index: list[int]
     steps: list[int]
     times: list[int]
-    values32: list[float]
+    values32: list[Float32]
     values64: list[float]
 
 

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The Avro schemas of all events, generated from the models; released sets never change."""
