@@ -1,0 +1,111 @@
+"""How values look to people, in the terminal and in the browser alike: numbers, sizes, times, names, statuses."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+_SIZES: Final = ("B", "KB", "MB", "GB", "TB", "PB")
+_SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_SMALLEST_PLAIN: Final = 1e-4
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+class StatusLook(NamedTuple):
+    """How a task's status is shown: its label, its colour by theme name, and its icon in the browser."""
+
+    label: str
+    color: str
+    icon: str
+
+
+STATUSES: Final[dict[str, StatusLook]] = {
+    "created": StatusLook("Draft", "gray", ":material/edit_note:"),
+    "queued": StatusLook("Queued", "violet", ":material/schedule:"),
+    "in_progress": StatusLook("Running", "blue", ":material/play_circle:"),
+    "completed": StatusLook("Completed", "green", ":material/check_circle:"),
+    "failed": StatusLook("Failed", "red", ":material/error:"),
+    "stopped": StatusLook("Aborted", "orange", ":material/stop_circle:"),
+    "published": StatusLook("Published", "primary", ":material/verified:"),
+}
+_ALIASES: Final = {look.label.lower(): status for status, look in STATUSES.items()} | {"pending": "queued"}
+
+
+def status_look(status: str) -> StatusLook:
+    """Look of a status; one that is not known is shown as it is."""
+    return STATUSES.get(status, StatusLook(one_line(status, 24), "gray", ":material/help:"))
+
+
+def status_named(text: str) -> str | None:
+    """Status of a name or label (`in_progress`, `Running`), None if there is no such status."""
+    name = text.strip().lower()
+    return name if name in STATUSES else _ALIASES.get(name)
+
+
+def number(value: float | None, digits: int = 6) -> str:
+    """A number with at most `digits` significant digits, thousands apart; `—` for none."""
+    if value is None:
+        return "—"
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: "-∞"}.get(value, "NaN")
+    if value == int(value) and abs(value) < 10**15:
+        return f"{int(value):,}"
+    return f"{value:,.{digits}g}" if _SMALLEST_PLAIN <= abs(value) < 10**digits else f"{value:.{digits}g}"
+
+
+def size(count: float) -> str:
+    """A number of bytes: `1.5 MB` (1 MB is 1,000,000 bytes)."""
+    power = 0
+    while power < len(_SIZES) - 1 and round(count, 1) >= 1000:  # noqa: PLR2004  the step between units
+        count, power = count / 1000, power + 1
+    return f"{count:.1f}".removesuffix(".0") + f" {_SIZES[power]}"
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time in its two largest units: `2 h 5 min`, `0.4 s`; `—` for none."""
+    if seconds is None:
+        return "—"
+    if seconds < 10:  # noqa: PLR2004  short spans need a decimal
+        return f"{max(seconds, 0):.1f}".removesuffix(".0") + " s"
+    rest = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for length, unit in _SPANS:
+        count, rest = divmod(rest, length)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long before `now` a moment was, in one unit: `3 min ago`; `—` for none."""
+    if moment is None:
+        return "—"
+    seconds = (now - moment).total_seconds()
+    for length, unit in _SPANS:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} ago"
+    return "just now"
+
+
+def local_time(moment: datetime | None) -> str:
+    """A moment in this machine's time zone, to the second; `—` for none."""
+    return "—" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc_time(moment: datetime | None) -> str:
+    """A moment in UTC to the second, marked as such; `—` for none."""
+    return "—" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def one_line(text: str, width: int = 120) -> str:
+    """Text on one line of at most `width` characters: control, line and direction characters become spaces."""
+    clean = _CONTROL.sub(" ", text[: 4 * width]).strip()
+    return clean if len(clean) <= width and len(text) <= 4 * width else clean[: width - 1].rstrip() + "…"
+
+
+def markdown(text: str, width: int = 120) -> str:
+    """Text on one line that Markdown shows as it is: no markup, link, image, formula or HTML in it counts."""
+    return _MARKDOWN.sub(r"\\\1", one_line(text, width))
