@@ -2,6 +2,7 @@
 
 from .open import open_log
 from .port import (
+    MAX_RECORD_BYTES,
     Delivery,
     Headers,
     Log,
@@ -15,6 +16,7 @@ from .port import (
 )
 
 __all__ = [
+    "MAX_RECORD_BYTES",
     "Delivery",
     "Headers",
     "Log",

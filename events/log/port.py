@@ -11,6 +11,7 @@ Append
     A record is never written twice by a retry, however often its delivery was in doubt.
     `flush` returns the number of records whose delivery is still open: 0 when everything is on the log.
     A record that can't be written is reported with an `AppendError`; it is never dropped in silence.
+    A record of more than `MAX_RECORD_BYTES` can't be written, on any log.
     Appending to a topic that was never created is reported with an `UnknownTopicError`.
     What was delivered survives the death of the process that appended it.
     Key, value and headers come back byte for byte; a value of None (a tombstone) comes back as None.
@@ -24,7 +25,9 @@ Read
     A position before the first kept record starts at that record.
     A reader follows: records appended later, by any process, arrive without reopening.
     `poll` returns as soon as there is something, at most `limit` records, and nothing after `timeout`.
-    `positions` says, for each partition, the offset of the next record to be returned.
+    `positions` says, for each partition, the offset of the next record to be returned; it reaches the partition's end
+    even where the last records are gone.
+    A reader of a topic that was never created raises `UnknownTopicError`, at the latest when it is polled.
     Partitions can be added to a reader while it reads.
     Readers do not disturb each other.
 
@@ -52,10 +55,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
-from ..errors import TasktapeError
+from ..errors import AppendError, TasktapeError
 from ..topics import TopicSpec
+
+MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
+"""What a record may weigh: key, value and headers together. Larger payloads belong in the blob store."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -96,6 +102,24 @@ class Delivery(NamedTuple):
 
 OnDelivery = Callable[[Delivery], None]
 Positions = dict[TopicPartition, int]
+
+
+def check_size(topic: str, key: str | None, value: bytes | None, headers: Headers) -> None:
+    """Raise `AppendError` for a record over `MAX_RECORD_BYTES`."""
+    names = sum(len(name.encode()) + len(content) for name, content in headers)
+    size = len((key or "").encode()) + len(value or b"") + names
+    if size > MAX_RECORD_BYTES:
+        limit = f"over the {MAX_RECORD_BYTES:,} a log takes: put it in the blob store"
+        raise AppendError(f"a record of {size:,} bytes for {topic!r} is {limit}.")
+
+
+def place(topic: str, key: str | None, partitions: int, wanted: int | None) -> int:
+    """Partition of a record: the wanted one, else its key's; `AppendError` for one that the topic does not have."""
+    if wanted is None:
+        return partition_of(key, partitions)
+    if not 0 <= wanted < partitions:
+        raise AppendError(f"topic {topic!r} has no partition {wanted}: it has {partitions}.")
+    return wanted
 
 
 def partition_of(key: str | None, partitions: int) -> int:
@@ -195,7 +219,11 @@ class Log(ABC):
         partition: int | None = None,
         on_delivery: OnDelivery | None = None,
     ) -> None:
-        """Append a record in the background; `on_delivery` is called once, from a thread of the log's."""
+        """Append a record in the background.
+
+        `on_delivery` is called once, never within `append`: from a thread of the log's, or from one that is in `flush`
+        or `close`, so hold no lock there that it takes.
+        """
 
     @abstractmethod
     def flush(self, timeout: float | None = None) -> int:
@@ -211,7 +239,7 @@ class Log(ABC):
 
     @abstractmethod
     def join(self, group: str, topics: Sequence[str]) -> Member:
-        """Join a consumer group for these topics."""
+        """Join a consumer group for these topics; unknown ones raise `UnknownTopicError`."""
 
     @abstractmethod
     def close(self, timeout: float = 10.0) -> None:

@@ -1,0 +1,34 @@
+"""When a log object may be used: until it is closed, and only in the process that opened it."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import LogClosedError
+
+
+class Lifetime:
+    """The span between opening and closing, in one process. Readers and members share their log's."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.closed = False
+        self._pid = os.getpid()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child's copy."""
+        return os.getpid() != self._pid
+
+    def check(self) -> None:
+        """Raise `LogClosedError` when the log must not be used any more, or not here."""
+        if self.closed:
+            raise LogClosedError(f"the log {self.url} is closed: open it again with `open_log`.")
+        if self.forked:
+            raise LogClosedError(f"the log {self.url} was opened before a fork: open one of its own in the child.")
+
+    def end(self) -> bool:
+        """Close; True for the caller that did it, False when it was closed before or belongs to the parent."""
+        ends = not self.closed and not self.forked
+        self.closed = True
+        return ends
