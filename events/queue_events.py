@@ -49,12 +49,15 @@ class EntryEvent(TaskEvent):
 class EntryEnqueued(EntryEvent):
     """A run waits in the queue. `rank` orders entries, smaller first; None ranks by append time in seconds.
 
-    `origin` is the entry it was moved from, empty for a fresh one.
+    `origin` is the entry it was moved from, empty for a fresh one. `failures` and `losses` count the task's own and the
+    infrastructure's failures of the runs that were retried one after the other and led here; 0 when a person enqueues.
     """
 
     hop: int = 0
     rank: float | None = None
     origin: str = ""
+    failures: int = 0
+    losses: int = 0
     spec: TaskSpec
 
 

@@ -10,13 +10,17 @@ from .base import Event, Part
 
 
 class HeldRun(Part):
-    """A run a worker holds, with the place of its claim in the queue's topic."""
+    """A run a worker holds, with the places of its entry and of its claim in that partition of the queue's topic.
+
+    A watcher that folds the partition from `enqueued_offset` on sees everything that concerns the entry.
+    """
 
     task: str
     run: int
     queue: str
     entry: str
     partition: int
+    enqueued_offset: int
     claim_offset: int
 
 
