@@ -71,6 +71,11 @@ class Codec:
         schema_id = self._registry.id_of(topic, name, schema_text(name))
         return CONFLUENT + schema_id.to_bytes(4) + body
 
+    def reframe(self, value: bytes, topic: str) -> bytes:
+        """The same record in this codec's own framing, as when a spool is copied to a log with a schema registry."""
+        body = self.unframe(value)
+        return value if body.writer is not None else self.frame(body.name, body.data, topic)
+
     def unframe(self, value: bytes) -> Body:
         """Split a record's bytes. Raises `UnknownSchemaError`, or `DecodeError` for any other framing."""
         if value[:2] == SINGLE_OBJECT and len(value) >= _FINGERPRINT_END:

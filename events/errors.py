@@ -62,5 +62,14 @@ class UnknownSchemaError(DecodeError):
         self.schema = schema
 
 
+class RegistryUnavailableError(TasktapeError):
+    """The schema registry does not answer: nothing is wrong with the record, try again later."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the schema registry {url} does not answer: {reason}. Check TASKTAPE_SCHEMA_REGISTRY.")
+        self.url = url
+        self.reason = reason
+
+
 class BlobError(TasktapeError):
     """A blob could not be stored, or what came back is not what was stored."""
