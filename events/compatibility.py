@@ -1,7 +1,8 @@
 """Can a reader with one Avro schema read what a writer with another wrote? fastavro resolves, but can't tell ahead.
 
-Source: Avro specification, "Schema Resolution". Stricter in two points, because both changes would give readers values
-they misunderstand: logical types must be equal, and so must the allowed values of a string (`values` of a field).
+Source: Avro specification, "Schema Resolution". Stricter in three points, because these changes would give readers
+values they misunderstand or fail on: logical types must be equal, and so must the allowed values of a string (`values`
+of a field); bytes are not read as a string, for not all bytes are UTF-8.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ _PROMOTIONS: Final[dict[str, set[str]]] = {
     "long": {"float", "double"},
     "float": {"double"},
     "string": {"bytes"},
-    "bytes": {"string"},
 }
 _NAMED: Final = {"record", "enum", "fixed", "error"}
 _Seen = frozenset[tuple[str, str]]
@@ -81,7 +81,7 @@ class _Comparison:
         written = next((candidate for candidate in writer["fields"] if candidate["name"] in names), None)
         if written is None:
             if "default" not in field:
-                yield f"{path}: the writer does not have it, and the reader has no default for it"
+                yield f"{path}: not written, and the reader has no default"
             return
         yield from self.problems(written["type"], field["type"], path, seen)
         if written.get("values") != field.get("values"):

@@ -170,9 +170,11 @@ def load_schemas(folder: Path) -> dict[str, Any]:
 
 def check(folder: Path = SCHEMAS) -> list[str]:
     """Everything wrong with the committed schemas: drift from the models, and breaks with the last release."""
-    problems = [f"{name}: not what the models say; run `python -m tasktape.events.schema write`" for name in drift()]
-    for release in releases(folder)[-1:]:
-        problems += breaks(load_schemas(release), {name: schema_of(kind) for name, kind in EVENT_TYPES.items()})
+    problems = [
+        f"{name}: not what the models say; run `python -m tasktape.events.schema write`" for name in drift(folder)
+    ]
+    for last in releases(folder)[-1:]:
+        problems += breaks(load_schemas(last), {name: schema_of(kind) for name, kind in EVENT_TYPES.items()})
     return problems
 
 
