@@ -1,0 +1,52 @@
+"""The rules of CONTRIBUTING.md that a machine can check: sizes of functions and modules, docstrings, no leftovers."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("cli", "dashboard", "agent", "producers", "projections", "events")
+SOURCES = sorted([*ROOT.glob("*.py"), *(path for layer in LAYERS for path in ROOT.glob(f"{layer}/**/*.py"))])
+EXEMPT = {"CONTRIBUTING.md", "tests/unit/test_house_rules.py"}
+LEFT = re.compile(r"\b(TODO|FIXME|XXX)\b")
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def functions(path: Path) -> list[FunctionNode]:
+    return [node for node in ast.walk(tree(path)) if isinstance(node, FunctionNode)]
+
+
+def length(function: FunctionNode) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_flat_and_says_why_it_exists(path: Path) -> None:
+    assert ast.get_docstring(tree(path))
+    assert len(path.read_text().splitlines()) <= 400
+    assert [f"{f.name}:{f.lineno}" for f in functions(path) if length(f) > 60] == []
+
+
+def test_functions_are_small() -> None:
+    lengths = [size for path in SOURCES for function in functions(path) if (size := length(function))]
+    assert statistics.median(lengths) <= 4
+    assert statistics.quantiles(lengths, n=10)[-1] < 20
+
+
+def test_nothing_is_left_for_later() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    names = [name for name in listed if name.endswith((".py", ".sql", ".md")) and name not in EXEMPT]
+    assert [name for name in names if LEFT.search((ROOT / name).read_text(errors="replace"))] == []
