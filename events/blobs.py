@@ -51,7 +51,11 @@ class BlobStore(ABC):
     def open(self, ref: BlobRef) -> BinaryIO:
         """Open a blob for reading; all of it has been verified. The caller closes it."""
         verified = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115  the caller closes it
-        self._fetch_into(ref, verified)
+        try:
+            self._fetch_into(ref, verified)
+        except BaseException:
+            verified.close()
+            raise
         verified.seek(0)
         return verified
 
