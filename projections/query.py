@@ -107,8 +107,8 @@ class Queries:
     def scalars(self, task_id: str, max_samples: int = 0, *, title: str = "", series: str = "") -> pa.Table:
         """Return the points of the visible runs as (title, series, step, time, value), by series, step and time.
 
-        `time` is a timestamp in UTC. `max_samples` above 0 thins each series evenly to at most so many points, its first
-        and last among them.
+        `time` is a timestamp in UTC. `max_samples` above 0 thins each series evenly to at most so many points, its
+        first and last among them.
         """
         raise NotImplementedError
 
