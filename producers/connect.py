@@ -1,7 +1,7 @@
 """Objects that hold parameters, read as flat `key/key` names and written back in place.
 
-Dicts (and other mutable mappings), classes, plain objects, dataclasses, pydantic models and `argparse.Namespace` are
-groups: their fields are parameters, or groups themselves.
+Dicts (and other mutable mappings), classes, plain objects, dataclasses, pydantic models, `argparse.Namespace` and
+argument parsers (by their defaults) are groups: their fields are parameters, or groups themselves.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def fields_of(group: Any) -> Iterator[tuple[Any, Any]]:
         yield from group.items()
     elif isinstance(group, argparse.Namespace):
         yield from vars(group).items()
+    elif isinstance(group, argparse.ArgumentParser):
+        yield from _defaults(group)
     else:
         yield from ((name, value) for name, value in _attributes(group).items() if _is_parameter(name, value))
 
@@ -62,8 +64,33 @@ def store(group: Any, key: Any, value: Any) -> None:
     """Set one field; frozen objects are changed too, since their owner asked for it by connecting them."""
     if isinstance(group, MutableMapping):
         group[key] = value
+    elif isinstance(group, argparse.ArgumentParser):
+        _set_default(group, key, value)
     elif getattr(group, key, None) != value:
         _set_attribute(group, key, value)
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.ArgumentParser, argparse.Action]]:
+    """All actions of a parser and of its sub-commands that put something into the namespace."""
+    for action in parser._actions:  # noqa: SLF001  argparse shows them nowhere else
+        if action.dest not in {"help", argparse.SUPPRESS}:
+            yield parser, action
+        if isinstance(action.choices, Mapping):
+            for command in action.choices.values():
+                yield from _actions(command)
+
+
+def _defaults(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Any]]:
+    for owner, action in _actions(parser):
+        if action.default is not argparse.SUPPRESS:
+            yield action.dest, owner.get_default(action.dest)
+
+
+def _set_default(parser: argparse.ArgumentParser, key: str, value: Any) -> None:
+    for owner, action in _actions(parser):
+        if action.dest == key:
+            owner.set_defaults(**{key: value})
+            action.required = False
 
 
 def _set_attribute(group: Any, key: str, value: Any) -> None:

@@ -50,11 +50,11 @@ def plain(value: Any) -> Any:
     return to_list() if callable(to_list) else value
 
 
-def encode(value: Any) -> str:
+def encode(value: Any, indent: int | None = None) -> str:
     """JSON text of a value; what no rule knows becomes its `str`."""
     tree = value.name if isinstance(value, Enum) else _tree(value)
-    text = json.dumps(tree, ensure_ascii=False, allow_nan=False)
-    return text if _is_encodable(text) else json.dumps(tree, allow_nan=False)
+    text = json.dumps(tree, ensure_ascii=False, allow_nan=False, indent=indent)
+    return text if _is_encodable(text) else json.dumps(tree, allow_nan=False, indent=indent)
 
 
 def decode(text: str) -> Any:

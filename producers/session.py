@@ -1,0 +1,113 @@
+"""One process's way to speak and to ask: its settings, its stamp on events, its outbox, and the task it runs.
+
+A forked child gets a session of its own on first use and keeps the task; what it inherited is left untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..events.base import Meta, Stamper
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from ..events.base import Event
+    from ..events.blobs import BlobStore
+    from ..events.codec import Codec
+    from ..events.log.port import Log
+    from ..events.settings import Settings
+    from ..projections.query import Queries
+    from .task import Task
+
+FLUSH_SECONDS = 10.0
+
+
+class Session:
+    """Settings, stamp and outbox of one process. Thread-safe."""
+
+    def __init__(self, settings: Settings, stamp: Stamper | None = None) -> None:
+        self.settings = settings
+        self.pid = os.getpid()
+        self._stamp = stamp or Stamper()
+        self.outbox = Outbox(settings, self._stamp)
+
+    def stamp(self) -> Meta:
+        """Envelope for the next event."""
+        return self._stamp()
+
+    @property
+    def actor(self) -> str:
+        """Who speaks: `user@host`."""
+        return self._stamp.actor
+
+    def emit(self, event: Event) -> None:
+        """Say an event; never raises, never waits for a network."""
+        self.outbox.emit(event)
+
+    def queries(self) -> Queries:
+        """Open the projection, with all that this session has said in it. The caller closes it."""
+        from ..projections import open_queries  # noqa: PLC0415  DuckDB is for those who ask
+
+        self.outbox.flush(FLUSH_SECONDS)
+        return open_queries(self.settings, fresh=True)
+
+    def open_log(self) -> Log:
+        """Open the log for reading. The caller closes it."""
+        return self.settings.open_log()
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec that the settings ask for."""
+        return self.settings.codec()
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """The blob store."""
+        return self.settings.blob_store()
+
+    def close(self, timeout: float = FLUSH_SECONDS) -> None:
+        """Deliver what is open, within `timeout` seconds; what remains is in the spool."""
+        self.outbox.close(timeout)
+
+
+@dataclass
+class Process:
+    """What this process holds: at most one session and one task. `inherited` is a forked child's parent's session."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    session: Session | None = None
+    task: Task | None = None
+    inherited: Session | None = None
+
+    def forked(self) -> None:
+        """Start afresh in a forked child; a lock that another thread held would never be released."""
+        self.lock = threading.RLock()
+        self.inherited, self.session = self.session or self.inherited, None
+        if self.task is not None:
+            self.task.forked()
+
+
+process = Process()
+os.register_at_fork(after_in_child=process.forked)
+
+
+def current_session() -> Session:
+    """Return this process's session; made from the settings on first use."""
+    with process.lock:
+        if process.session is None:
+            from ..events.settings import load_settings  # noqa: PLC0415  heavy: pydantic-settings
+
+            process.session = Session(load_settings())
+        return process.session
+
+
+def change_session(session: Session | None) -> None:
+    """Use another session from now on (None: a new one from the settings on next use); the former is closed."""
+    with process.lock:
+        former, process.session = process.session, session
+    if former is not None:
+        former.close()

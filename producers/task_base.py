@@ -1,0 +1,178 @@
+"""What every part of `Task` stands on: its identity, what is known of it, and how a change to it is said.
+
+A *live* task is run by this process or the one it was forked from: what is known of it here is the truth, and it
+answers without asking anybody. Any other task is read from the projection.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from ..events.parts import Configuration, Parameter, TaskSpec
+from ..events.task_events import ConfigurationSet, ParametersSet, TaskEdited
+from . import spec as specs
+from .errors import InvalidTransitionError, UnknownTaskError
+from .session import Session, current_session, process
+from .types import TaskStatusEnum
+
+if TYPE_CHECKING:
+    from ..events.base import Event
+    from ..projections.rows import TaskRow
+
+EDITABLE = frozenset({TaskStatusEnum.created, TaskStatusEnum.in_progress})
+
+
+class TaskBase:
+    """A task by its id. `spec` and `row` are given where they are known, and read when they are needed."""
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        run: int | None = None,
+        spec: TaskSpec | None = None,
+        row: TaskRow | None = None,
+        live: bool = False,
+    ) -> None:
+        self._id = task_id
+        self._run = run
+        self._known_spec = spec
+        self._known_row = row
+        self._live = live
+        self._status = TaskStatusEnum.in_progress if live else TaskStatusEnum.unknown
+        self._initial_iteration = 0
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"Task(id={self._id!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskBase) and other._id == self._id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def forked(self) -> None:
+        """Go on in a forked child: locks are new, the session is the child's own."""
+        self._lock = threading.RLock()
+
+    @property
+    def id(self) -> str:
+        """The task's id: 32 hexadecimal digits."""
+        return self._id
+
+    @property
+    def task_id(self) -> str:
+        """The same as `id`."""
+        return self._id
+
+    @property
+    def run(self) -> int:
+        """Number of the run that what is reported here belongs to; 0 for a draft."""
+        if self._run is None:
+            self._run = self._row.run
+        return self._run
+
+    def is_main_task(self) -> bool:
+        """Whether this is the task that `Task.init` returned in this process."""
+        return process.task is self
+
+    def is_current_task(self) -> bool:
+        """The same as `is_main_task`."""
+        return self.is_main_task()
+
+    def reload(self) -> Self:
+        """Forget what was read of a task that somebody else runs."""
+        if not self._live:
+            self._known_spec = self._known_row = self._run = None
+        return self
+
+    @property
+    def _session(self) -> Session:
+        return current_session()
+
+    @property
+    def _row(self) -> TaskRow:
+        """The task as the projection has it, read once until `reload`."""
+        if self._known_row is None:
+            self._known_row = self._fresh_row()
+        return self._known_row
+
+    def _fresh_row(self) -> TaskRow:
+        with self._session.queries() as queries:
+            row = queries.task(self._id)
+        if row is None:
+            raise UnknownTaskError(self._id)
+        return row
+
+    @property
+    def _spec(self) -> TaskSpec:
+        """The task's spec, read once until `reload`."""
+        if self._known_spec is None:
+            with self._session.queries() as queries:
+                self._known_spec = queries.spec(self._id)
+        if self._known_spec is None:
+            raise UnknownTaskError(self._id)
+        return self._known_spec
+
+    @property
+    def _summary(self) -> TaskSpec | TaskRow:
+        """Whatever is at hand that has name, project, tags and the like."""
+        if self._known_spec is None and self._known_row is not None:
+            return self._known_row
+        return self._spec
+
+    def _emit(self, event: Event) -> None:
+        """Say an event about this task, after which what was read of it may be old."""
+        self._session.emit(event)
+        if not self._live:
+            self._known_row = None
+
+    def _require_editable(self, change: str) -> None:
+        """Raise `InvalidTransitionError` unless the task is a draft or runs, the states in which code may be edited."""
+        if not self._live and (status := self._fresh_row().status) not in EDITABLE:
+            raise InvalidTransitionError(self._id, status, change)
+
+    def _edit(self, field: str, value: Any, *, reason: str = "", force: bool = False) -> bool:
+        """Change one field of the spec; says nothing where it has the value already. Returns whether it changed."""
+        with self._lock:
+            before = self._spec
+            edited = specs.with_value(before, field, value)
+            old, new = (specs.json_of(specs.value_at(spec, field)) for spec in (before, edited))
+            if old == new:
+                return False
+            self._known_spec = edited
+            said = {"field": field, "old": old, "new": new, "reason": reason, "force": force}
+            self._emit(TaskEdited(meta=self._session.stamp(), task=self._id, **said))
+            return True
+
+    def _put_parameters(self, parameters: Iterable[Parameter], removed: Iterable[str] = ()) -> None:
+        """Set parameters and remove others; what is as it was is not said again."""
+        with self._lock:
+            before = {held.name: held for held in self._spec.parameters}
+            changed = [given for given in parameters if before.get(given.name) != given]
+            gone = [name for name in removed if name in before]
+            if not changed and not gone:
+                return
+            old = [before[name] for name in [*(p.name for p in changed), *gone] if name in before]
+            self._known_spec = specs.with_parameters(self._spec, changed, gone)
+            said = ParametersSet(meta=self._session.stamp(), task=self._id, parameters=changed, old=old, removed=gone)
+            self._emit(said)
+
+    def _put_configuration(self, configuration: Configuration) -> None:
+        """Set a configuration object whole."""
+        with self._lock:
+            before = specs.configuration(self._spec, configuration.name)
+            if before == configuration:
+                return
+            self._known_spec = specs.with_configuration(self._spec, configuration)
+            self._emit(
+                ConfigurationSet(
+                    meta=self._session.stamp(),
+                    task=self._id,
+                    configuration=configuration,
+                    old_text=before.text if before else None,
+                )
+            )
