@@ -264,35 +264,42 @@ class Model:
 
 
 TASKS = ("a", "b", "c")
-entries = st.tuples(st.sampled_from(TASKS), st.integers(0, 1))
-ids = st.integers(0, 11).map(str)
+KINDS: tuple[type[EntryEvent], ...] = (EntryEnqueued, EntryClaimed, EntryTaken, EntryDequeued, EntryMoved)
 workers = st.sampled_from(("w1", "w2"))
 ranks = st.none() | st.sampled_from((0.0, 1.0, -1.0))
 
 
 @st.composite
-def entry_events(draw: st.DrawFn) -> EntryEvent:
-    task, hop = draw(entries)
-    common = {"meta": meta(draw(ids)), "task": task, "queue": "q", "entry": entry_id("q", task, 1, hop), "run": 1}
-    kind: type[EntryEvent] = draw(
-        st.sampled_from((EntryEnqueued, EntryClaimed, EntryClaimed, EntryTaken, EntryDequeued, EntryMoved))
-    )
+def entry_events(draw: st.DrawFn, event_id: str, earlier: list[EntryEvent]) -> EntryEvent:
+    """An event on one of six entries; most that take name a claim that was really made."""
+    task, hop = draw(st.sampled_from(TASKS)), draw(st.sampled_from((0, 0, 1)))
+    name = entry_id("q", task, 1, hop)
+    claims = [e for e in earlier if isinstance(e, EntryClaimed) and e.entry == name]
+    claim = draw(st.sampled_from(claims)) if claims else None
+    kinds: list[type[EntryEvent]] = [*KINDS, EntryEnqueued, EntryClaimed, *[EntryTaken for _ in range(4) if claim]]
+    kind = draw(st.sampled_from(kinds))
     fields: dict[type, dict[str, object]] = {
         EntryEnqueued: {"spec": SPEC, "rank": draw(ranks), "hop": hop},
         EntryClaimed: {"worker": draw(workers)},
-        EntryTaken: {"worker": draw(workers), "claim": draw(ids)},
+        EntryTaken: {
+            "worker": claim.worker if claim else draw(workers),
+            "claim": claim.meta.event_id if claim else "none",
+        },
         EntryDequeued: {},
         EntryMoved: {"to_queue": draw(st.sampled_from(("", "other"))), "rank": draw(ranks)},
     }
-    return kind.model_validate({**common, **fields[kind]})
+    return kind.model_validate(
+        {"meta": meta(event_id), "task": task, "queue": "q", "entry": name, "run": 1, **fields[kind]}
+    )
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Record]:
-    events = draw(st.lists(st.tuples(entry_events(), st.integers(0, 6 * SECOND)), max_size=40))
     now, records = 0, list[Record]()
-    for offset, (event, pause) in enumerate(events):
-        now += pause
+    for offset in range(draw(st.integers(0, 40))):
+        now += draw(st.sampled_from((0, 1, SECOND, 6 * SECOND, LEASE * SECOND)))
+        reused = draw(st.integers(0, 5 * offset)) if offset else offset
+        event = draw(entry_events(str(min(reused, offset)), [r.event for r in records]))
         records.append(Record(event, TASKS.index(event.task) % 2, offset, now))
     return records
 
