@@ -56,6 +56,11 @@ class Codec:
     def __init__(self, registry: Registry | None = None) -> None:
         self._registry = registry
 
+    @property
+    def has_registry(self) -> bool:
+        """Whether events are framed for a schema registry, which may have to be asked over the network."""
+        return self._registry is not None
+
     def encode(self, event: Event) -> bytes:
         """Bytes of an event. Raises `EncodeError` where a field has no room in its schema."""
         return self.frame(type(event).__name__, encode_body(event), event.topic_name)

@@ -46,6 +46,10 @@ class AppendError(TasktapeError):
     """A record could not be appended; the delivery report carries this."""
 
 
+class RecordRefusedError(AppendError):
+    """The log will never take this record, however often it is offered: it is too large, or not allowed."""
+
+
 class EncodeError(TasktapeError):
     """An event holds something its schema has no room for, such as an integer beyond 64 bits."""
 

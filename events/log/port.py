@@ -11,7 +11,8 @@ Append
     A record is never written twice by a retry, however often its delivery was in doubt.
     `flush` returns the number of records whose delivery is still open: 0 when everything is on the log.
     A record that can't be written is reported with an `AppendError`; it is never dropped in silence.
-    A record of more than `MAX_RECORD_BYTES` can't be written, on any log.
+    A record of more than `MAX_RECORD_BYTES` can't be written, on any log: `RecordRefusedError`, an `AppendError` that
+    says that trying again is no use.
     Appending to a topic that was never created is reported with an `UnknownTopicError`.
     What was delivered survives the death of the process that appended it.
     Key, value and headers come back byte for byte; a value of None (a tombstone) comes back as None.
@@ -57,7 +58,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
-from ..errors import AppendError, TasktapeError
+from ..errors import AppendError, RecordRefusedError, TasktapeError
 from ..topics import TopicSpec
 
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
@@ -105,12 +106,12 @@ Positions = dict[TopicPartition, int]
 
 
 def check_size(topic: str, key: str | None, value: bytes | None, headers: Headers) -> None:
-    """Raise `AppendError` for a record over `MAX_RECORD_BYTES`."""
+    """Raise `RecordRefusedError` for a record over `MAX_RECORD_BYTES`."""
     names = sum(len(name.encode()) + len(content) for name, content in headers)
     size = len((key or "").encode()) + len(value or b"") + names
     if size > MAX_RECORD_BYTES:
         limit = f"over the {MAX_RECORD_BYTES:,} a log takes: put it in the blob store"
-        raise AppendError(f"a record of {size:,} bytes for {topic!r} is {limit}.")
+        raise RecordRefusedError(f"a record of {size:,} bytes for {topic!r} is {limit}.")
 
 
 def place(topic: str, key: str | None, partitions: int, wanted: int | None) -> int:
