@@ -1,0 +1,322 @@
+"""How a worker comes by a run: the decisions of claiming, from the choice of an entry to the read-back of its start.
+
+No I/O, clock or randomness of its own: it looks at folds through `Sight`, is told the time, and answers with commands,
+so that a simulation runs the very code that agents run.
+
+One pursuit goes through these stages, each entered when the log (or an acknowledgement) says so:
+
+    chosen --wait over--> claiming --claim valid--> claimed --heartbeat that names it acknowledged--> taking
+      --taken valid--> starting --start valid--> started
+
+and is dropped as soon as the log says that somebody else was first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from heapq import merge
+from itertools import islice
+from math import inf
+from random import Random
+from typing import Any, Final, Protocol
+
+from ..events.base import Meta
+from ..events.queue_events import EntryClaimed, EntryEnqueued, EntryEvent, EntryTaken
+from ..events.task_events import RunStarted
+from ..events.worker_events import HeldRun
+from ..projections.queue_fold import Entry, OrderKey, QueueFold
+from ..projections.verdict import Verdict
+
+SHORTEST_WAIT: Final = 0.012
+LONGEST_WAIT: Final = 0.040
+_MOST_PATIENT: Final = 8
+_LEASE_MARGIN: Final = 0.05
+
+
+class Stage(Enum):
+    """How far a pursuit is."""
+
+    CHOSEN = auto()
+    CLAIMING = auto()
+    CLAIMED = auto()
+    TAKING = auto()
+    STARTING = auto()
+    STARTED = auto()
+
+
+@dataclass(slots=True)
+class Pursuit:
+    """This worker's way to one entry. `pending` is the id of the event whose read-back is awaited.
+
+    `fenced` says that the worker's lease ran out on the way: the run may have been declared lost and must not begin.
+    """
+
+    queue: str
+    entry: Entry
+    request: EntryEnqueued
+    due: float
+    stage: Stage = Stage.CHOSEN
+    pending: str = ""
+    fenced: bool = False
+
+    @property
+    def id(self) -> str:
+        """The entry's id."""
+        return self.entry.id
+
+    @property
+    def held(self) -> bool:
+        """Whether heartbeats have to name the run."""
+        return self.stage not in {Stage.CHOSEN, Stage.CLAIMING}
+
+    def as_held_run(self) -> HeldRun:
+        """Return what heartbeats say of it."""
+        return HeldRun(
+            task=self.entry.task,
+            run=self.entry.run,
+            queue=self.queue,
+            entry=self.entry.id,
+            partition=self.entry.partition,
+            enqueued_offset=self.entry.offset,
+            claim_offset=self.entry.claim_offset,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Append this event until it is read back."""
+
+    event: EntryEvent | RunStarted
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The claim is valid: build the environment meanwhile."""
+
+    pursuit: Pursuit
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The start is valid: once the environment is ready, user code may start after one more check."""
+
+    pursuit: Pursuit
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Somebody else was first, or the run is over: forget it."""
+
+    pursuit: Pursuit
+    reason: str
+
+
+Command = Say | Prepare | Begin | Drop
+
+
+class Sight(Protocol):
+    """What claiming looks at."""
+
+    def folds(self) -> Sequence[QueueFold]:
+        """Return the queues served, best first."""
+
+    def entry(self, queue: str, entry: str) -> Entry | None:
+        """Return an entry as it stands."""
+
+    def request(self, queue: str, entry: str) -> EntryEnqueued | None:
+        """Return the event that enqueued an entry that is not gone."""
+
+    def owns(self, queue: str, partition: int) -> bool:
+        """Whether this worker's membership gives it this partition."""
+
+    def claim_seen_at(self, claim: str) -> float:
+        """Moment at which this worker read a claim: it is no younger than that."""
+
+    def take_verdict(self, event_id: str) -> Verdict | None:
+        """Return, once, what the folds said of an event of this worker's when it was read back."""
+
+    def acknowledged(self, entry: str) -> bool:
+        """Whether the last acknowledged heartbeat names the entry's run."""
+
+    def startable(self, entry: Entry) -> str:
+        """Return why the entry's run can't start any more; empty where it can."""
+
+
+@dataclass(slots=True)
+class Claiming:
+    """All pursuits of one worker. `slots` is how many runs it holds at once, `lease` the claim lease in seconds."""
+
+    worker: str
+    stamp: Callable[[], Meta]
+    random: Random
+    sight: Sight
+    lease: float
+    slots: int = 1
+    machine: Mapping[str, str] = field(default_factory=dict)
+    stopping: bool = False
+    losses: int = 0
+    pursuits: dict[str, Pursuit] = field(default_factory=dict)
+    _too_early: tuple[str, float] = ("", -inf)
+    _next_stale: float = inf
+    _now: float = -inf
+
+    def step(self, now: float) -> list[Command]:
+        """Do all that can be done now. To be called whenever anything `Sight` shows may have changed."""
+        self._now = now
+        commands = [command for pursuit in list(self.pursuits.values()) for command in self._advance(pursuit)]
+        self._choose(now)
+        chosen = [pursuit for pursuit in self.pursuits.values() if pursuit.stage is Stage.CHOSEN and pursuit.due <= now]
+        return commands + [self._claim(pursuit) for pursuit in chosen]
+
+    def next_due(self) -> float:
+        """Moment at which to call `step` even if nothing changes."""
+        waits = (pursuit.due for pursuit in self.pursuits.values() if pursuit.stage is Stage.CHOSEN)
+        return min((*waits, self._next_stale))
+
+    def release(self, entry: str) -> None:
+        """Forget a run that is over, or that is somebody else's: its slot is free."""
+        self.pursuits.pop(entry, None)
+
+    def fence(self) -> None:
+        """The worker's lease ran out: nothing it holds now may begin any more."""
+        for pursuit in self.pursuits.values():
+            pursuit.fenced = pursuit.fenced or pursuit.held
+
+    def _choose(self, now: float) -> None:
+        """Make the best free entries the chosen ones; those chosen before keep their wait."""
+        busy = [entry for entry, pursuit in self.pursuits.items() if pursuit.stage is not Stage.CHOSEN]
+        self._next_stale = inf
+        room = 0 if self.stopping else max(0, self.slots - len(busy))
+        best = dict(islice(self._candidates(now, set(busy)), room)) if room else {}
+        for entry in self.pursuits.keys() - set(busy) - best.keys():
+            self.release(entry)
+        for entry, pursuit in best.items():
+            self.pursuits.setdefault(entry, pursuit)
+
+    def _candidates(self, now: float, busy: set[str]) -> Iterator[tuple[str, Pursuit]]:
+        for fold in self.sight.folds():
+            if fold.paused or fold.deleted:
+                continue
+            stale = sorted(self._stale(fold, now), key=_order)
+            for entry in merge(fold.waiting(), stale, key=_order):
+                request = self.sight.request(fold.queue, entry.id)
+                if entry.id not in busy and request is not None:
+                    yield entry.id, Pursuit(fold.queue, entry, request, due=now + self._wait(fold.queue, entry))
+
+    def _stale(self, fold: QueueFold, now: float) -> Iterator[Entry]:
+        """Entries whose claim is older than the lease by this worker's own clock: a guess that the log will judge."""
+        for entry in fold.claimed():
+            due = max(self.sight.claim_seen_at(entry.claim) + self.lease + _LEASE_MARGIN, self._not_before(entry))
+            if due <= now:
+                yield entry
+            else:
+                self._next_stale = min(self._next_stale, due)
+
+    def _not_before(self, entry: Entry) -> float:
+        return self._too_early[1] if self._too_early[0] == entry.claim else -inf
+
+    def _wait(self, queue: str, entry: Entry) -> float:
+        """Seconds to leave the entry to its partition's owner and to others: longer when this worker keeps losing."""
+        if self.sight.owns(queue, entry.partition):
+            return 0.0
+        return self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT) * min(1 + self.losses, _MOST_PATIENT)
+
+    def _claim(self, pursuit: Pursuit) -> Say:
+        return self._say(EntryClaimed(**self._about(pursuit), worker=self.worker), pursuit, Stage.CLAIMING)
+
+    def _advance(self, pursuit: Pursuit) -> Iterator[Command]:
+        """Go on with one pursuit for as long as each step makes the next one possible."""
+        stage = None
+        while stage is not pursuit.stage and pursuit.id in self.pursuits:
+            stage = pursuit.stage
+            yield from self._step_of(pursuit)
+
+    def _step_of(self, pursuit: Pursuit) -> Iterator[Command]:
+        match pursuit.stage:
+            case Stage.CLAIMING:
+                return self._when_claiming(pursuit)
+            case Stage.CLAIMED:
+                return self._when_claimed(pursuit)
+            case Stage.TAKING:
+                return self._when_taking(pursuit)
+            case Stage.STARTING:
+                return self._when_starting(pursuit)
+            case Stage.CHOSEN | Stage.STARTED:
+                return iter(())
+
+    def _when_claiming(self, pursuit: Pursuit) -> Iterator[Command]:
+        verdict = self.sight.take_verdict(pursuit.pending)
+        if verdict is None:
+            return
+        entry = self.sight.entry(pursuit.queue, pursuit.id)
+        if entry is None or not verdict.accepted:
+            self._lose(pursuit, entry)
+            return
+        self.losses = 0
+        pursuit.entry, pursuit.stage = entry, Stage.CLAIMED
+        yield Prepare(pursuit)
+
+    def _lose(self, pursuit: Pursuit, entry: Entry | None) -> None:
+        self.losses += 1
+        self.release(pursuit.id)
+        if entry is not None and entry.state == "claimed" and entry.claim == pursuit.entry.claim:
+            self._too_early = (entry.claim, self._now + self.lease / 4)
+
+    def _when_claimed(self, pursuit: Pursuit) -> Iterator[Command]:
+        entry = self.sight.entry(pursuit.queue, pursuit.id)
+        if entry is None or entry.state != "claimed" or entry.claim != pursuit.entry.claim:
+            yield self._drop(pursuit, "the claim grew old and another event overtook it")
+        elif self.stopping or pursuit.fenced:
+            yield self._drop(pursuit, "this worker takes nothing new")
+        elif self.sight.acknowledged(pursuit.id):
+            taken = EntryTaken(**self._about(pursuit), worker=self.worker, claim=entry.claim)
+            yield self._say(taken, pursuit, Stage.TAKING)
+
+    def _when_taking(self, pursuit: Pursuit) -> Iterator[Command]:
+        verdict = self.sight.take_verdict(pursuit.pending)
+        if verdict is None:
+            return
+        reason = self.sight.startable(pursuit.entry) if verdict.accepted else verdict.reason
+        if reason:
+            yield self._drop(pursuit, reason)
+        else:
+            yield self._say(self._start(pursuit), pursuit, Stage.STARTING)
+
+    def _when_starting(self, pursuit: Pursuit) -> Iterator[Command]:
+        verdict = self.sight.take_verdict(pursuit.pending)
+        if verdict is None:
+            return
+        if not verdict.accepted:
+            yield self._drop(pursuit, verdict.reason)
+            return
+        pursuit.stage = Stage.STARTED
+        yield Begin(pursuit)
+
+    def _start(self, pursuit: Pursuit) -> RunStarted:
+        entry = pursuit.entry
+        return RunStarted(
+            meta=self.stamp(),
+            task=entry.task,
+            run=entry.run,
+            worker=self.worker,
+            entry=entry.id,
+            machine=dict(self.machine),
+        )
+
+    def _about(self, pursuit: Pursuit) -> dict[str, Any]:
+        entry = pursuit.entry
+        return {"meta": self.stamp(), "task": entry.task, "queue": pursuit.queue, "entry": entry.id, "run": entry.run}
+
+    def _say(self, event: EntryEvent | RunStarted, pursuit: Pursuit, stage: Stage) -> Say:
+        pursuit.pending, pursuit.stage = event.meta.event_id, stage
+        return Say(event)
+
+    def _drop(self, pursuit: Pursuit, reason: str) -> Drop:
+        self.release(pursuit.id)
+        return Drop(pursuit, reason)
+
+
+def _order(entry: Entry) -> OrderKey:
+    return entry.order

@@ -1,0 +1,66 @@
+"""Heartbeats: when to send one, and what this worker may conclude from those that were acknowledged.
+
+They never overtake each other: one is in flight at a time. The lease counts from the *sending* of the last one that was
+acknowledged, because that is the earliest moment from which a watcher may count silence.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+STOP_AFTER_INTERVALS: Final = 2
+LOST_AFTER_INTERVALS: Final = 3
+_RETRIES_PER_INTERVAL: Final = 10
+
+
+class Heartbeats:
+    """One worker's heartbeats. All times are seconds of a clock that goes on while the machine sleeps."""
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self._due = -inf
+        self._in_flight: tuple[str, frozenset[str], float] | None = None
+        self._sent_named: frozenset[str] = frozenset()
+        self._acknowledged: frozenset[str] = frozenset()
+        self._lease_from = inf
+
+    def wanted(self, entries: frozenset[str], now: float) -> bool:
+        """Whether a heartbeat is to be sent now: one is due, or the last one did not name just these entries."""
+        if self._in_flight is not None:
+            return False
+        return now >= self._due or entries != self._sent_named
+
+    def next_due(self) -> float:
+        """Moment of the next heartbeat if nothing happens before; infinite while one is in flight."""
+        return inf if self._in_flight is not None else self._due
+
+    def sent(self, key: str, entries: frozenset[str], now: float) -> None:
+        """Learn that a heartbeat was sent that names these entries."""
+        self._in_flight = (key, entries, now)
+        self._sent_named = entries
+        self._due = now + self.interval
+
+    def delivered(self, key: str) -> None:
+        """Learn that a heartbeat was acknowledged."""
+        if self._in_flight is not None and self._in_flight[0] == key:
+            _, self._acknowledged, self._lease_from = self._in_flight
+            self._in_flight = None
+
+    def failed(self, key: str, now: float) -> None:
+        """Learn that a heartbeat's delivery failed: a fresh one follows soon, as the old one says nothing new."""
+        if self._in_flight is not None and self._in_flight[0] == key:
+            self._in_flight = None
+            self._due = now + self.interval / _RETRIES_PER_INTERVAL
+
+    def acknowledged(self, entry: str) -> bool:
+        """Whether the last acknowledged heartbeat names this entry."""
+        return entry in self._acknowledged
+
+    def lapses_at(self) -> float:
+        """Moment from which this worker must not run anything; infinite before the first acknowledgement."""
+        return self._lease_from + STOP_AFTER_INTERVALS * self.interval
+
+    def lapsed(self, now: float) -> bool:
+        """Whether others may soon declare this worker lost, so that what it runs has to stop."""
+        return now > self.lapses_at()

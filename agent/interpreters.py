@@ -1,0 +1,112 @@
+"""Finds the Python a task asks for, and what the agent's own Python has to offer it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+DISTRIBUTION: Final = "tasktape"
+_LIBRARY_FOLDERS: Final = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python on this machine. `own` says that it has the agent's own feature version, so they can share packages."""
+
+    path: str
+    version: str
+    own: bool
+
+    @property
+    def feature(self) -> str:
+        """Feature version, such as `3.12`."""
+        return ".".join(self.version.split(".")[:2])
+
+
+def own_interpreter() -> Interpreter:
+    """Return the agent's own Python."""
+    return Interpreter(sys.executable, "{}.{}.{}".format(*sys.version_info), own=True)
+
+
+def find_interpreter(version: str) -> Interpreter | None:
+    """Return a Python of this version's feature release; the agent's own where none is asked for; None if missing."""
+    own = own_interpreter()
+    feature = ".".join(version.split(".")[:2])
+    if feature in {"", own.feature}:
+        return own
+    path = shutil.which(f"python{feature}")
+    return Interpreter(path, _version_of(path), own=False) if path else None
+
+
+@cache
+def _version_of(path: str) -> str:
+    command = [path, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def own_library_folders() -> tuple[str, ...]:
+    """Folders the agent's installed packages lie in."""
+    return tuple(dict.fromkeys(path for path in sys.path if path.endswith(_LIBRARY_FOLDERS)))
+
+
+def normalised(requirements: Iterable[str]) -> tuple[str, ...]:
+    """Requirements without comments, blank lines and tasktape itself, which comes from the agent; sorted."""
+    stripped = (line.partition(" #")[0].strip() for line in requirements)
+    return tuple(sorted({line for line in stripped if line and not line.startswith("#") and not _is_ours(line)}))
+
+
+def _is_ours(line: str) -> bool:
+    parsed = _parse(line)
+    return parsed is not None and canonicalize_name(parsed.name) == DISTRIBUTION
+
+
+def _parse(line: str) -> Requirement | None:
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+def satisfied_here(requirements: Iterable[str]) -> bool:
+    """Whether the agent's own packages meet all requirements; options, addresses and extras never count as met."""
+    return all(_is_satisfied(line) for line in requirements)
+
+
+def _is_satisfied(line: str) -> bool:
+    wanted = _parse(line)
+    if wanted is None or wanted.url or wanted.extras:
+        return False
+    if wanted.marker is not None and not wanted.marker.evaluate():
+        return True
+    try:
+        installed = importlib.metadata.version(wanted.name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return wanted.specifier.contains(installed, prereleases=True)
+
+
+def own_distribution() -> str:
+    """Return what installs tasktape as the agent has it: the folder or wheel it came from, else its exact version."""
+    found = importlib.metadata.distribution(DISTRIBUTION)
+    origin = json.loads(found.read_text("direct_url.json") or "{}").get("url", "")
+    if origin.startswith("file:"):
+        return url2pathname(urlsplit(origin).path)
+    return f"{DISTRIBUTION}=={found.version}"
+
+
+def find_uv() -> str | None:
+    """Path of `uv`: on the PATH, or beside the agent's own Python."""
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
