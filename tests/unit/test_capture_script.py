@@ -1,0 +1,146 @@
+"""Scripts outside repositories, modules, inline code and notebooks travel whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from tasktape.events.blobs import FolderStore
+from tasktape.events.parts import Script
+from tasktape.producers.capture.entry import Entry, notebook_source
+from tasktape.producers.capture.materialise import materialise
+from tasktape.producers.capture.script import INLINE_LIMIT, capture
+from tasktape.producers.capture.tree import UnsafeArchiveError, unpack
+
+SHOW = """
+import sys, tempfile, pathlib
+from tasktape.events.blobs import FolderStore
+from tasktape.producers.capture.entry import find_entry
+from tasktape.producers.capture.script import capture
+blobs = FolderStore(pathlib.Path(sys.argv[1]))
+print(capture(find_entry(), blobs).script.model_dump_json())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def captured_by_running(folder: Path, *command: str) -> Script:
+    """The script that a Python process started in `folder` captures of itself."""
+    full = [sys.executable, *command, str(folder.parent / "blobs"), "--flag", "a b"]
+    done = subprocess.run(full, cwd=folder, check=True, capture_output=True, text=True)
+    return Script.model_validate_json(done.stdout.splitlines()[-1])
+
+
+def test_a_lone_script_travels_whole_with_the_modules_beside_it(folder: Path) -> None:
+    text = "# caf\u00e9 \u2603\r\nimport beside, pack.age\n" + SHOW
+    (folder / "lone.py").write_bytes(text.encode())
+    (folder / "beside.py").write_text("import further\n")
+    (folder / "further.py").write_text("")
+    (folder / "unused.py").write_text("")
+    (folder / "pack").mkdir()
+    (folder / "pack/age.py").write_text("")
+    script = captured_by_running(folder, "lone.py")
+    checkout = materialise(script, folder.parent / "there", mirrors=folder.parent)
+    assert script.source == text
+    assert script.arguments[1:] == ["--flag", "a b"]
+    assert script.python_version == sys.version.partition(" ")[0]
+    assert (checkout.working_dir / checkout.entry_point).read_bytes() == text.encode()
+    files = sorted(path.relative_to(checkout.root).as_posix() for path in checkout.root.rglob("*.py"))
+    assert files == ["beside.py", "further.py", "lone.py", "pack/age.py"]
+
+
+def test_a_module_outside_a_repository_travels_with_all_it_imports(folder: Path) -> None:
+    (folder / "pack").mkdir()
+    (folder / "pack/__init__.py").write_text("")
+    (folder / "pack/run.py").write_text("from . import part\n" + SHOW)
+    (folder / "pack/part.py").write_text("")
+    script = captured_by_running(folder, "-m", "pack.run")
+    assert script.entry_point == "-m pack.run"
+    checkout = materialise(script, folder.parent / "there", mirrors=folder.parent)
+    done = subprocess.run(
+        [sys.executable, *checkout.entry_point.split(), str(folder.parent / "blobs")],
+        cwd=checkout.working_dir, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["entry_point"] == "-m pack.run"
+
+
+def test_code_given_on_the_command_line_travels(folder: Path) -> None:
+    (folder / "beside.py").write_text("")
+    script = captured_by_running(folder, "-c", "import beside\n" + SHOW)
+    assert (script.source, script.entry_point) == ("import beside\n" + SHOW, "inline.py")
+    assert script.untracked is not None
+
+
+def test_without_git_a_script_in_a_repository_travels_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".git").mkdir()
+    (folder / "train.py").write_text("x = 1\n")
+    monkeypatch.setenv("PATH", str(folder))
+    script = capture(Entry(folder, folder / "train.py", name="train.py"), FolderStore(folder / "blobs")).script
+    assert (script.repository, script.source) == ("", "x = 1\n")
+
+
+def test_a_broken_repository_leaves_the_script_to_travel_alone_and_says_so(folder: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    (folder / "train.py").write_text("x = 1\n")
+    (folder / ".git/index").write_bytes(b"broken")
+    captured = capture(Entry(folder, folder / "train.py", name="train.py"), FolderStore(folder / "blobs"))
+    assert captured.script.source == "x = 1\n"
+    assert len(captured.notes) == 1
+
+
+def test_an_interactive_shell_has_no_script(folder: Path) -> None:
+    script = capture(Entry(folder), FolderStore(folder / "blobs")).script
+    assert (script.entry_point, script.source, script.untracked) == ("", "", None)
+
+
+def test_the_cells_of_a_notebook_are_its_script() -> None:
+    main = ModuleType("__main__")
+    cells = ["", "import a\n%matplotlib inline\nx = 1", "!pip install b", "%%bash\nls\npwd", "help?\ny = 2\n"]
+    shell = SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=cells))
+    main.get_ipython = lambda: shell  # type: ignore[attr-defined]
+    text = notebook_source(main)
+    names: dict[str, object] = {}
+    exec(text.replace("import a", ""), names)
+    assert (names["x"], names["y"]) == (1, 2)
+    assert "# !pip install b" in text
+    assert "# ls" in text
+
+
+@pytest.mark.parametrize("content", ["# long\n" * INLINE_LIMIT, "# caf\xe9\n".encode("latin-1")], ids=["long", "latin"])
+def test_a_script_that_is_no_short_text_travels_as_a_file(folder: Path, content: str | bytes) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    (folder / "train.py").write_bytes(data)
+    script = capture(Entry(folder, folder / "train.py", name="train.py"), FolderStore(folder / "blobs")).script
+    checkout = materialise(script, folder / "there", mirrors=folder)
+    assert script.source == ""
+    assert (checkout.working_dir / checkout.entry_point).read_bytes() == data
+
+
+def test_the_same_files_make_the_same_archive(folder: Path) -> None:
+    blobs = FolderStore(folder / "blobs")
+    (folder / "train.py").write_text("import beside\n")
+    (folder / "beside.py").write_text("x = 1\n")
+    entry = Entry(folder, folder / "train.py", name="train.py", roots=[folder])
+    first = capture(entry, blobs).script.untracked
+    os.utime(folder / "beside.py", (1, 1))
+    assert capture(entry, blobs).script.untracked == first
+
+
+@pytest.mark.parametrize("name", ["../outside.py", "/tmp/outside.py", "a/../../outside.py"])
+def test_an_archive_cannot_write_outside_its_folder(folder: Path, name: str) -> None:
+    with tarfile.open(folder / "bad.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(UnsafeArchiveError, match="outside"):
+        unpack(folder / "bad.tar.gz", folder / "target")
