@@ -49,6 +49,8 @@ class Entry:
     run: int
     hop: int
     origin: str
+    failures: int
+    losses: int
     spec: TaskSpec | None
     partition: int
     offset: int
@@ -115,6 +117,8 @@ def _enqueue(event: EntryEnqueued, place: Place) -> Entry:
         run=event.run,
         hop=event.hop,
         origin=event.origin,
+        failures=event.failures,
+        losses=event.losses,
         spec=event.spec,
         partition=place.partition,
         offset=place.offset,
