@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import weakref
+from typing import Final, Protocol
 
 from ..errors import LogClosedError
+
+EXIT_TIMEOUT: Final = 5.0
+
+
+class _Closable(Protocol):
+    def close(self, timeout: float = ...) -> None: ...
+
+
+_open: weakref.WeakSet[_Closable] = weakref.WeakSet()
+
+
+def close_at_exit(log: _Closable) -> None:
+    """Close this log when the process ends in order, so that nothing appended is dropped in silence."""
+    _open.add(log)
+
+
+@atexit.register
+def _close_all() -> None:
+    for log in list(_open):
+        log.close(EXIT_TIMEOUT)
 
 
 class Lifetime:

@@ -26,7 +26,7 @@ from .port import (
     Positions,
     Reader,
     TopicPartition,
-    check_size,
+    check_record,
     place,
 )
 
@@ -180,7 +180,7 @@ class MemoryLog(Log):
     def _write(
         self, topic: str, key: str | None, value: bytes | None, headers: Headers, wanted: int | None
     ) -> Delivery:
-        check_size(topic, key, value, headers)
+        check_record(topic, key, value, headers)
         store = self._store
         with store.changed:
             if topic not in store.topics:

@@ -58,7 +58,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
-from ..errors import AppendError, RecordRefusedError, TasktapeError
+from ..errors import RecordRefusedError, TasktapeError
 from ..topics import TopicSpec
 
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
@@ -105,21 +105,24 @@ OnDelivery = Callable[[Delivery], None]
 Positions = dict[TopicPartition, int]
 
 
-def check_size(topic: str, key: str | None, value: bytes | None, headers: Headers) -> None:
-    """Raise `RecordRefusedError` for a record over `MAX_RECORD_BYTES`."""
-    names = sum(len(name.encode()) + len(content) for name, content in headers)
-    size = len((key or "").encode()) + len(value or b"") + names
+def check_record(topic: str, key: str | None, value: bytes | None, headers: Headers) -> None:
+    """Raise `RecordRefusedError` for a record over `MAX_RECORD_BYTES`, or whose key is no Unicode text."""
+    try:
+        names = sum(len(name.encode()) + len(content) for name, content in headers)
+        size = len((key or "").encode()) + len(value or b"") + names
+    except UnicodeEncodeError as error:
+        raise RecordRefusedError(f"a record for {topic!r} has a key that is no Unicode text: {error}.") from error
     if size > MAX_RECORD_BYTES:
         limit = f"over the {MAX_RECORD_BYTES:,} a log takes: put it in the blob store"
         raise RecordRefusedError(f"a record of {size:,} bytes for {topic!r} is {limit}.")
 
 
 def place(topic: str, key: str | None, partitions: int, wanted: int | None) -> int:
-    """Partition of a record: the wanted one, else its key's; `AppendError` for one that the topic does not have."""
+    """Partition of a record: the wanted one, else its key's; `RecordRefusedError` where the topic does not have it."""
     if wanted is None:
         return partition_of(key, partitions)
     if not 0 <= wanted < partitions:
-        raise AppendError(f"topic {topic!r} has no partition {wanted}: it has {partitions}.")
+        raise RecordRefusedError(f"topic {topic!r} has no partition {wanted}: it has {partitions}.")
     return wanted
 
 

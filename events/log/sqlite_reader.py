@@ -1,0 +1,165 @@
+"""Following the embedded log: asks SQLite for news without reading, and reads only partitions that have grown."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from ..errors import UnknownTopicError
+from .headers import unpack
+from .lifetime import Lifetime
+from .port import LogRecord, Positions, Reader, TopicPartition
+from .sqlite_database import OFFSET_BITS, SQL, Database
+
+_EAGER: Final = 0.001
+_PATIENT: Final = 0.008
+_EAGER_FOR: Final = 0.1
+_BYTES_PER_POLL: Final = 32 * 1024 * 1024
+_OFFSET: Final = (1 << OFFSET_BITS) - 1
+
+
+class News:
+    """Tells the readers of one log object at once what that object has written; others' records they look for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def announce(self) -> None:
+        """Wake all readers."""
+        with self._changed:
+            self._count += 1
+            self._changed.notify_all()
+
+    @property
+    def count(self) -> int:
+        """How often there were news."""
+        return self._count
+
+    def wait(self, seen: int, timeout: float) -> bool:
+        """Wait for news after the `seen`-th; whether there are any."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._count != seen, timeout)
+
+
+class SqliteReader(Reader):
+    """A reader with a connection of its own. Records of other processes are seen within 8 ms."""
+
+    def __init__(self, database: Database, life: Lifetime, news: News, positions: Mapping[TopicPartition, int]) -> None:
+        self._log = life
+        self._life = Lifetime(life.url)
+        self._database = database
+        self._news = news
+        self._using = threading.Lock()
+        self._connection = database.connect()
+        self._identities: dict[TopicPartition, int] = {}
+        self._positions: Positions = {}
+        self._version = -1
+        try:
+            self.add(positions)
+        except BaseException:
+            self.close()
+            raise
+
+    def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
+        """Return the next records; wait up to `timeout` seconds for the first."""
+        started = time.monotonic()
+        deadline = started + timeout
+        while True:
+            seen = self._news.count
+            with self._use():
+                found = self._take(limit)
+            if found or not self._wait(seen, started, deadline):
+                return found
+
+    def positions(self) -> Positions:
+        """Return, for each partition read, the offset of the next record."""
+        with self._use():
+            return dict(self._positions)
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions too, from these positions."""
+        with self._use():
+            rows = self._execute("partitions")
+            known = {TopicPartition(topic, number): identity for identity, topic, number, _ in rows}
+            for source in positions:
+                if source not in known:
+                    raise UnknownTopicError(source.topic)
+            self._identities.update((source, known[source]) for source in positions)
+            self._positions.update(positions)
+
+    def close(self) -> None:
+        """Stop reading and let go of the connection."""
+        if self._life.end():
+            self._news.announce()
+            with self._using:
+                self._connection.close()
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        """Hold the connection: open, in the right process, and used by one thread at a time."""
+        self._check()
+        with self._using:
+            self._check()
+            yield
+
+    def _check(self) -> None:
+        self._log.check()
+        self._life.check()
+
+    def _execute(self, name: str, *values: int) -> sqlite3.Cursor:
+        with self._database.errors():
+            return self._connection.execute(SQL[name], values)
+
+    def _wait(self, seen: int, started: float, deadline: float) -> bool:
+        """Wait for news of this object's or of other connections; False when the deadline comes first."""
+        while (now := time.monotonic()) < deadline:
+            pause = _EAGER if now - started < _EAGER_FOR else _PATIENT
+            if self._news.wait(seen, min(pause, deadline - now)) or self._has_changed():
+                return True
+        return False
+
+    def _has_changed(self) -> bool:
+        with self._use():
+            return self._data_version() != self._version
+
+    def _data_version(self) -> int:
+        with self._database.errors():
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def _take(self, limit: int) -> list[LogRecord]:
+        self._version = self._data_version()
+        ends = dict(self._execute("ends"))
+        found: list[LogRecord] = []
+        size = 0
+        for source, identity in list(self._identities.items()):
+            if self._positions[source] >= ends[identity]:
+                continue
+            if len(found) >= limit or size >= _BYTES_PER_POLL:
+                break
+            taken = self._take_from(source, ends[identity], limit - len(found))
+            size += sum(len(record.value or b"") for record in taken)
+            found += taken
+        return found
+
+    def _take_from(self, source: TopicPartition, end: int, limit: int) -> list[LogRecord]:
+        """Read on in one partition, up to `end`; a partition that has been read goes behind the others."""
+        identity = self._identities.pop(source)
+        self._identities[source] = identity
+        base, position = identity << OFFSET_BITS, self._positions[source]
+        rows = self._execute("records", base + position, base + end, limit)
+        taken = []
+        size = 0
+        for place, timestamp, key, value, headers in rows:
+            taken.append(LogRecord(*source, place & _OFFSET, timestamp, key, value, unpack(headers)))
+            size += len(value or b"")
+            if size >= _BYTES_PER_POLL:
+                break
+        whole = len(taken) < limit and size < _BYTES_PER_POLL
+        self._positions[source] = end if whole else taken[-1].offset + 1
+        return taken
