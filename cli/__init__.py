@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The command `tasktape`: one plain function per command."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from datetime import UTC, datetime, tzinfo
+from typing import Final, Literal, NamedTuple
 
 _SIZES: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -14,11 +14,15 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
 
 
+Color = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
+"""A colour of the theme, by name."""
+
+
 class StatusLook(NamedTuple):
     """How a task's status is shown: its label, its colour by theme name, and its icon in the browser."""
 
     label: str
-    color: str
+    color: Color
     icon: str
 
 
@@ -90,9 +94,9 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return "just now"
 
 
-def local_time(moment: datetime | None) -> str:
-    """A moment in this machine's time zone, to the second; `—` for none."""
-    return "—" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def local_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
+    """A moment to the second, in a time zone (None: this machine's); `—` for none."""
+    return "—" if moment is None else moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def utc_time(moment: datetime | None) -> str:

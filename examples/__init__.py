@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Scripts to start from: written as any ClearML script is, with `tasktape` in the import line."""

@@ -1,0 +1,131 @@
+"""The command `tasktape`: which commands there are, and what becomes of errors.
+
+Every error tasktape knows ends as one sentence on standard error and an exit code of `exit_codes`; no traceback.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..events.errors import TasktapeError
+from . import (
+    agent,
+    audit,
+    dashboard,
+    demo,
+    doctor,
+    exit_codes,
+    init,
+    queues,
+    serve,
+    sync,
+    task_changes,
+    task_logs,
+    task_page,
+    tasks,
+    version,
+    workers,
+)
+from .output import note
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_CODES = "\b\nExit codes:\n" + "\n".join(f"{code:>5}  {text}" for code, text in exit_codes.MEANINGS.items())
+
+
+class Commands(TyperGroup):
+    """Runs a command and turns errors into a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the context names."""
+        try:
+            return super().invoke(ctx)
+        except TasktapeError as error:
+            note(f"tasktape: {error}")
+            raise typer.Exit(exit_codes.exit_code_of(error)) from error
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) or os.environ.get("TASKTAPE_DEBUG"):
+                raise
+            note(f"tasktape: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+            raise typer.Exit(exit_codes.FAILURE) from error
+
+
+def group(text: str, epilog: str | None = None) -> typer.Typer:
+    """A group of commands."""
+    return typer.Typer(
+        cls=Commands,
+        help=text,
+        epilog=epilog,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings=_SETTINGS,
+    )
+
+
+def add(commands: typer.Typer, name: str, function: Callable[..., None]) -> None:
+    """Add a command; the examples of its docstring go below its options."""
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
+    epilog = f"\b\nExamples:\n{examples}" if examples else None
+    commands.command(name, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
+
+
+app = group("Track, queue and run ML tasks; every fact about them is an event on a message log.", _CODES)
+_tasks = group("List, inspect and change tasks.")
+_queues = group("List, inspect and create queues.")
+_workers = group("List workers.")
+
+for _name, _function in (
+    ("init", init.init),
+    ("demo", demo.demo),
+    ("agent", agent.agent),
+    ("serve", serve.serve),
+    ("dashboard", dashboard.dashboard),
+    ("audit", audit.audit),
+    ("sync", sync.sync),
+    ("doctor", doctor.doctor),
+    ("version", version.version),
+):
+    add(app, _name, _function)
+for _name, _function in (
+    ("list", tasks.list_tasks),
+    ("show", task_page.show_task),
+    ("logs", task_logs.task_logs),
+    ("enqueue", task_changes.enqueue),
+    ("clone", task_changes.clone),
+    ("abort", task_changes.abort),
+    ("reset", task_changes.reset),
+    ("archive", task_changes.archive),
+):
+    add(_tasks, _name, _function)
+for _name, _function in (
+    ("list", queues.list_queues),
+    ("create", queues.create_queue),
+    ("show", queues.show_queue),
+):
+    add(_queues, _name, _function)
+add(_workers, "list", workers.list_workers)
+app.add_typer(_tasks, name="tasks")
+app.add_typer(_queues, name="queues")
+app.add_typer(_workers, name="workers")
+
+
+def main() -> int:
+    """Run `tasktape` with the arguments of this process."""
+    try:
+        app()
+    except Exception as error:  # the last resort: a sentence instead of a traceback
+        if os.environ.get("TASKTAPE_DEBUG"):
+            raise
+        note(f"tasktape: unexpected {type(error).__name__}: {error}. TASKTAPE_DEBUG=1 shows where it comes from.")
+        return exit_codes.FAILURE
+    return exit_codes.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

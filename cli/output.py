@@ -1,0 +1,179 @@
+"""What commands print: tables for people, JSON for programs, notes beside them, and progress of what takes long."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..dashboard.formatting import one_line, status_look
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_WIDE = 100_000
+_ID_LENGTHS = (12, 16, 20)
+_TERMINAL_COLORS = {"gray": "bright_black", "violet": "magenta", "orange": "yellow", "primary": "bold green"}
+
+
+class Column(NamedTuple):
+    """A table's column; `grow` may be cut short to fit the terminal, others are shown whole."""
+
+    title: str
+    right: bool = False
+    grow: bool = False
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, without end where there is none, so that pipes get whole lines."""
+    from rich.console import Console  # noqa: PLC0415  rich costs 60 ms, and --json needs none of it
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else _WIDE)
+
+
+def notes() -> Console:
+    """Standard error, for what is said beside the data."""
+    from rich.console import Console  # noqa: PLC0415  the same
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Say a sentence on standard error."""
+    notes().print(text, markup=False)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON: ISO times in UTC, numbers that JSON lacks as the strings NaN, Infinity, -Infinity."""
+    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_json_line(value: object) -> None:
+    """Print a value as one line of JSON, at once, for what is followed."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it; see `print_json`."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return _plain_collection(value)
+
+
+def _plain_collection(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump())
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, Iterable):
+        return [plain(one) for one in value]
+    return str(value)
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], empty: str) -> None:
+    """Print rows as a table, or the sentence `empty` on standard error when there are none.
+
+    Text is printed as it is: neither rich's markup nor control characters in it count.
+    """
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  the same as in `console`
+    from rich.table import Table  # noqa: PLC0415  the same
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if column.grow else len(column.title),
+            ratio=1 if column.grow and sys.stdout.isatty() else None,
+        )
+    for row in rows:
+        table.add_row(*(cell_text(cell) for cell in row))
+    if table.row_count:
+        console().print(table)
+    else:
+        note(empty)
+
+
+def cell_text(cell: str | Text) -> Text:
+    """A cell on one line, safe for a terminal."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    return Text(one_line(cell, 400)) if isinstance(cell, str) else cell
+
+
+def short_id_length(ids: Sequence[str]) -> int:
+    """How many characters of these ids are enough to tell them apart; 12 of them are a task's birth in ms."""
+    return next((n for n in _ID_LENGTHS if len({one[:n] for one in ids}) == len(set(ids))), 32)
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    color = status_look(status).color
+    return Text(one_line(status, 24), style=_TERMINAL_COLORS.get(color, color))
+
+
+def print_fields(title: str, fields: Iterable[tuple[str, str | Text]]) -> None:
+    """Print a heading and aligned fields below it; nothing when there are no fields."""
+    from rich.table import Table  # noqa: PLC0415  the same
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bright_black", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in fields:
+        grid.add_row(Text(one_line(name, 80)), cell_text(value))
+    if grid.row_count:
+        console().print(Text(f"\n{title}", style="bold"), grid, sep="\n")
+
+
+def print_lines(title: str, text: str) -> None:
+    """Print a heading and lines as they are, without what a terminal would take as a command."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    shown = console()
+    shown.print(Text(f"\n{title}", style="bold"))
+    for line in text.splitlines():
+        shown.print(terminal_line(line), soft_wrap=True)
+
+
+def terminal_line(line: str) -> Text:
+    """A line of output: its colours stay, other escape sequences and control characters go."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    shown = Text.from_ansi(line)
+    shown.plain = _CONTROL.sub("", shown.plain)
+    return shown
+
+
+@contextmanager
+def progress(description: str) -> Iterator[None]:
+    """Show on standard error that something goes on while the block runs; only in a terminal, and gone afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with notes().status(one_line(description)):
+        yield

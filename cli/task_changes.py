@@ -1,0 +1,148 @@
+"""`tasktape tasks enqueue|clone|abort|reset|archive`: what people do to tasks, through the SDK's own methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..dashboard.columns import parameter_value
+from ..dashboard.formatting import one_line
+from ..events.errors import SettingsError
+from ..projections.rows import TaskRow
+from .lookup import DEFAULT_QUEUE, find_queue, find_task
+from .options import Json, Reason, TaskId, TaskIds
+from .output import note, print_json, progress
+from .reading import reading
+
+if TYPE_CHECKING:
+    from .. import Task
+
+Queue = Annotated[str, typer.Option("--queue", "-q", metavar="QUEUE", help="The queue to put it into.")]
+ThenQueue = Annotated[str, typer.Option("--queue", "-q", metavar="QUEUE", help="Enqueue the clone here at once.")]
+Name = Annotated[str, typer.Option("--name", metavar="TEXT", help="The clone's name.")]
+Project = Annotated[str, typer.Option("--project", metavar="TEXT", help="The clone's project.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="NAME=VALUE", help="A parameter of the clone: General/lr=0.1; repeatable."),
+]
+Undo = Annotated[bool, typer.Option("--undo", help="Bring archived tasks back.")]
+ForceReset = Annotated[bool, typer.Option("--force", help="Even if it runs or is published.")]
+
+
+def enqueue(tasks: TaskIds, queue: Queue = DEFAULT_QUEUE, *, as_json: Json = False) -> None:
+    """Put tasks into a queue, for an agent to run.
+
+    Examples:
+    $ tasktape tasks enqueue 0199a3c2 --queue gpu
+    """
+    found = _find(tasks, queue)
+    _change(found, lambda task: _sdk().enqueue(task, queue_name=queue), f"enqueued in {queue}", as_json=as_json)
+
+
+def clone(
+    task: TaskId,
+    name: Name = "",
+    project: Project = "",
+    parameters: Set = None,
+    queue: ThenQueue = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Copy a task as a draft: same code and parameters, except those set anew.
+
+    Examples:
+    $ tasktape tasks clone digits --name "digits, slower" --set Args/lr=0.01 --queue default
+    """
+    changed = dict(_assignment(text) for text in parameters or ())
+    (source,) = _find([task], queue)
+    copy = _sdk().clone(source.id, name=name or f"{source.name} (clone)", project=project or None)
+    for parameter, value in changed.items():
+        copy.set_parameter(parameter, value)
+    if queue:
+        _sdk().enqueue(copy, queue_name=queue)
+    _flush()
+    if as_json:
+        print_json({"id": copy.id, "name": copy.name, "cloned_from": source.id, "queue": queue})
+    else:
+        note(f"Cloned {_named(source)} as {copy.id}{f', enqueued in {queue}' if queue else ''}.")
+
+
+def abort(tasks: TaskIds, reason: Reason = "", *, as_json: Json = False) -> None:
+    """Ask running tasks to stop; queued ones leave their queue.
+
+    Examples:
+    $ tasktape tasks abort 0199a3c2 --reason "the loss diverged"
+    """
+    _change(
+        _find(tasks),
+        lambda task: task.mark_stop_request(status_message=reason or None),
+        "asked to stop",
+        as_json=as_json,
+    )
+
+
+def reset(tasks: TaskIds, *, force: ForceReset = False, as_json: Json = False) -> None:
+    """Make tasks drafts again: their outputs are hidden, their history stays.
+
+    Examples:
+    $ tasktape tasks reset 0199a3c2
+    """
+    _change(_find(tasks), lambda task: task.reset(force=force), "reset to a draft", as_json=as_json)
+
+
+def archive(tasks: TaskIds, *, undo: Undo = False, as_json: Json = False) -> None:
+    """Put tasks out of sight, or with --undo back.
+
+    Examples:
+    $ tasktape tasks archive 0199a3c2 0199a3c3
+    """
+    done = "back from the archive" if undo else "archived"
+    _change(_find(tasks), lambda task: task.set_archived(not undo), done, as_json=as_json)
+
+
+def _sdk() -> type[Task]:
+    from .. import Task  # noqa: PLC0415  only commands that change tasks pay for the SDK
+
+    return Task
+
+
+def _find(texts: Sequence[str], queue: str = "") -> list[TaskRow]:
+    """All tasks named, and the queue checked, before anything is changed."""
+    with reading() as queries:
+        if queue:
+            find_queue(queries, queue)
+        return [find_task(queries, text) for text in texts]
+
+
+def _change(rows: Iterable[TaskRow], change: Callable[[Task], object], done: str, *, as_json: bool) -> None:
+    rows = list(rows)
+    for row in rows:
+        with progress(f"{done}: {row.name}"):
+            change(_sdk().get_task(task_id=row.id))
+    _flush()
+    if as_json:
+        print_json([{"id": row.id, "name": row.name, "done": done} for row in rows])
+        return
+    for row in rows:
+        note(f"{_named(row)}: {done}.")
+
+
+def _flush() -> None:
+    """What was changed is on the log, or in the spool, before the command ends."""
+    from ..producers.session import current_session  # noqa: PLC0415  see `_sdk`
+
+    with progress("Waiting for the log"):
+        current_session().outbox.flush(10.0)
+
+
+def _named(row: TaskRow) -> str:
+    return f"{one_line(row.name, 60)!r} ({row.id})"
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"{text!r} sets nothing: write it as Section/name=value.")
+    return name.strip() if "/" in name else f"General/{name.strip()}", parameter_value(value)

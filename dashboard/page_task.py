@@ -1,0 +1,98 @@
+"""One task's page: its header, and a tab for each thing to know about it; only the open tab asks and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import streamlit as st
+
+from ..projections.rows import TaskRow
+from . import (
+    navigation as to,
+)
+from . import tab_artifacts, tab_console, tab_execution, tab_history, tab_media, tab_parameters, tab_plots, tab_scalars
+from .formatting import duration, local_time, markdown, number, one_line
+from .source import queries
+from .widgets import CALM, LIVE, fact, moment, nothing, now, status_badge, tags, zone
+
+TABS: Final[dict[str, Callable[[TaskRow], None]]] = {
+    "Scalars": tab_scalars.draw,
+    "Plots": tab_plots.draw,
+    "Debug samples": tab_media.draw,
+    "Parameters": tab_parameters.draw,
+    "Execution": tab_execution.draw,
+    "Artifacts & models": tab_artifacts.draw,
+    "Console": tab_console.draw,
+    "History": tab_history.draw,
+}
+_ACTIVE: Final = ("queued", "in_progress")
+
+
+def draw() -> None:
+    """Draw the page of the task that the address names."""
+    task_id = st.query_params.get("task", "")
+    with queries() as asked:
+        task = asked.task(task_id)
+    if task is None:
+        st.title("No such task", anchor=False)
+        nothing(f"There is no task {markdown(task_id, 60)}. It may have been deleted.")
+        to.link(to.TASKS, "All tasks", icon=":material/list:")
+        return
+    st.fragment(_header, run_every=LIVE)(task.id)
+    tabs = st.tabs(list(TABS), key="tab", on_change="rerun", bind="query-params")
+    every = LIVE if task.status in _ACTIVE else CALM
+    for tab, draw_tab in zip(tabs, TABS.values(), strict=True):
+        if tab.open:
+            with tab:
+                st.fragment(_tab, run_every=every)(task.id, draw_tab)
+
+
+def _tab(task_id: str, draw_tab: Callable[[TaskRow], None]) -> None:
+    with queries() as asked:
+        task = asked.task(task_id)
+    if task is not None:
+        draw_tab(task)
+
+
+def _header(task_id: str) -> None:
+    with queries() as asked:
+        task = asked.task(task_id)
+    if task is None:
+        st.rerun()
+    to.link(to.TASKS, f":gray[{markdown(task.project)}]", {"project": task.project})
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.title(markdown(task.name, 200), anchor=False, width="content", help=_whole(task.name))
+        status_badge(task.status)
+        tags(task.tags)
+    _facts(task)
+    if task.status in _ACTIVE and task.progress > 0:
+        st.progress(min(task.progress, 100) / 100, text=f"{task.progress} %")
+    if task.status == "failed" and (why := task.status_message or task.status_reason):
+        st.error(markdown(why, 400), icon=":material/error:")
+
+
+def _whole(name: str) -> str | None:
+    """The whole of a name that the title cuts short."""
+    return markdown(name, 2000) if len(one_line(name, 200)) < len(name.strip()) else None
+
+
+def _facts(task: TaskRow) -> None:
+    ended = task.ended_at or now()
+    runtime = duration((ended - task.started_at).total_seconds()) if task.started_at else "—"
+    where = task.worker or (f"waiting in {task.queue}" if task.queue else "—")
+    columns = st.columns(7)
+    with columns[0]:
+        fact("Run", str(task.run) if task.run else "—")
+    with columns[1]:
+        moment("Started", task.started_at)
+    with columns[2]:
+        fact("Runtime", runtime, hint=f"until {local_time(task.ended_at, zone())}" if task.ended_at else "")
+    with columns[3]:
+        fact("Iteration", number(task.last_iteration) if task.started_at else "—")
+    with columns[4]:
+        fact("User", task.user or "—")
+    with columns[5]:
+        fact("Worker", one_line(where, 40), hint=where)
+    with columns[6]:
+        fact("Id", f"{task.id[:12]}…", hint=task.id)

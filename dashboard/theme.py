@@ -1,0 +1,30 @@
+"""How Streamlit is set up for the dashboard: quiet, watching no files, calling nobody, looking like `theme.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+LOOPBACK: Final = "127.0.0.1"
+
+OPTIONS: Final[dict[str, str]] = {
+    "browser.gatherUsageStats": "false",
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
+    "client.toolbarMode": "viewer",
+    "global.developmentMode": "false",
+    "logger.hideWelcomeMessage": "true",
+    "logger.level": "warning",
+    "runner.magicEnabled": "false",
+    "server.fileWatcherType": "none",
+    "server.runOnSave": "false",
+    "server.showEmailPrompt": "false",
+    "theme.base": str(Path(__file__).with_name("theme.toml")),
+}
+
+
+def options(host: str, port: int, *, headless: bool) -> dict[str, str]:
+    """Streamlit's options for serving at host and port; on loopback only requests that name this machine are served."""
+    served = {"server.address": host, "server.port": str(port), "server.headless": str(headless).lower()}
+    names = {"server.allowedHosts": f'["{LOOPBACK}", "localhost"]'} if host == LOOPBACK else {}
+    return {**OPTIONS, **served, **names}

@@ -1,0 +1,29 @@
+"""Whether a worker is busy, idle, silent or gone, by what it last said of itself; pure."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from ..projections.rows import WorkerRow
+
+SILENT_INTERVALS: Final = 3
+"""Heartbeat intervals of silence after which a worker counts as lost, as its peers see it."""
+
+WorkerState = Literal["busy", "idle", "silent", "stopped"]
+
+
+def held_runs(worker: WorkerRow) -> list[dict[str, Any]]:
+    """The runs a worker holds, as its heartbeat named them: task, run, queue, entry and place."""
+    runs: list[dict[str, Any]] = json.loads(worker.runs or "[]")
+    return runs
+
+
+def worker_state(worker: WorkerRow, now: datetime) -> WorkerState:
+    """State of a worker at `now`, by this machine's clock: for people; agents use clocks that can be trusted."""
+    if worker.stopped_at:
+        return "stopped"
+    if now - worker.seen_at > timedelta(seconds=SILENT_INTERVALS * worker.interval):
+        return "silent"
+    return "busy" if held_runs(worker) else "idle"
