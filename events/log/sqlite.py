@@ -15,7 +15,7 @@ from .port import Headers, Log, Member, OnDelivery, Positions, Reader, TopicPart
 from .sqlite_cleaning import clean
 from .sqlite_database import SQL, Database, Queries, transaction
 from .sqlite_groups import LEASE, Groups
-from .sqlite_reader import News, SqliteReader
+from .sqlite_reader import SqliteReader
 from .sqlite_writer import Append, Writer
 
 
@@ -31,11 +31,10 @@ class SqliteLog(Log):
         self.url = self._database.url
         self._life = Lifetime(self.url)
         self._now = now
-        self._news = News()
         self._readers: weakref.WeakSet[SqliteReader] = weakref.WeakSet()
         self._queries = Queries(self._database)
         self._groups = Groups(self._database, self._queries, self._life, uptime, lease)
-        self._writer = Writer(self._database, self._life, (now, uptime), self._news.announce)
+        self._writer = Writer(self._database, self._life, (now, uptime))
         close_at_exit(self)
 
     def create_topics(self, specs: Iterable[TopicSpec]) -> None:
@@ -84,7 +83,7 @@ class SqliteLog(Log):
     def read(self, positions: Mapping[TopicPartition, int]) -> Reader:
         """Open a reader at these positions."""
         self._life.check()
-        reader = SqliteReader(self._database, self._life, self._news, positions)
+        reader = SqliteReader(self._database, self._life, positions)
         self._readers.add(reader)
         return reader
 

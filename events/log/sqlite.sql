@@ -70,11 +70,8 @@ SELECT id, topic, number, next_offset FROM partitions ORDER BY id;
 -- name: ends
 SELECT id, next_offset FROM partitions;
 
--- name: end
-SELECT next_offset FROM partitions WHERE id = ?;
-
--- name: set_end
-UPDATE partitions SET next_offset = ? WHERE id = ?;
+-- name: move_end
+UPDATE partitions SET next_offset = next_offset + ? WHERE id = ? RETURNING next_offset;
 
 -- name: add_record
 INSERT INTO records VALUES (?, ?, ?, ?, ?);
@@ -89,11 +86,10 @@ SELECT sequence FROM producers WHERE id = ?;
 INSERT INTO producers VALUES (?1, ?2, ?3)
 ON CONFLICT (id) DO UPDATE SET sequence = ?2, timestamp = ?3;
 
--- name: clock
-SELECT timestamp, uptime FROM clock;
-
--- name: set_clock
-UPDATE clock SET timestamp = ?, uptime = ?;
+-- Time moves on at the pace of the machine's uptime where the wall clock (first value) was set back: ages of claims are
+-- differences of append times, which must not stand still. A smaller uptime than before means a restart.
+-- name: tick
+UPDATE clock SET timestamp = max(?1, timestamp + max(0, ?2 - uptime)), uptime = ?2 RETURNING timestamp;
 
 -- name: beat
 INSERT INTO members VALUES (?1, ?2, ?3, ?4)

@@ -17,6 +17,7 @@ from ..named_sql import load_sql, statements
 
 SQL: Final = load_sql(Path(__file__).with_name("sqlite.sql"))
 VERSION: Final = 1
+OLDEST_SQLITE: Final = (3, 37, 0)
 OFFSET_BITS: Final = 40
 PATIENCE: Final = 30.0
 
@@ -36,12 +37,15 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.wal = path.with_name(f"{path.name}-wal")
         self.url = f"sqlite://{path}"
         self._inode = 0
         with _creating:
             self._create()
 
     def _create(self) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise self.unavailable(f"it needs SQLite 3.37, this Python has {sqlite3.sqlite_version}")
         try:
             _make_private(self.path)
             self._inode = self.path.stat().st_ino

@@ -10,52 +10,31 @@ from contextlib import contextmanager
 from typing import Final
 
 from ..errors import UnknownTopicError
+from .file_watch import watch_file
 from .headers import unpack
 from .lifetime import Lifetime
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
+_GLANCE_EVERY: Final = 0.1
+"""Seconds after which a waiting reader looks even if the file seems untouched: a commit's last write may come before it
+is to be seen, and its process be stopped in between."""
 _EAGER: Final = 0.001
-_PATIENT: Final = 0.008
-_EAGER_FOR: Final = 0.1
+_EAGER_FOR: Final = 0.05
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 
-class News:
-    """Tells the readers of one log object at once what that object has written; others' records they look for."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._count = 0
-
-    def announce(self) -> None:
-        """Wake all readers."""
-        with self._changed:
-            self._count += 1
-            self._changed.notify_all()
-
-    @property
-    def count(self) -> int:
-        """How often there were news."""
-        return self._count
-
-    def wait(self, seen: int, timeout: float) -> bool:
-        """Wait for news after the `seen`-th; whether there are any."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._count != seen, timeout)
-
-
 class SqliteReader(Reader):
-    """A reader with a connection of its own. Records of other processes are seen within 8 ms."""
+    """A reader with a connection of its own, woken by writes to the file's write-ahead log, whoever makes them."""
 
-    def __init__(self, database: Database, life: Lifetime, news: News, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(self, database: Database, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
         self._log = life
         self._life = Lifetime(life.url)
         self._database = database
-        self._news = news
         self._using = threading.Lock()
         self._connection = database.connect()
+        self._watch = watch_file(database.wal)
         self._identities: dict[TopicPartition, int] = {}
         self._positions: Positions = {}
         self._version = -1
@@ -67,13 +46,11 @@ class SqliteReader(Reader):
 
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
         """Return the next records; wait up to `timeout` seconds for the first."""
-        started = time.monotonic()
-        deadline = started + timeout
+        deadline = time.monotonic() + timeout
         while True:
-            seen = self._news.count
             with self._use():
                 found = self._take(limit)
-            if found or not self._wait(seen, started, deadline):
+            if found or not self._wait(deadline):
                 return found
 
     def positions(self) -> Positions:
@@ -95,9 +72,9 @@ class SqliteReader(Reader):
     def close(self) -> None:
         """Stop reading and let go of the connection."""
         if self._life.end():
-            self._news.announce()
             with self._using:
                 self._connection.close()
+                self._watch.close()
 
     @contextmanager
     def _use(self) -> Iterator[None]:
@@ -115,13 +92,21 @@ class SqliteReader(Reader):
         with self._database.errors():
             return self._connection.execute(SQL[name], values)
 
-    def _wait(self, seen: int, started: float, deadline: float) -> bool:
-        """Wait for news of this object's or of other connections; False when the deadline comes first."""
+    def _wait(self, deadline: float) -> bool:
+        """Wait until another connection has committed; False when the deadline comes first."""
+        eager_until = 0.0
         while (now := time.monotonic()) < deadline:
-            pause = _EAGER if now - started < _EAGER_FOR else _PATIENT
-            if self._news.wait(seen, min(pause, deadline - now)) or self._has_changed():
+            if now < eager_until:
+                time.sleep(_EAGER)
+            elif self._wait_for_write(min(_GLANCE_EVERY, deadline - now)):
+                eager_until = time.monotonic() + _EAGER_FOR
+            if self._has_changed():
                 return True
         return False
+
+    def _wait_for_write(self, timeout: float) -> bool:
+        with self._use():
+            return self._watch.wait(timeout)
 
     def _has_changed(self) -> bool:
         with self._use():

@@ -7,13 +7,13 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
 from ..errors import AppendError, TasktapeError, UnknownTopicError
-from .clock import Clock, next_timestamp
+from .clock import Clock
 from .headers import pack
 from .lifetime import Lifetime
 from .port import Delivery, Headers, OnDelivery, check_record, place
@@ -23,6 +23,7 @@ from .sqlite_database import OFFSET_BITS, SQL, BusyError, Database, transaction
 LINGER: Final = 0.001
 BATCH: Final = 10_000
 CLEAN_AFTER: Final = 60.0
+_WAITS_BEFORE_SLEEP: Final = 50
 
 _logger = logging.getLogger("tasktape.log")
 
@@ -42,16 +43,13 @@ class Writer:
     """The one connection of a log object that appends. A thread writes what nobody flushes.
 
     Its id and the sequence of its last record are written with the records, so that a commit of unknown outcome can be
-    looked up instead of being repeated. `written` is called after each commit.
+    looked up instead of being repeated. `clocks` are the wall's and the machine's, in µs.
     """
 
-    def __init__(
-        self, database: Database, life: Lifetime, clocks: tuple[Clock, Clock], written: Callable[[], None]
-    ) -> None:
+    def __init__(self, database: Database, life: Lifetime, clocks: tuple[Clock, Clock]) -> None:
         self._database = database
         self._life = life
         self._now, self._uptime = clocks
-        self._written = written
         self._id = uuid.uuid4().hex
         self._sequence = 0
         self._connection = database.connect_to_write()
@@ -60,6 +58,7 @@ class Writer:
         self._changed = threading.Condition()
         self._waiting: deque[Append] = deque()
         self._open = 0
+        self._asleep = False
         self._thread: threading.Thread | None = None
         self._next_cleaning = time.monotonic() + CLEAN_AFTER
 
@@ -72,7 +71,8 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tasktape-log-writer", daemon=True)
                 self._thread.start()
-            if len(self._waiting) == 1:
+            if self._asleep:
+                self._asleep = False
                 self._changed.notify_all()
 
     def flush(self, timeout: float | None) -> int:
@@ -102,15 +102,29 @@ class Writer:
             self._connection.close()
 
     def _run(self) -> None:
-        """Write what nobody flushes; a short wait first, so that records gather and a flush can come before."""
+        """Write what nobody flushes; short waits first, so that records gather and a flush can come before.
+
+        Falls asleep only after a while without records: waking a thread costs the appending one more than its append.
+        """
+        idle = 0
         while not self._life.closed:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._life.closed)
             time.sleep(LINGER)
-            with self._writing:
-                if not self._life.closed:
-                    self._write(time.monotonic() + 1)
+            idle = 0 if self._waiting else idle + 1
+            if not idle:
+                self._write_unless_closed()
             self._clean()
+            if idle > _WAITS_BEFORE_SLEEP:
+                self._sleep()
+
+    def _write_unless_closed(self) -> None:
+        with self._writing:
+            if not self._life.closed:
+                self._write(time.monotonic() + 1)
+
+    def _sleep(self) -> None:
+        with self._changed:
+            self._asleep = not self._waiting
+            self._changed.wait_for(lambda: not self._asleep or self._life.closed)
 
     def _clean(self) -> None:
         """Do the hour's cleaning where it is due; processes that live for less than a minute leave it to others."""
@@ -145,7 +159,6 @@ class Writer:
         except (sqlite3.Error, TasktapeError) as error:
             if not self._is_committed():
                 return [_failed(append, f"{self._database.url}: {error}") for append in batch]
-        self._written()
         return deliveries
 
     def _is_committed(self) -> bool:
@@ -157,47 +170,45 @@ class Writer:
         return row is not None and row[0] == self._sequence
 
     def _insert(self, batch: list[Append]) -> list[Delivery]:
-        execute = self._connection.execute
-        timestamp = self._tick()
-        ends: dict[int, int] = {}
+        """Write the records of a batch, all with one append time, inside the transaction."""
+        (timestamp,) = self._connection.execute(SQL["tick"], (self._now(), self._uptime())).fetchone()
+        places = [self._place(append) for append in batch]
+        offsets = self._reserve(identity for _, identity, error in places if error is None)
         rows: list[tuple[int, int, str | None, bytes | None, bytes | None]] = []
         deliveries = []
-        for append in batch:
-            try:
-                partition, identity = self._place(append)
-            except TasktapeError as error:
-                deliveries.append(Delivery(append.topic, -1, -1, -1, error))
+        for append, (partition, identity, error) in zip(batch, places, strict=True):
+            if error is not None:
+                deliveries.append(Delivery(append.topic, partition, -1, -1, error))
                 continue
-            if identity not in ends:
-                ends[identity] = execute(SQL["end"], (identity,)).fetchone()[0]
-            offset = ends[identity]
-            ends[identity] += 1
-            row = identity << OFFSET_BITS | offset, timestamp, append.key, append.value, pack(append.headers)
-            rows.append(row)
+            offset = next(offsets[identity])
+            place = identity << OFFSET_BITS | offset
+            rows.append((place, timestamp, append.key, append.value, pack(append.headers)))
             deliveries.append(Delivery(append.topic, partition, offset, timestamp))
         self._connection.executemany(SQL["add_record"], rows)
-        self._connection.executemany(SQL["set_end"], [(end, identity) for identity, end in ends.items()])
         self._sequence += len(batch)
-        execute(SQL["set_sequence"], (self._id, self._sequence, timestamp))
+        self._connection.execute(SQL["set_sequence"], (self._id, self._sequence, timestamp))
         return deliveries
 
-    def _tick(self) -> int:
-        """Move the log's clock on, in the transaction; all records of a batch have one append time."""
-        last, last_uptime = self._connection.execute(SQL["clock"]).fetchone()
-        uptime = self._uptime()
-        timestamp = next_timestamp(last, last_uptime, self._now(), uptime)
-        self._connection.execute(SQL["set_clock"], (timestamp, uptime))
-        return timestamp
+    def _reserve(self, identities: Iterable[int]) -> dict[int, Iterator[int]]:
+        """Offsets for as many records as each partition is named, in order."""
+        reserved: dict[int, Iterator[int]] = {}
+        for identity, count in Counter(identities).items():
+            (end,) = self._connection.execute(SQL["move_end"], (count, identity)).fetchone()
+            reserved[identity] = iter(range(end - count, end))
+        return reserved
 
-    def _place(self, append: Append) -> tuple[int, int]:
-        """Partition's number and id of a record that may be written."""
-        check_record(append.topic, append.key, append.value, append.headers)
-        if append.topic not in self._partitions:
-            self._load_partitions()
-        if (identities := self._partitions.get(append.topic)) is None:
-            raise UnknownTopicError(append.topic)
-        partition = place(append.topic, append.key, len(identities), append.partition)
-        return partition, identities[partition]
+    def _place(self, append: Append) -> tuple[int, int, TasktapeError | None]:
+        """Partition's number and id of a record, or why it can't be written."""
+        try:
+            check_record(append.topic, append.key, append.value, append.headers)
+            if append.topic not in self._partitions:
+                self._load_partitions()
+            if (identities := self._partitions.get(append.topic)) is None:
+                raise UnknownTopicError(append.topic)
+            partition = place(append.topic, append.key, len(identities), append.partition)
+        except TasktapeError as error:
+            return -1 if append.partition is None else append.partition, -1, error
+        return partition, identities[partition], None
 
     def _load_partitions(self) -> None:
         found: dict[str, list[int]] = {}
