@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..dashboard.theme import OPTIONS
+from ..dashboard.theme import APP, LOOPBACK, options
 from ..events.errors import SettingsError
 from .output import note
 
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+DEFAULT_PORT = 8501
+_TRIED = 20
+
+Port = Annotated[
+    int | None, typer.Option("--port", min=1, max=65535, help="By default 8501, or the next one that is free.")
+]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Another address than this machine's own.")]
 Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")]
 
 
-def dashboard(port: Port = 8501, *, browser: Browser = True) -> None:
+def dashboard(port: Port = None, host: Host = LOOPBACK, *, browser: Browser = True) -> None:
     """Look at projects, tasks, queues and workers in the browser, live; for this machine only (127.0.0.1).
+
+    There is no login: with --host, who reaches the port sees everything.
 
     Examples:
     $ tasktape dashboard
@@ -30,24 +38,25 @@ def dashboard(port: Port = 8501, *, browser: Browser = True) -> None:
     from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
 
     load_settings()
-    chosen = port or free_port()
-    note(f"The dashboard is at http://127.0.0.1:{chosen}. Ctrl-C stops it.")
-    sys.stdout.flush()
-    os.execv(sys.executable, command(chosen, browser=browser))  # noqa: S606  this process becomes the server
+    chosen = free_port(host, port)
+    note(f"The dashboard is at http://{host}:{chosen}. Ctrl-C stops it.")
+    os.execv(sys.executable, command(host, chosen, browser=browser))  # noqa: S606  this process becomes the server
 
 
-def command(port: int, *, browser: bool) -> list[str]:
-    """Arguments that serve the app on a port of 127.0.0.1."""
-    script = Path(__file__).resolve().parent.parent / "dashboard" / "app.py"
-    options = {**OPTIONS, "server.port": port, "server.headless": str(not browser or not sys.stdin.isatty()).lower()}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(script), *flags]
+def command(host: str, port: int, *, browser: bool) -> list[str]:
+    """Arguments that serve the app at a port of an address."""
+    flags = [f"--{name}={value}" for name, value in options(host, port, headless=not browser).items()]
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    import socket  # noqa: PLC0415  used here alone
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(host: str, wanted: int | None) -> int:
+    """The port wanted, or without one the first free one from 8501 on. Raises `SettingsError` where it is taken."""
+    for port in [wanted] if wanted else range(DEFAULT_PORT, DEFAULT_PORT + _TRIED):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise SettingsError(f"port {wanted or DEFAULT_PORT} of {host} is taken: give another one with --port.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..events.errors import AppendError, LogUnavailableError, SettingsError, TasktapeError
+from ..producers.errors import InvalidTransitionError, NotEnqueuedError, UnknownQueueError, UnknownTaskError
 from .errors import NotFoundError, RefusedError
 
 OK: Final = 0
@@ -29,7 +30,11 @@ MEANINGS: Final[dict[int, str]] = {
 
 _BY_ERROR: Final[tuple[tuple[type[TasktapeError], int], ...]] = (
     (NotFoundError, NOT_FOUND),
+    (UnknownTaskError, NOT_FOUND),
+    (UnknownQueueError, NOT_FOUND),
     (RefusedError, REFUSED),
+    (InvalidTransitionError, REFUSED),
+    (NotEnqueuedError, REFUSED),
     (LogUnavailableError, LOG_UNAVAILABLE),
     (AppendError, LOG_UNAVAILABLE),
     (SettingsError, SETTINGS),

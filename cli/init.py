@@ -64,7 +64,7 @@ def init(
     -p sasl.username=me --password-stdin < password.txt
     """
     given = Choices(log, kafka_properties(properties or [], password_stdin=password_stdin), schema_registry, blobs)
-    asks = sys.stdin.isatty() and not log and not password_stdin
+    asks = in_terminal() and not log and not password_stdin
     target = (file or default_target()).expanduser().absolute()
     _refuse_to_replace(target, force=force, asks=asks)
     choices = _ask(given) if asks else replace(given, log=log or _embedded_log())
@@ -75,6 +75,11 @@ def init(
         print_json({"file": target, "log": settings.log, "blobs": settings.blobs, "topics": topics})
     else:
         _tell(target, settings, topics)
+
+
+def in_terminal() -> bool:
+    """Whether somebody is there to answer questions."""
+    return sys.stdin.isatty()
 
 
 def default_target() -> Path:

@@ -68,19 +68,16 @@ def group(text: str, epilog: str | None = None) -> typer.Typer:
     )
 
 
-def add(commands: typer.Typer, name: str, function: Callable[..., None]) -> None:
+def add(below: typer.Typer, name: str, function: Callable[..., None]) -> None:
     """Add a command; the examples of its docstring go below its options."""
     text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
     epilog = f"\b\nExamples:\n{examples}" if examples else None
-    commands.command(name, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
+    below.command(name, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
 
 
-app = group("Track, queue and run ML tasks; every fact about them is an event on a message log.", _CODES)
-_tasks = group("List, inspect and change tasks.")
-_queues = group("List, inspect and create queues.")
-_workers = group("List workers.")
+Named = tuple[tuple[str, Callable[..., None]], ...]
 
-for _name, _function in (
+_TOP: Named = (
     ("init", init.init),
     ("demo", demo.demo),
     ("agent", agent.agent),
@@ -90,9 +87,8 @@ for _name, _function in (
     ("sync", sync.sync),
     ("doctor", doctor.doctor),
     ("version", version.version),
-):
-    add(app, _name, _function)
-for _name, _function in (
+)
+_TASKS: Named = (
     ("list", tasks.list_tasks),
     ("show", task_page.show_task),
     ("logs", task_logs.task_logs),
@@ -101,18 +97,33 @@ for _name, _function in (
     ("abort", task_changes.abort),
     ("reset", task_changes.reset),
     ("archive", task_changes.archive),
-):
-    add(_tasks, _name, _function)
-for _name, _function in (
+)
+_QUEUES: Named = (
     ("list", queues.list_queues),
     ("create", queues.create_queue),
     ("show", queues.show_queue),
-):
-    add(_queues, _name, _function)
-add(_workers, "list", workers.list_workers)
-app.add_typer(_tasks, name="tasks")
-app.add_typer(_queues, name="queues")
-app.add_typer(_workers, name="workers")
+)
+_WORKERS: Named = (("list", workers.list_workers),)
+
+
+def commands() -> typer.Typer:
+    """All commands there are."""
+    whole = group("Track, queue and run ML tasks; every fact about them is an event on a message log.", _CODES)
+    for name, function in _TOP:
+        add(whole, name, function)
+    for name, text, found in (
+        ("tasks", "List, inspect and change tasks.", _TASKS),
+        ("queues", "List, inspect and create queues.", _QUEUES),
+        ("workers", "List workers.", _WORKERS),
+    ):
+        below = group(text)
+        for command, function in found:
+            add(below, command, function)
+        whole.add_typer(below, name=name)
+    return whole
+
+
+app = commands()
 
 
 def main() -> int:

@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 Task = dict[str, Any]
 """Fields of a `TaskRow` by name, and chosen columns."""
 
-Project = Annotated[list[str] | None, typer.Option("--project", help="Only this project and those below it.")]
-Status = Annotated[list[str] | None, typer.Option("--status", help="Only this status: queued, running, failed …")]
-Tag = Annotated[list[str] | None, typer.Option("--tag", help="Only with this tag; repeated: with all of them.")]
-User = Annotated[list[str] | None, typer.Option("--user", help="Only of this user.")]
+Project = Annotated[
+    list[str] | None, typer.Option("--project", metavar="NAME", help="Only this project and those below it.")
+]
+Status = Annotated[
+    list[str] | None, typer.Option("--status", metavar="STATUS", help="Only this status: queued, running, failed …")
+]
+Tag = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Only with this tag; repeated: with all of them.")
+]
+User = Annotated[list[str] | None, typer.Option("--user", metavar="NAME", help="Only of this user.")]
 Search = Annotated[str, typer.Option("--search", metavar="TEXT", help="Text in id, name, project, comment or tags.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many; 0 for all.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="COUNT", help="At most so many; 0 for all.")]
 Sort = Annotated[
     str,
     typer.Option("--sort", metavar="COLUMN", help="A field, parameter or metric; - before it: largest first."),

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
+APP: Final = Path(__file__).with_name("app.py")
+"""The script that Streamlit runs."""
 
 OPTIONS: Final[dict[str, str]] = {
     "browser.gatherUsageStats": "false",

@@ -1,0 +1,33 @@
+"""`tasktape agent`: claims what waits in queues and runs it here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .lookup import DEFAULT_QUEUE
+
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "-q", metavar="QUEUE", help="Queues to serve, best first; by default `default`."),
+]
+More = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="More queues to serve, in order.")]
+Services = Annotated[bool, typer.Option("--services", help="Run any number of long-lived tasks at once.")]
+
+
+def agent(queue: Queues = None, more: More = None, *, services: Services = False) -> None:
+    """Serve queues: claim tasks, build their environments, run them, send heartbeats, watch other workers.
+
+    Ctrl-C or SIGTERM once: hand back what has not started, finish what runs. Twice: stop now.
+
+    Examples:
+    $ tasktape agent --queue default
+    $ tasktape agent --queue gpu default
+    $ tasktape agent --queue services --services
+    """
+    from ..agent.main import run_agent  # noqa: PLC0415  see `reading`
+    from ..events.settings import load_settings  # noqa: PLC0415  the same
+
+    queues = [*(queue or ()), *(more or ())] or [DEFAULT_QUEUE]
+    raise typer.Exit(run_agent(load_settings(), queues, services=services))

@@ -1,0 +1,182 @@
+"""Made-up histories: says on a log, event by event, what tasks, queues and workers would have said themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasktape.events.base import Event, Stamper, new_task_id, now_us
+from tasktape.events.codec import Codec
+from tasktape.events.log import Log, open_log
+from tasktape.events.parts import Artifact, BlobRef, Model, Parameter, Script, TaskSpec
+from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, EntryTaken, QueueCreated, entry_id
+from tasktape.events.report_events import (
+    ConsoleLine,
+    ConsoleWritten,
+    MediaReported,
+    PlotReported,
+    SingleValueReported,
+)
+from tasktape.events.scalars import ScalarColumns, event_of
+from tasktape.events.task_events import (
+    ArtifactUploaded,
+    ModelSaved,
+    ParametersSet,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    RunStopped,
+    TaskArchived,
+    TaskCreated,
+)
+from tasktape.events.topics import TOPICS, queue_spec
+from tasktape.events.wire import append_event
+from tasktape.events.worker_events import HeldRun, WorkerHeartbeat, WorkerStarted
+
+
+class History:
+    """Writes events to the log of a tasktape home. Each method says one thing; `settle` waits until all is written."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.log: Log = open_log(f"sqlite:///{home}/log.db")
+        self.log.create_topics(TOPICS)
+        self.stamp = Stamper("ada@lab")
+        self._codec = Codec()
+
+    def say(self, event: Event) -> None:
+        append_event(self.log, event, codec=self._codec)
+
+    def settle(self) -> None:
+        assert self.log.flush(20.0) == 0
+
+    def close(self) -> None:
+        self.settle()
+        self.log.close()
+
+    def task(self, name: str = "train", project: str = "vision", **spec: Any) -> str:
+        task = new_task_id()
+        parameters = [Parameter(name=n, value=v, type="float") for n, v in spec.pop("parameters", {}).items()]
+        spec.setdefault("script", Script(entry_point="train.py", requirements=["numpy==2.4.0"]))
+        whole = TaskSpec(project=project, name=name, user=spec.pop("user", "ada"), parameters=parameters, **spec)
+        self.say(TaskCreated(meta=self.stamp(), task=task, spec=whole))
+        return task
+
+    def start(self, task: str, run: int = 1, worker: str = "", entry: str = "") -> None:
+        self.say(RunStarted(meta=self.stamp(), task=task, run=run, worker=worker, entry=entry))
+
+    def scalar(self, task: str, title: str, series: str, values: Sequence[float], first_step: int = 0) -> None:
+        count = len(values)
+        self.say(
+            event_of(
+                ScalarColumns(
+                    meta=self.stamp(),
+                    task=task,
+                    run=1,
+                    series=((title, series),),
+                    index=np.zeros(count, np.int64),
+                    steps=np.arange(first_step, first_step + count),
+                    times=now_us() + 1_000_000 * np.arange(count),
+                    values=np.array(values, np.float64),
+                )
+            )
+        )
+
+    def console(self, task: str, *lines: str, run: int = 1) -> None:
+        said = [ConsoleLine(at=now_us(), stream="stdout", text=line) for line in lines]
+        self.say(ConsoleWritten(meta=self.stamp(), task=task, run=run, lines=said))
+
+    def single(self, task: str, name: str, value: float) -> None:
+        self.say(SingleValueReported(meta=self.stamp(), task=task, run=1, name=name, value=value))
+
+    def plot(self, task: str, title: str, figure: str, iteration: int = 0) -> None:
+        self.say(
+            PlotReported(
+                meta=self.stamp(), task=task, run=1, title=title, series="s", iteration=iteration, figure=figure
+            )
+        )
+
+    def image(self, task: str, blob: BlobRef, iteration: int = 0) -> None:
+        self.say(
+            MediaReported(
+                meta=self.stamp(),
+                task=task,
+                run=1,
+                title="samples",
+                series="first",
+                iteration=iteration,
+                kind="image",
+                content_type="image/png",
+                blob=blob,
+            )
+        )
+
+    def artifact(self, task: str, blob: BlobRef, name: str = "predictions") -> None:
+        artifact = Artifact(
+            name=name, type="dict", uri=blob.uri, size=blob.size, sha256=blob.sha256, preview='{"a": 1}'
+        )
+        self.say(ArtifactUploaded(meta=self.stamp(), task=task, run=1, artifact=artifact))
+
+    def model(self, task: str, blob: BlobRef, name: str = "net") -> None:
+        model = Model(id=new_task_id(), name=name, framework="torch", uri=blob.uri, size=blob.size, sha256=blob.sha256)
+        self.say(ModelSaved(meta=self.stamp(), task=task, run=1, model=model))
+
+    def set_parameter(self, task: str, name: str, value: str, old: str = "") -> None:
+        before = [Parameter(name=name, value=old)] if old else []
+        self.say(
+            ParametersSet(meta=self.stamp(), task=task, parameters=[Parameter(name=name, value=value)], old=before)
+        )
+
+    def complete(self, task: str, run: int = 1) -> None:
+        self.say(RunCompleted(meta=self.stamp(), task=task, run=run))
+
+    def fail(self, task: str, message: str = "ValueError: no", run: int = 1) -> None:
+        traceback = f"Traceback (most recent call last):\n{message}\n"
+        self.say(
+            RunFailed(meta=self.stamp(), task=task, run=run, reason="exception", message=message, traceback=traceback)
+        )
+
+    def stop(self, task: str, run: int = 1) -> None:
+        self.say(RunStopped(meta=self.stamp(), task=task, run=run, reason="aborted"))
+
+    def archive(self, task: str) -> None:
+        self.say(TaskArchived(meta=self.stamp(), task=task))
+
+    def queue(self, name: str) -> None:
+        self.log.create_topics([queue_spec(name)])
+        self.say(QueueCreated(meta=self.stamp(), queue=name))
+
+    def enqueue(self, task: str, queue: str, run: int = 1) -> str:
+        entry = entry_id(queue, task, run)
+        spec = TaskSpec(project="vision", name="train")
+        self.say(EntryEnqueued(meta=self.stamp(), task=task, queue=queue, entry=entry, run=run, spec=spec))
+        return entry
+
+    def take(self, task: str, queue: str, worker: str, run: int = 1) -> None:
+        entry = entry_id(queue, task, run)
+        claim = EntryClaimed(meta=self.stamp(), task=task, queue=queue, entry=entry, run=run, worker=worker)
+        self.say(claim)
+        self.say(
+            EntryTaken(
+                meta=self.stamp(),
+                task=task,
+                queue=queue,
+                entry=entry,
+                run=run,
+                worker=worker,
+                claim=claim.meta.event_id,
+            )
+        )
+
+    def worker(self, name: str, queues: Sequence[str], runs: Sequence[HeldRun] = (), **load: float) -> None:
+        self.say(WorkerStarted(meta=self.stamp(), worker=name, host="lab", pid=1, queues=list(queues), version="0.1.0"))
+        self.say(WorkerHeartbeat(meta=self.stamp(), worker=name, queues=list(queues), runs=list(runs), load=load))
+
+
+def falling(count: int, rate: float = 0.05) -> list[float]:
+    """A loss that falls."""
+    return [math.exp(-rate * step) + 0.05 for step in range(count)]
