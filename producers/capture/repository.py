@@ -18,16 +18,15 @@ from .git import GitError, ask, git, paths, without_credentials
 
 _DIFF: Final = (
     "diff",
-    "--patch",
     "--binary",
     "--full-index",
     "--no-ext-diff",
     "--no-textconv",
     "--no-color",
-    "--no-relative",
     "--find-renames",
     "--unified=3",
     "--inter-hunk-context=0",
+    "--diff-algorithm=myers",
     "--submodule=short",
     "--ignore-submodules=dirty",
     "-O/dev/null",

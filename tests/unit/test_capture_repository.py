@@ -40,11 +40,15 @@ HOSTILE_CONFIG = f"""{PLAIN_CONFIG}
     suppressBlankEmpty = true
     colorMoved = zebra
     algorithm = histogram
+    orderFile = ~/order
+[diff "shown"]
+    textconv = "echo shown"
 [color]
     ui = always
 [core]
     pager = false
     quotePath = true
+    attributesFile = ~/attributes
 [apply]
     whitespace = fix
 """
@@ -60,6 +64,9 @@ def config(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     text = str(getattr(request, "param", HOSTILE_CONFIG))
     (tmp_path / "gitconfig").write_text(text)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    (tmp_path / "attributes").write_text("*.py diff=shown\n*.bin diff=shown\n")
+    (tmp_path / "order").write_text("train.py\n*.bin\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     return text
 
@@ -259,6 +266,22 @@ def test_a_changed_working_tree_is_laid_out_again_byte_for_byte(
     assert tree(checkout.root) == tree(project.root)
     assert checkout.commit == git(project.root, "rev-parse", "HEAD")
     assert captured.notes == []
+
+
+@pytest.mark.parametrize("config", [PLAIN_CONFIG], indirect=True)
+def test_the_diff_does_not_depend_on_what_the_user_configured(project: Project) -> None:
+    start(project)
+    lines = (project.root / "helper.py").read_text().splitlines(keepends=True)
+    project.write("copied.py", "".join(lines))
+    lines[10] = lines[20] = "changed = True\n"
+    project.write("helper.py", "".join(lines))
+    project.write("train.py", "import copied\n")
+    edit_binary(project)
+    git(project.root, "mv", "dos.txt", "moved.txt")
+    git(project.root, "add", "--all")
+    expected = project.captured().script.diff
+    (project.folder / "gitconfig").write_text(HOSTILE_CONFIG)
+    assert project.captured().script.diff == expected
 
 
 def test_changes_before_the_first_commit_travel_whole(project: Project) -> None:
