@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasktape.cli.demo_watch import Watch
+from tasktape.events.base import Event, Stamper
+from tasktape.events.parts import TaskSpec
+from tasktape.events.scalars import ScalarColumns, event_of
+from tasktape.events.task_events import RunCompleted, RunStarted, TaskCreated
+
+ME = Stamper("me@here")
+
+
+def created(task: str = "a", name: str = "digits", stamp: Stamper = ME) -> Event:
+    return TaskCreated(meta=stamp(), task=task, spec=TaskSpec(project="examples", name=name))
+
+
+def scalars(**changed: Any) -> Event:
+    columns = {
+        "meta": ME(),
+        "task": "a",
+        "run": 1,
+        "series": (("accuracy", "train"), ("accuracy", "validation")),
+        "index": np.array([0, 1, 1]),
+        "steps": np.array([4, 3, 4]),
+        "times": np.array([1, 2, 3]),
+        "values": np.array([0.9, 0.7, 0.8]),
+    }
+    return event_of(ScalarColumns(**{**columns, **changed}))
+
+
+@pytest.mark.parametrize(
+    "stranger", [created(name="other"), created(stamp=Stamper("you@there")), RunStarted(meta=ME(), task="a", run=1)]
+)
+def test_only_the_demos_own_script_is_watched(stranger: Event) -> None:
+    watch = Watch("me@here")
+    assert not watch.apply(stranger)
+    assert watch.seen == {}
+    assert not watch.all_ended()
+
+
+def test_a_life_is_seen_from_its_events() -> None:
+    watch = Watch("me@here")
+    assert watch.apply(created())
+    assert not watch.apply(created("b"))
+    assert watch.apply(RunStarted(meta=ME(), task="a", run=1))
+    assert watch.seen["a"].status == "in_progress"
+    assert watch.apply(scalars())
+    assert (watch.seen["a"].iteration, watch.seen["a"].accuracy) == (5, 0.8)
+    assert not watch.all_ended()
+    assert watch.apply(RunCompleted(meta=ME(), task="a", run=1))
+    assert watch.all_ended()
+
+
+def test_scalars_of_another_kind_change_nothing_that_is_seen() -> None:
+    watch = Watch("me@here")
+    watch.apply(created())
+    watch.apply(scalars(series=(("loss", "train"), ("loss", "validation"))))
+    assert watch.seen["a"].accuracy is None
+
+
+def test_a_variant_counts_from_the_moment_it_is_added() -> None:
+    watch = Watch("me@here")
+    watch.apply(created())
+    watch.apply(RunCompleted(meta=ME(), task="a", run=1))
+    watch.add("b", "digits, wider")
+    assert not watch.all_ended()
