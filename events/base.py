@@ -32,8 +32,13 @@ def to_us(moment: datetime) -> int:
 
 
 def uuid7() -> str:
-    """Time-ordered UUID, version 7 of RFC 9562 section 5.7: 48 bits of milliseconds, then randomness."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    """Time-ordered UUID of now."""
+    return uuid7_of(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def uuid7_of(milliseconds: int, randomness: bytes) -> str:
+    """UUID version 7 of RFC 9562 section 5.7: 48 bits of milliseconds since 1970, then 10 bytes of randomness."""
+    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(randomness)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"
@@ -115,7 +120,7 @@ def default_actor() -> str:
 class Stamper:
     """Stamps events: one per emitter, `seq` counts from 0 within `session` without gaps; thread-safe.
 
-    Not to be shared with a forked child: a child makes its own, with a session of its own.
+    In a forked child it goes on with a session of its own.
     """
 
     def __init__(
@@ -131,9 +136,12 @@ class Stamper:
         self._clock = clock
         self._ids = ids
         self._seq = itertools.count()
+        self._pid = os.getpid()
 
     def __call__(self) -> Meta:
         """Return the next envelope."""
+        if self._pid != os.getpid():
+            self.session, self._seq, self._pid = self._ids(), itertools.count(), os.getpid()
         return Meta(
             event_id=self._ids(),
             occurred_at=from_us(self._clock()),

@@ -104,6 +104,7 @@ class Settings(BaseSettings):
     output_uri: Folder = ""
     heartbeat_interval: float = Field(default=5.0, gt=0)
     claim_lease: float = Field(default=10.0, gt=0)
+    close_timeout: float = Field(default=10.0, ge=0)
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,158 @@
+"""From a spool to the log: a record leaves the spool when the log has acknowledged it, and not before.
+
+One batch is under way at a time, so memory is bounded and each key keeps its order. What the log refuses for good is
+set aside in a file, so that it doesn't hold up the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..events.base import uuid7
+from ..events.codec import Codec, decode_body, encode_body
+from ..events.errors import LogUnavailableError, RecordRefusedError, TasktapeError, UnknownTopicError
+from ..events.log.port import Delivery, Log
+from ..events.topics import TOPICS, TopicSpec
+from .spool import Spool
+from .spool_file import Record, SpoolFile, frame
+from .warn import LOGGER
+
+if TYPE_CHECKING:
+    from ..events.settings import Settings
+
+BATCH_RECORDS: Final = 1000
+BATCH_BYTES: Final = 4 << 20
+_LOOK_AROUND: Final = 0.2
+_PAUSE: Final = 0.002
+
+GivesUp = Callable[[float], bool]
+"""Asked now and then whether to go on waiting, with the seconds waited so far."""
+
+
+class Batch:
+    """Records that were handed to the log together, and what it said to each."""
+
+    def __init__(self, log: Log, codec: Codec, records: list[Record]) -> None:
+        """Hand all records to the log, in the codec's framing."""
+        self.records = records
+        self._log = log
+        self._errors: dict[int, TasktapeError | None] = {}
+        for number, record in enumerate(records):
+            value = in_framing_of(codec, record)
+            report = partial(self._report, number)
+            log.append(record.topic, record.key, value, headers=record.headers, on_delivery=report)
+
+    def _report(self, number: int, delivery: Delivery) -> None:
+        self._errors[number] = delivery.error
+
+    def wait(self, gives_up: GivesUp) -> bool:
+        """Wait until the log has said something to each; False when `gives_up` first."""
+        began = time.monotonic()
+        while True:
+            self._log.flush(_LOOK_AROUND)
+            if len(self._errors) == len(self.records):
+                return True
+            if gives_up(time.monotonic() - began):
+                return False
+            time.sleep(_PAUSE)
+
+    def delivered(self) -> int:
+        """How many records, from the first on, are on the log without a gap."""
+        return next((n for n in range(len(self.records)) if self._errors[n] is not None), len(self.records))
+
+    def error(self) -> TasktapeError | None:
+        """What the log said to the first record that it did not take."""
+        return next((error for _, error in sorted(self._errors.items()) if error is not None), None)
+
+
+def in_framing_of(codec: Codec, record: Record) -> bytes | None:
+    """The record's value as the codec frames it. A registry may have to be asked: raises whatever that raises."""
+    if record.value is None or not codec.has_registry:
+        return record.value
+    body = codec.unframe(record.value)
+    data = encode_body(decode_body(body)) if body.writer else body.data
+    return codec.frame(body.name, data, record.topic)
+
+
+class Forwarder:
+    """Brings the records of spools to one log; used by one thread at a time.
+
+    `codec` is what the settings ask for: spools hold single-object framing, and where there is a schema registry the
+    records get Confluent's on their way. What the log refuses for good is set aside in the folder `refused`.
+    """
+
+    def __init__(self, log: Log, codec: Codec, refused: Path) -> None:
+        self._log = log
+        self._codec = codec
+        self._refused = refused
+        self._created: set[str] = set()
+
+    def forward(self, spool: Spool, gives_up: GivesUp) -> int:
+        """Bring one batch to the log and let it leave the spool; return how many records left.
+
+        0 means that nothing waits, that a topic had to be made first, or that it gave up. Raises the log's error where
+        the log did not take all.
+        """
+        batch = Batch(self._log, self._codec, spool.front(BATCH_RECORDS, BATCH_BYTES))
+        if not batch.wait(gives_up):
+            return 0
+        delivered = batch.delivered()
+        spool.acknowledge(delivered)
+        error = batch.error()
+        if error is not None and self._heed(error, batch.records[delivered]):
+            spool.acknowledge(1)
+            delivered += 1
+        return delivered
+
+    def append(self, record: Record, seconds: float) -> None:
+        """Bring one record to the log at once. Raises the log's error, or `LogUnavailableError` after `seconds`."""
+        while True:
+            batch = Batch(self._log, self._codec, [record])
+            if not batch.wait(lambda waited: waited > seconds):
+                raise LogUnavailableError(self._log.url, f"it has been busy for {seconds:g} s")
+            error = batch.error()
+            if error is None or self._heed(error, record):
+                return
+
+    def _heed(self, error: TasktapeError, record: Record) -> bool:
+        """Do what the log's answer to a record asks for; whether that settles the record. Raises other errors."""
+        if isinstance(error, UnknownTopicError) and error.topic not in self._created:
+            self._created.add(error.topic)
+            self._log.create_topics([TopicSpec(error.topic)])
+            return False
+        if isinstance(error, RecordRefusedError):
+            set_aside(record, self._refused, error)
+            return True
+        raise error
+
+    def close(self, timeout: float) -> None:
+        """Let go of the log."""
+        self._log.close(timeout)
+
+
+def open_forwarder(settings: Settings, refused: Path) -> Forwarder:
+    """Open the settings' log, make sure that its topics exist, and return the way to it.
+
+    Raises `LogUnavailableError`, or whatever else keeps the log from opening.
+    """
+    log = settings.open_log()
+    try:
+        log.create_topics(TOPICS)
+        return Forwarder(log, settings.codec(), refused)
+    except BaseException:
+        log.close(0)
+        raise
+
+
+def set_aside(record: Record, folder: Path, error: TasktapeError) -> None:
+    """Keep a record that the log refuses for good in a file of its own. Raises `OSError` where that fails."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{uuid7()}.spool"
+    file = SpoolFile.create(path)
+    file.append(frame(record))
+    file.close()
+    LOGGER.error("an event for %s about %s was refused and is kept in %s: %s", record.topic, record.key, path, error)

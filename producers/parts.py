@@ -1,0 +1,93 @@
+"""What one process needs to say things: folder, spool, sender, journal and drain, made together and closed in order."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Final
+
+from ..events.base import uuid7
+from .drain import Drain
+from .journal import Journal, Sizes
+from .ring import RingIdentity
+from .sender import Sender
+from .spool import Spool
+from .spool_folder import SpoolPlace, spool_folders
+from .sync import recover
+from .warn import LOGGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..events.settings import Settings
+
+RECOVERY_PAUSE: Final = 15.0
+
+
+class Parts:
+    """The parts of one process. `tick` is called a few times a second, once `journal` or `start` was called."""
+
+    def __init__(self, settings: Settings, actor: str, tick: Callable[[], object], sizes: Sizes | None = None) -> None:
+        session = uuid7()
+        self._settings = settings
+        self._place = SpoolPlace(settings.home, session)
+        self._spool = Spool(self._place.path)
+        wake = threading.Event()
+        self._journal = Journal(RingIdentity(session, actor), self._place.path, wake.set, sizes)
+        self._stopped = threading.Event()
+        self.sender = Sender(settings, self._spool, self._place.root / "refused")
+        self.drain = Drain(self._journal, self.sender.send, wake, tick)
+        self._look_after_the_dead()
+
+    def journal(self) -> Journal:
+        """The journal, with a drain at work."""
+        self.drain.start()
+        return self._journal
+
+    def _look_after_the_dead(self) -> None:
+        """Bring to the log what dead processes left here, in a thread: again and again, as long as the log is away."""
+        if spool_folders(self._place.root):
+            with contextlib.suppress(RuntimeError):  # the interpreter is going down
+                threading.Thread(target=self._recover, name="tasktape-recovery", daemon=True).start()
+
+    def _recover(self) -> None:
+        while not self._stopped.is_set():
+            with contextlib.suppress(Exception):  # the log is away: the sender says so where it matters
+                recover(self._settings, stop=self._stopped.is_set)
+                return
+            self._stopped.wait(RECOVERY_PAUSE)
+
+    def flush(self) -> bool:
+        """Bring to the log or into the spool what was said before; whether all of it is there."""
+        return self.drain.drain() and self.sender.settled()
+
+    def close(self, timeout: float) -> None:
+        """Bring to the log what `timeout` seconds allow, and leave the rest to others, in one clear line."""
+        self._stopped.set()
+        self._journal.retire_all()
+        self.drain.stop()
+        if self.sender.finish(timeout) and not self._journal.rings:
+            self._spool.close()
+            self._place.remove()
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        waiting, lost = self._spool.waiting(), self._spool.in_memory
+        rings = [ring for ring in self._journal.rings if ring.path is not None]
+        self._spool.close()
+        self._place.release()
+        LOGGER.warning(
+            "%d events and %d journals of scalars are not on the log %s yet. They wait in %s, and go there with the "
+            "next task or agent on this machine, or now with `tasktape sync`.",
+            waiting,
+            len(rings),
+            self._settings.log,
+            self._place.root,
+        )
+        if lost or len(rings) < len(self._journal.rings):
+            LOGGER.error("What could be kept in memory alone is lost: %d bytes of events.", lost)
+
+    def abandon(self) -> None:
+        """Let go, in a forked child, of the parent's lock, so that it ends with the parent. Nothing else is touched."""
+        self._place.release()

@@ -1,0 +1,148 @@
+"""What dead processes left on this machine goes to the log: by the next process, by an agent, or by `tasktape sync`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..events.errors import LogUnavailableError
+from .drain import RingDrain
+from .forward import Forwarder, open_forwarder
+from .ring import Ring, RingError
+from .spool import Spool
+from .spool_folder import SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..events.settings import Settings
+
+SILENCE_SECONDS: Final = 30.0
+
+Progress = Callable[[int], object]
+"""Told now and then how many records have been brought to the log."""
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What was brought to the log: `records`, of so many dead `processes`. `live` ones keep what is theirs."""
+
+    records: int
+    processes: int
+    live: int
+
+    def __str__(self) -> str:
+        if not self.records and not self.processes:
+            brought = "Nothing was left behind"
+        else:
+            brought = f"{self.records} records of {self.processes} processes are on the log now"
+        return f"{brought}; {self.live} live processes send what is theirs." if self.live else f"{brought}."
+
+
+def sync(settings: Settings, progress: Progress = lambda _: None) -> SyncReport:
+    """Bring everything that dead processes left to the log.
+
+    Raises `LogUnavailableError`, or another error of the log's, where it does not take it: what it took is gone from
+    the spools, the rest stays.
+    """
+    return recover(settings, progress=progress)
+
+
+def recover(
+    settings: Settings,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _: None,
+) -> SyncReport:
+    """Do as `sync` does until `stop` says otherwise. Live processes' spools are theirs and are left alone."""
+    rescue = _Rescue(settings, stop, progress)
+    with contextlib.closing(rescue):
+        for root in _roots(settings):
+            rescue.bring_all(root)
+    return SyncReport(rescue.records, rescue.processes, sum(len(spool_folders(root)) for root in _roots(settings)))
+
+
+def _roots(settings: Settings) -> tuple[Path, Path]:
+    return spool_root(settings.home), fallback_root()
+
+
+class _Rescue:
+    """One round of bringing to one log what is left; the log is opened when there is something."""
+
+    def __init__(self, settings: Settings, stop: Callable[[], bool], progress: Progress) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._progress = progress
+        self._forwarder: Forwarder | None = None
+        self.records = 0
+        self.processes = 0
+
+    def bring_all(self, root: Path) -> None:
+        for folder in left_behind(root):
+            if self._stop() or not self._bring(folder, root / "refused"):
+                return
+
+    def _bring(self, folder: SpoolFolder, refused: Path) -> bool:
+        """Bring all of one folder; False when it had to stop."""
+        try:
+            spool = Spool.open(folder.path)
+            with contextlib.closing(spool):
+                done = self._empty(list(_rings(folder.path)), spool, refused)
+        except BaseException:
+            folder.release()
+            raise
+        if done:
+            folder.remove()
+            self.processes += 1
+        else:
+            folder.release()
+        return done
+
+    def _empty(self, rings: list[Ring], spool: Spool, refused: Path) -> bool:
+        drain = RingDrain(spool.append, _left_end)
+        while not self._stop():
+            while rings and drain.step(rings[0]):
+                pass
+            if rings and _is_empty(rings[0]):
+                rings.pop(0).remove()
+            elif spool:
+                self._forward(spool, refused)
+            elif not rings:
+                return True
+        return False
+
+    def _forward(self, spool: Spool, refused: Path) -> None:
+        if self._forwarder is None:
+            self._forwarder = open_forwarder(self._settings, refused)
+        self.records += self._forwarder.forward(spool, self._gives_up)
+        self._progress(self.records)
+
+    def _gives_up(self, waited: float) -> bool:
+        if waited > SILENCE_SECONDS:
+            raise LogUnavailableError(self._settings.log, f"nothing heard for {SILENCE_SECONDS:g} s")
+        return self._stop()
+
+    def close(self) -> None:
+        if self._forwarder is not None:
+            self._forwarder.close(1.0)
+
+
+def _rings(folder: Path) -> Iterator[Ring]:
+    for path in sorted(folder.glob("*.ring")):
+        try:
+            yield Ring.open(path)
+        except RingError:  # killed before its head was written: there is nothing in it
+            path.unlink(missing_ok=True)
+
+
+def _left_end(ring: Ring) -> int:
+    from .ring_batches import left_end  # noqa: PLC0415  NumPy, only where a ring was left
+
+    return left_end(ring)
+
+
+def _is_empty(ring: Ring) -> bool:
+    """Whether nothing of the ring waits any more: no batch is on its way, and there is none to follow."""
+    return ring.state.end == ring.state.tail and _left_end(ring) == ring.state.tail

@@ -1,0 +1,28 @@
+"""Text as users pass it, made fit for an event: no lone surrogates, and names of a length one can look at."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+LONGEST_NAME: Final = 10_000
+_DIGEST: Final = 16
+
+
+def as_text(value: Any) -> str:
+    """Text of anything, in valid Unicode: what is none is shown by its escapes."""
+    text = value if type(value) is str else str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def as_name(value: Any) -> str:
+    """Name of a metric or the like; longer than 10,000 characters it is cut and ends in a digest of the whole."""
+    name = as_text(value)
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+    return f"{name[: LONGEST_NAME - _DIGEST - 1]}…{digest}"
