@@ -19,6 +19,7 @@ from .errors import BlobError
 from .parts import BlobRef
 
 CHUNK: Final = 1 << 20
+UNKNOWN_TYPE: Final = "application/octet-stream"
 _NAME_LENGTH: Final = 100
 _IN_MEMORY: Final = 8 << 20
 
@@ -37,14 +38,14 @@ class BlobStore(ABC):
         """Store a file; `name` is the last part of its address (default: the file's own name)."""
         try:
             with Path(path).open("rb") as source:
-                return self._put(source, content_type, safe_name(name or Path(path).name))
+                return self._put(source, content_type, name or Path(path).name)
         except OSError as error:
             raise BlobError(f"{path} can't be stored in {self.url}: {error}") from error
 
     def put_bytes(self, data: bytes, content_type: str = "", name: str = "") -> BlobRef:
         """Store bytes."""
         try:
-            return self._put(io.BytesIO(data), content_type, safe_name(name or "blob"))
+            return self._put(io.BytesIO(data), content_type, name)
         except OSError as error:
             raise BlobError(f"{len(data)} bytes can't be stored in {self.url}: {error}") from error
 
@@ -73,6 +74,10 @@ class BlobStore(ABC):
         self._read(ref.uri, hashed)
         if (hashed.size, hashed.hexdigest()) != (ref.size, ref.sha256):
             raise BlobError(f"{ref.uri} is damaged: {hashed.size} bytes of other content, expected {ref.size}")
+
+    @abstractmethod
+    def ref(self, sha256: str, size: int, content_type: str = "", name: str = "") -> BlobRef:
+        """Return the reference that content with this hash gets here, whether or not it is stored yet."""
 
     @abstractmethod
     def exists(self, ref: BlobRef) -> bool:
@@ -126,14 +131,19 @@ class FolderStore(BlobStore):
                 shutil.copyfileobj(source, hashed, CHUNK)
                 file.flush()
                 os.fsync(file.fileno())
-            digest = hashed.hexdigest()
-            path = self._root / address(digest, name)
+            ref = self.ref(hashed.hexdigest(), hashed.size, content_type, name)
+            path = path_of(ref.uri)
             make_private_folder(path.parent)
             Path(temporary).replace(path)
             sync_folder(path.parent)
         finally:
             Path(temporary).unlink(missing_ok=True)
-        return BlobRef(uri=path.as_uri(), size=hashed.size, sha256=digest, **content(content_type))
+        return ref
+
+    def ref(self, sha256: str, size: int, content_type: str = "", name: str = "") -> BlobRef:
+        """Return the reference that content with this hash gets here, whether or not it is stored yet."""
+        uri = (self._root / address(sha256, name)).as_uri()
+        return BlobRef(uri=uri, size=size, sha256=sha256, content_type=content_type or UNKNOWN_TYPE)
 
     def _read(self, uri: str, target: HashingWriter) -> None:
         try:
@@ -174,14 +184,9 @@ def fetch_blob(ref: BlobRef, target: Path) -> Path:
     return open_blob_store(ref.uri).fetch(ref, target)
 
 
-def address(digest: str, name: str) -> str:
+def address(sha256: str, name: str) -> str:
     """Place of a blob within its store: by its content, ending in a name that people and programs recognise."""
-    return f"{digest[:2]}/{digest}/{name}"
-
-
-def content(content_type: str) -> dict[str, str]:
-    """The argument of `BlobRef` for a content type, or none where it is not known."""
-    return {"content_type": content_type} if content_type else {}
+    return f"{sha256[:2]}/{sha256}/{safe_name(name)}"
 
 
 def safe_name(name: str) -> str:

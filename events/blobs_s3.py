@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, BinaryIO, Final, Self
 
-from .blobs import CHUNK, BlobStore, HashingWriter, address, content
+from .blobs import CHUNK, UNKNOWN_TYPE, BlobStore, HashingWriter, address
 from .errors import BlobError
 from .parts import BlobRef
 
@@ -38,18 +38,23 @@ class S3Store(BlobStore):
         expected = HashingReader(source)
         while expected.read(CHUNK):
             pass
-        digest, size = expected.hexdigest(), expected.size
-        key = "/".join(part for part in (self._prefix, address(digest, name)) if part)
-        ref = BlobRef(uri=f"s3://{self._bucket}/{key}", size=size, sha256=digest, **content(content_type))
+        ref = self.ref(expected.hexdigest(), expected.size, content_type, name)
         if not self.exists(ref):
             source.seek(0)
-            self._upload(source, ref, key)
+            self._upload(source, ref)
         return ref
 
-    def _upload(self, source: BinaryIO, ref: BlobRef, key: str) -> None:
+    def ref(self, sha256: str, size: int, content_type: str = "", name: str = "") -> BlobRef:
+        """Return the reference that content with this hash gets here, whether or not it is stored yet."""
+        key = "/".join(part for part in (self._prefix, address(sha256, name)) if part)
+        uri = f"s3://{self._bucket}/{key}"
+        return BlobRef(uri=uri, size=size, sha256=sha256, content_type=content_type or UNKNOWN_TYPE)
+
+    def _upload(self, source: BinaryIO, ref: BlobRef) -> None:
+        bucket, key = split_s3(ref.uri)
         sent = HashingReader(source)
         with blob_errors(ref.uri):
-            s3_client().upload_fileobj(sent, self._bucket, key, ExtraArgs={"ContentType": ref.content_type})
+            s3_client().upload_fileobj(sent, bucket, key, ExtraArgs={"ContentType": ref.content_type})
         if sent.hexdigest() != ref.sha256:
             self.delete(ref)
             raise BlobError(f"{ref.uri}: the source changed while it was uploaded; upload it again")

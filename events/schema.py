@@ -1,6 +1,7 @@
 """Avro schemas made from the event models: they are the contract for readers in other languages.
 
-`python -m tasktape.events.schema write|check|release VERSION` keeps the committed files in `events/schemas/` true.
+`python -m tasktape.events.schema write|check|release VERSION` keeps the committed files in `events/schemas/`, and
+`docs/events.md`, true.
 """
 
 from __future__ import annotations
@@ -170,9 +171,7 @@ def load_schemas(folder: Path) -> dict[str, Any]:
 
 def check(folder: Path = SCHEMAS) -> list[str]:
     """Everything wrong with the committed schemas: drift from the models, and breaks with the last release."""
-    problems = [
-        f"{name}: not what the models say; run `python -m tasktape.events.schema write`" for name in drift(folder)
-    ]
+    problems = [f"{name}: not what the models say; run `make schemas`" for name in drift(folder)]
     for last in releases(folder)[-1:]:
         problems += breaks(load_schemas(last), {name: schema_of(kind) for name, kind in EVENT_TYPES.items()})
     return problems
@@ -186,15 +185,31 @@ def release(version: str, folder: Path = SCHEMAS) -> None:
         (target / name).write_text(text, encoding="utf-8")
 
 
+def write_document() -> None:
+    """Write `docs/events.md`, the same contract for people."""
+    from .catalogue_doc import DOCUMENT, document  # noqa: PLC0415  it imports this module
+
+    DOCUMENT.write_text(document(), encoding="utf-8")
+
+
+def document_drift() -> list[str]:
+    """What is wrong with `docs/events.md`."""
+    from .catalogue_doc import DOCUMENT, document  # noqa: PLC0415  it imports this module
+
+    same = DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == document()
+    return [] if same else [f"{DOCUMENT.name}: not what the models say; run `make schemas`"]
+
+
 def main(arguments: list[str]) -> int:
     """Command line of this module; returns the exit code."""
     match arguments:
         case ["write"]:
             write()
+            write_document()
         case ["release", version]:
             release(version)
         case ["check"]:
-            problems = check()
+            problems = check() + document_drift()
             sys.stdout.write("".join(f"{problem}\n" for problem in problems))
             return 1 if problems else 0
         case _:

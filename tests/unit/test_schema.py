@@ -14,6 +14,8 @@ from pydantic import Field
 from tasktape.events import codec, schema
 from tasktape.events.base import Float32, Meta, Part
 from tasktape.events.catalogue import EVENT_TYPES
+from tasktape.events.catalogue_doc import DOCUMENT
+from tasktape.events.topics import TOPICS
 
 
 class Inner(Part):
@@ -83,6 +85,13 @@ def test_every_event_schema_is_valid_avro(name: str) -> None:
 
 def test_the_committed_schemas_are_what_the_models_say_and_compatible_with_the_last_release() -> None:
     assert schema.check() == []
+
+
+def test_the_event_catalogue_for_people_is_what_the_models_say() -> None:
+    assert schema.document_drift() == []
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [name for name in EVENT_TYPES if f"### {name}\n" not in text] == []
+    assert [spec.name for spec in TOPICS if f"## `{spec.name}`\n" not in text] == []
 
 
 def test_a_model_that_changed_is_found_as_drift(tmp_path: Path) -> None:
