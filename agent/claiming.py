@@ -131,8 +131,8 @@ class Sight(Protocol):
     def owns(self, queue: str, partition: int) -> bool:
         """Whether this worker's membership gives it this partition."""
 
-    def claim_seen_at(self, claim: str) -> float:
-        """Moment at which this worker read a claim: it is no younger than that."""
+    def claimed_at(self, queue: str, entry: str) -> float:
+        """Moment at which this worker read the entry's valid claim: it is at least as old as that."""
 
     def take_verdict(self, event_id: str) -> Verdict | None:
         """Return, once, what the folds said of an event of this worker's when it was read back."""
@@ -140,8 +140,8 @@ class Sight(Protocol):
     def acknowledged(self, entry: str) -> bool:
         """Whether the last acknowledged heartbeat names the entry's run."""
 
-    def startable(self, entry: Entry) -> str:
-        """Return why the entry's run can't start any more; empty where it can."""
+    def exists(self, task: str) -> bool:
+        """Whether the task was created, as far as this worker has read: none of its runs could start before."""
 
 
 @dataclass(slots=True)
@@ -202,13 +202,14 @@ class Claiming:
             stale = sorted(self._stale(fold, now), key=_order)
             for entry in merge(fold.waiting(), stale, key=_order):
                 request = self.sight.request(fold.queue, entry.id)
-                if entry.id not in busy and request is not None:
+                if entry.id not in busy and request is not None and self.sight.exists(entry.task):
                     yield entry.id, Pursuit(fold.queue, entry, request, due=now + self._wait(fold.queue, entry))
 
     def _stale(self, fold: QueueFold, now: float) -> Iterator[Entry]:
         """Entries whose claim is older than the lease by this worker's own clock: a guess that the log will judge."""
         for entry in fold.claimed():
-            due = max(self.sight.claim_seen_at(entry.claim) + self.lease + _LEASE_MARGIN, self._not_before(entry))
+            stale = self.sight.claimed_at(fold.queue, entry.id) + self.lease + _LEASE_MARGIN
+            due = max(stale, self._not_before(entry))
             if due <= now:
                 yield entry
             else:
@@ -278,11 +279,10 @@ class Claiming:
         verdict = self.sight.take_verdict(pursuit.pending)
         if verdict is None:
             return
-        reason = self.sight.startable(pursuit.entry) if verdict.accepted else verdict.reason
-        if reason:
-            yield self._drop(pursuit, reason)
-        else:
+        if verdict.accepted:
             yield self._say(self._start(pursuit), pursuit, Stage.STARTING)
+        else:
+            yield self._drop(pursuit, verdict.reason)
 
     def _when_starting(self, pursuit: Pursuit) -> Iterator[Command]:
         verdict = self.sight.take_verdict(pursuit.pending)

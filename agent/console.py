@@ -1,53 +1,53 @@
-"""A run's console as events: lines are collected for a moment and leave in batches."""
+"""A run's console: what its program and its preparation say, as events, within a second."""
 
 from __future__ import annotations
 
+import codecs
 import threading
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from ..events.base import Event, Meta, now_us
+from ..events.base import Event, Meta
 from ..events.report_events import ConsoleLine, ConsoleWritten
+from ..producers.console_batch import ConsoleBatcher
 
-COLLECT_SECONDS: Final = 0.1
-LARGEST_BATCH: Final = 500
+_LOOK_SECONDS: Final = 0.2
+_DECODER: Final = partial(codecs.getincrementaldecoder("utf-8"), "replace")
 
 
 class Console:
-    """Collects lines of one run from any thread and emits them in order; `close` emits the rest."""
+    """Takes the output of one run from any thread and emits it as lines, in order; `close` emits the rest."""
 
     def __init__(self, task: str, run: int, stamp: Callable[[], Meta], emit: Callable[[Event], None]) -> None:
-        self._task = task
-        self._run = run
+        self._about = (task, run)
         self._stamp = stamp
         self._emit = emit
-        self._changed = threading.Condition()
-        self._lines: list[ConsoleLine] = []
-        self._closed = False
-        self._thread = threading.Thread(target=self._deliver, name="tasktape-console", daemon=True)
+        self._batcher = ConsoleBatcher(self._emit_lines)
+        self._decoders: defaultdict[str, codecs.IncrementalDecoder] = defaultdict(_DECODER)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="tasktape-console", daemon=True)
         self._thread.start()
 
-    def write(self, stream: str, text: str) -> None:
-        """Take a line of `stdout` or `stderr` of the program, or of the `agent` itself."""
-        with self._changed:
-            self._lines.append(ConsoleLine(at=now_us(), stream=stream, text=text))
-            self._changed.notify_all()
+    def feed(self, stream: str, data: bytes) -> None:
+        """Take bytes of a stream (`stdout` or `stderr`); what is not UTF-8 is shown as replacement characters."""
+        self._batcher.write(stream, self._decoders[stream].decode(data))
+
+    def say(self, text: str) -> None:
+        """Take a line of the agent's own."""
+        self._batcher.write("agent", f"{text}\n")
 
     def close(self) -> None:
         """Emit what is left; returns when that is done."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closing.set()
         self._thread.join()
+        self._batcher.flush()
 
-    def _deliver(self) -> None:
-        while batch := self._next_batch():
-            self._emit(ConsoleWritten(meta=self._stamp(), task=self._task, run=self._run, lines=batch))
+    def _tick(self) -> None:
+        while not self._closing.wait(_LOOK_SECONDS):
+            self._batcher.tick()
 
-    def _next_batch(self) -> list[ConsoleLine]:
-        """Wait for lines, and a moment longer for their company; nothing when all is said."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._lines or self._closed)
-            self._changed.wait_for(lambda: len(self._lines) >= LARGEST_BATCH or self._closed, timeout=COLLECT_SECONDS)
-            batch, self._lines = self._lines[:LARGEST_BATCH], self._lines[LARGEST_BATCH:]
-            return batch
+    def _emit_lines(self, lines: list[ConsoleLine]) -> None:
+        task, run = self._about
+        self._emit(ConsoleWritten(meta=self._stamp(), task=task, run=run, lines=lines))

@@ -1,4 +1,4 @@
-"""Process groups an agent starts: their output line by line, their end, and the end of all that they started."""
+"""Process groups an agent starts: their output, their end, and the end of all that they started."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ..events.errors import TasktapeError
 from . import leash as leash_module
-from .lines import LineAssembler
 
-OnLine = Callable[[str, str], None]
+OnOutput = Callable[[str, bytes], None]
 _CHUNK: Final = 65536
+_LAST_WORDS_SECONDS: Final = 2.0
 
 
 class Leash:
@@ -57,7 +57,7 @@ def _start_helper() -> subprocess.Popen[str]:
 
 
 class ProcessGroup:
-    """A program in a session of its own. `on_line` gets (`stdout` or `stderr`, line), from a thread of each stream."""
+    """A program in a session of its own. `on_output` gets (`stdout` or `stderr`, bytes), from a thread of each."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class ProcessGroup:
         *,
         folder: Path,
         environment: Mapping[str, str],
-        on_line: OnLine,
+        on_output: OnOutput,
         leash: Leash,
     ) -> None:
         self._process = subprocess.Popen(
@@ -80,12 +80,11 @@ class ProcessGroup:
         self.pid = self._process.pid
         self._leash = leash
         leash.hold(self.pid)
-        self._ended = threading.Event()
+        self.ended = threading.Event()
         streams = (("stdout", self._process.stdout), ("stderr", self._process.stderr))
         self._readers = [
-            threading.Thread(target=_read_lines, args=(stream.fileno(), name, on_line), daemon=True)
+            threading.Thread(target=_read_output, args=(stream, name, on_output), daemon=True)
             for name, stream in streams
-            if stream is not None
         ]
         for reader in self._readers:
             reader.start()
@@ -93,33 +92,28 @@ class ProcessGroup:
     def wait(self) -> int:
         """Wait for the program's end and end what it left behind; return its exit code, negative for a signal's.
 
-        All lines have been handed out when this returns.
+        All output of the group has been handed out when this returns. A daemon that left the group and kept its
+        streams is not waited for.
         """
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         self._kill_group(signal.SIGKILL)
         self._leash.let_go(self.pid)
         for reader in self._readers:
-            reader.join()
+            reader.join(_LAST_WORDS_SECONDS)
         code = self._process.wait()
-        self._ended.set()
-        with contextlib.ExitStack() as stack:
-            for stream in (self._process.stdout, self._process.stderr):
-                if stream is not None:
-                    stack.enter_context(stream)
+        self.ended.set()
         return code
 
-    def stop(self, patience: float, grace: float) -> None:
-        """Let the program end by itself for `patience` seconds, then SIGTERM to the group, after `grace` SIGKILL.
+    def stop(self, grace: float) -> None:
+        """Send SIGTERM to the group, and SIGKILL if it is still there after `grace` seconds.
 
         Returns at once; `wait` tells the end.
         """
-        threading.Thread(target=self._stop, args=(patience, grace), name="tasktape-stop", daemon=True).start()
+        threading.Thread(target=self._stop, args=(grace,), name="tasktape-stop", daemon=True).start()
 
-    def _stop(self, patience: float, grace: float) -> None:
-        if self._ended.wait(patience):
-            return
+    def _stop(self, grace: float) -> None:
         self._kill_group(signal.SIGTERM)
-        if not self._ended.wait(grace):
+        if not self.ended.wait(grace):
             self._kill_group(signal.SIGKILL)
 
     def _kill_group(self, number: signal.Signals) -> None:
@@ -129,13 +123,11 @@ class ProcessGroup:
                 os.killpg(self.pid, number)
 
 
-def _read_lines(descriptor: int, name: str, on_line: OnLine) -> None:
-    assembler = LineAssembler()
-    while chunk := os.read(descriptor, _CHUNK):
-        for line in assembler.feed(chunk):
-            on_line(name, line)
-    for line in assembler.end():
-        on_line(name, line)
+def _read_output(stream: IO[bytes] | None, name: str, on_output: OnOutput) -> None:
+    assert stream is not None  # noqa: S101  it was opened as a pipe
+    with stream:
+        while chunk := os.read(stream.fileno(), _CHUNK):
+            on_output(name, chunk)
 
 
 class ToolError(TasktapeError):
@@ -154,10 +146,10 @@ class CancelledError(TasktapeError):
 
 
 class Tools:
-    """Runs helper programs one after the other until it is called off. `on_line` gets (stream, line)."""
+    """Runs helper programs one after the other until it is called off. `on_output` gets (stream, bytes)."""
 
-    def __init__(self, leash: Leash, on_line: OnLine) -> None:
-        self.on_line = on_line
+    def __init__(self, leash: Leash, on_output: OnOutput) -> None:
+        self.on_output = on_output
         self._leash = leash
         self._lock = threading.Lock()
         self._running: ProcessGroup | None = None
@@ -168,7 +160,7 @@ class Tools:
         with self._lock:
             self.check()
             self._running = ProcessGroup(
-                command, folder=Path("/"), environment=os.environ, on_line=self.on_line, leash=self._leash
+                command, folder=Path("/"), environment=os.environ, on_output=self.on_output, leash=self._leash
             )
         code = self._running.wait()
         self.check()
@@ -185,4 +177,4 @@ class Tools:
         with self._lock:
             self._cancelled = True
             if self._running is not None:
-                self._running.stop(0.0, 1.0)
+                self._running.stop(1.0)

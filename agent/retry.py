@@ -18,7 +18,7 @@ INFRASTRUCTURE_RETRIES: Final = 3
 class Outcome(NamedTuple):
     """How a run ended; `handed_back` says that its worker was told to go, which is nobody's failure."""
 
-    kind: Literal["completed", "stopped", "failed", "lost"]
+    kind: Literal["completed", "stopped", "failed", "lost", "superseded"]
     cause: Literal["task", "infrastructure"] = "task"
     handed_back: bool = False
 

@@ -1,0 +1,83 @@
+"""What a partition's owner owes its queue: completing moves whose mover died, and noting with the task what left.
+
+Whoever dequeues an entry notes `EntryLeft`; whoever moves one enqueues its next hop and *then* notes it, so that the
+note says that the move is complete. The partition's owner does what is undone after a moment; twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from ..events.base import Meta
+from ..events.queue_events import EntryEnqueued
+from ..events.task_events import EntryLeft
+from ..projections.queue_fold import Entry, QueueFold
+from .appends import Appends
+
+PATIENCE: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Duty:
+    since: float
+    hop: str = ""
+    note: str = ""
+
+
+class Custody:
+    """The duties of one worker towards one queue. Pure; what it owes goes to `appends`."""
+
+    def __init__(self, stamp: Callable[[], Meta], appends: Appends) -> None:
+        self._stamp = stamp
+        self._appends = appends
+        self._duties: dict[str, _Duty] = {}
+        self._next_due = inf
+
+    def step(
+        self,
+        fold: QueueFold,
+        request: Callable[[str], EntryEnqueued | None],
+        owns: Callable[[int], bool],
+        now: float,
+    ) -> None:
+        """Do what is due. `request` gives the event that enqueued an entry that is not settled."""
+        mine = {entry.id: entry for entry in fold.unsettled() if owns(entry.partition)}
+        self._duties = {key: self._duties.get(key) or _Duty(now) for key in mine}
+        self._next_due = inf
+        for key, duty in self._duties.items():
+            due = duty.since + PATIENCE
+            if due > now:
+                self._next_due = min(self._next_due, due)
+            elif (enqueued := request(key)) is not None:
+                self._fulfil(duty, mine[key], enqueued)
+
+    def next_due(self) -> float:
+        """Moment at which to call `step` even if nothing changes."""
+        return self._next_due
+
+    def _fulfil(self, duty: _Duty, entry: Entry, request: EntryEnqueued) -> None:
+        if entry.state == "moved" and not duty.hop:
+            duty.hop = self._appends.owe(next_hop(entry, request, self._stamp), "delivered")
+        if not duty.note and not self._appends.is_open(duty.hop):
+            duty.note = self._appends.owe(left(entry, self._stamp), "delivered")
+
+
+def next_hop(entry: Entry, request: EntryEnqueued, stamp: Callable[[], Meta]) -> EntryEnqueued:
+    """Return what enqueues a moved entry where it goes: the same for whoever completes the move."""
+    changes = {
+        "meta": stamp(),
+        "queue": entry.moved_to,
+        "entry": entry.next_hop_id,
+        "hop": entry.hop + 1,
+        "rank": entry.moved_rank,
+        "origin": entry.id,
+    }
+    return request.model_copy(update=changes)
+
+
+def left(entry: Entry, stamp: Callable[[], Meta]) -> EntryLeft:
+    """Return the note that an entry is out of its queue without having been taken."""
+    return EntryLeft(meta=stamp(), task=entry.task, run=entry.run, entry=entry.id, reason=entry.state)

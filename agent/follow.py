@@ -1,0 +1,164 @@
+"""Follows topics in a thread of its own: decodes what an agent needs and hands it on, in order, in bounded batches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from ..events.base import Event
+from ..events.codec import TYPE_HEADER, Codec
+from ..events.errors import DecodeError, LogClosedError, LogUnavailableError, RegistryUnavailableError
+from ..events.log.port import Log, LogRecord, Positions, Reader, TopicPartition
+from ..events.task_events import TasksEvent
+from ..events.wire import read_event
+from .run_ledger import RELEVANT
+
+LOGGER = logging.getLogger(__name__)
+_POLL_SECONDS: Final = 0.25
+_RETRY_SECONDS: Final = 1.0
+_BATCHES_AHEAD: Final = 16
+
+
+class Reading(NamedTuple):
+    """A record, and its event where that matters to an agent and can be read."""
+
+    record: LogRecord
+    event: Event | None
+
+    @property
+    def kind(self) -> str:
+        """Name of the event's type, as the record's header has it."""
+        return kind_of(self.record)
+
+
+def kind_of(record: LogRecord) -> str:
+    """Name of the type of a record's event; empty where its header does not tell."""
+    return next((value.decode(errors="replace") for name, value in record.headers if name == TYPE_HEADER), "")
+
+
+def decode(record: LogRecord, codec: Codec) -> Reading:
+    """Decode a record; of `tasktape.tasks` only what the run ledger needs, as most of that topic is not for agents."""
+    wanted = record.value is not None and (record.topic != TasksEvent.topic or kind_of(record) in RELEVANT)
+    try:
+        return Reading(record, read_event(record, codec=codec) if wanted else None)
+    except DecodeError as error:
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        LOGGER.warning("%s is left out: %s", place, error, extra={"action": "skip_record"})
+        return Reading(record, None)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a follower hands on: readings in order, and the marks that it has passed. `handled` is to be called once."""
+
+    name: str
+    readings: Sequence[Reading]
+    marks: tuple[str, ...]
+    handled: Callable[[], None] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FollowerDied:
+    """A follower can't go on."""
+
+    name: str
+    error: Exception
+
+
+Post = Callable[[Batch | FollowerDied], None]
+
+
+class Follower:
+    """Reads partitions from given positions on, for ever. `post` gets batches from its thread."""
+
+    def __init__(self, log: Log, codec: Codec, name: str, positions: Mapping[TopicPartition, int], post: Post) -> None:
+        self._log = log
+        self._codec = codec
+        self._name = name
+        self._post = post
+        self._room = threading.BoundedSemaphore(_BATCHES_AHEAD)
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._added: Positions = dict(positions)
+        self._asked: list[tuple[str, tuple[str, ...]]] = []
+        self._open: dict[str, Positions] = {}
+        self._thread = threading.Thread(target=self._run, name=f"tasktape-follow-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions too."""
+        with self._lock:
+            self._added |= positions
+
+    def mark(self, mark: str, topics: Iterable[str]) -> None:
+        """Hand on `mark` once all that was on these topics at some moment after this call has been handed on."""
+        with self._lock:
+            self._asked.append((mark, tuple(topics)))
+
+    def close(self) -> None:
+        """Stop reading; returns when the thread has ended."""
+        self._closing.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with self._log.read({}) as reader:
+                while not self._closing.is_set():
+                    self._obey(reader)
+                    self._hand_on(reader.poll(_POLL_SECONDS), reader)
+        except LogClosedError:
+            return
+        except Exception as error:  # noqa: BLE001  whatever it is, the agent must not go on without eyes
+            self._post(FollowerDied(self._name, error))
+
+    def _obey(self, reader: Reader) -> None:
+        with self._lock:
+            added, self._added = self._added, {}
+            asked, self._asked = self._asked, []
+        if added:
+            reader.add(added)
+        for mark, topics in asked:
+            self._place(mark, topics)
+
+    def _place(self, mark: str, topics: tuple[str, ...]) -> None:
+        """Note where the topics end now; a log that is away is asked again."""
+        try:
+            self._open[mark] = self._log.end_positions(topics)
+        except LogUnavailableError:
+            with self._lock:
+                self._asked.append((mark, topics))
+
+    def _hand_on(self, records: Sequence[LogRecord], reader: Reader) -> None:
+        readings = [self._decode(record) for record in records]
+        marks = self._passed(reader.positions()) if self._open else ()
+        if readings or marks:
+            while not self._room.acquire(timeout=_POLL_SECONDS):
+                if self._closing.is_set():
+                    return
+            self._post(Batch(self._name, readings, marks, self._room.release))
+
+    def _passed(self, positions: Positions) -> tuple[str, ...]:
+        passed = tuple(mark for mark, ends in self._open.items() if _reached(positions, ends))
+        for mark in passed:
+            del self._open[mark]
+        return passed
+
+    def _decode(self, record: LogRecord) -> Reading:
+        """Decode; while the schema registry is away wait for it, as leaving a record out would be wrong."""
+        while True:
+            try:
+                return decode(record, self._codec)
+            except RegistryUnavailableError as error:
+                LOGGER.warning("%s", error, extra={"action": "wait_for_registry"})
+                if self._closing.wait(_RETRY_SECONDS):
+                    return Reading(record, None)
+
+
+def _reached(positions: Positions, ends: Positions) -> bool:
+    return all(positions[source] >= end for source, end in ends.items() if source in positions)

@@ -1,0 +1,78 @@
+"""The fold of the topic of workers: who lives, what each serves and holds, and since when nothing was heard of whom.
+
+Silence is measured on the reader's own monotonic clock from the moment it read the last sign of life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import inf
+
+from ..events.worker_events import HeldRun, WorkerEvent, WorkerHeartbeat, WorkerStarted, WorkerStopped
+from .heartbeat import LOST_AFTER_INTERVALS
+
+_UNKNOWN_INTERVAL = 5.0
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the log says of one worker. `seq` orders its events, so that a late one does not count."""
+
+    worker: str
+    partition: int
+    heard_at: float
+    session: str = ""
+    seq: int = -1
+    interval: float = _UNKNOWN_INTERVAL
+    queues: tuple[str, ...] = ()
+    runs: tuple[HeldRun, ...] = ()
+    stopped: bool = False
+
+    @property
+    def silent_from(self) -> float:
+        """Moment from which the worker is taken for dead if nothing is heard of it before."""
+        return self.heard_at + LOST_AFTER_INTERVALS * self.interval
+
+
+class Peers:
+    """All workers the log has a record of. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._peers: dict[str, Peer] = {}
+
+    def apply(self, event: WorkerEvent, partition: int, now: float) -> None:
+        """Take note of an event of a worker, read at this moment."""
+        peer = self._peers.setdefault(event.worker, Peer(event.worker, partition, now))
+        meta = event.meta
+        if meta.session == peer.session and meta.seq <= peer.seq:
+            return
+        peer.session, peer.seq, peer.heard_at = meta.session, meta.seq, now
+        if isinstance(event, WorkerStarted):
+            peer.queues = tuple(event.queues)
+        elif isinstance(event, WorkerHeartbeat):
+            peer.queues, peer.runs, peer.interval = tuple(event.queues), tuple(event.runs), event.interval
+        elif isinstance(event, WorkerStopped):
+            peer.stopped = True
+
+    def bury(self, worker: str) -> None:
+        """Take note of a worker's tombstone."""
+        self._peers.pop(worker, None)
+
+    def get(self, worker: str) -> Peer | None:
+        """Return what is known of a worker."""
+        return self._peers.get(worker)
+
+    def silent(self, partitions: Collection[int], now: float) -> list[Peer]:
+        """Workers of these partitions that have been silent for too long."""
+        return [peer for peer in self._peers.values() if peer.partition in partitions and peer.silent_from < now]
+
+    def next_silence(self, partitions: Collection[int], now: float) -> float:
+        """Moment at which the next one will be, if it stays silent."""
+        moments = (peer.silent_from for peer in self._peers.values() if peer.partition in partitions)
+        return min((moment for moment in moments if moment >= now), default=inf)
+
+    def serve(self, queue: str, now: float) -> bool:
+        """Whether some worker that seems to live serves the queue."""
+        living = (peer for peer in self._peers.values() if not peer.stopped and peer.silent_from >= now)
+        return any(queue in peer.queues for peer in living)

@@ -1,0 +1,135 @@
+"""One run of this worker from the valid claim to its end: what may happen when, and which event says how it ended.
+
+Pure: preparation, process and clean-up are the workshop's; this decides when each begins, and what follows.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal
+
+from ..events.base import Meta
+from ..events.task_events import RunCompleted, RunFailed, RunStopped
+from .claiming import Pursuit
+from .retry import Outcome
+
+HANDED_BACK = "handed back"
+FinalEvent = RunCompleted | RunFailed | RunStopped
+
+
+class Phase(Enum):
+    """How far a run is on this machine."""
+
+    PREPARING = auto()
+    READY = auto()
+    RUNNING = auto()
+    ENDED = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a run can't begin: its environment or its code can't be had here."""
+
+    reason: str
+    message: str
+    cause: Literal["task", "infrastructure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run is stopped from outside: somebody's request, or this worker's own circumstances."""
+
+    kind: Literal["aborted", "handed back", "cut off", "over"]
+    message: str = ""
+
+
+@dataclass(slots=True)
+class RunControl:
+    """The run of one pursuit. `begun` says that its start is valid, `exit_code` is negative for a signal's number.
+
+    `said` is set once the final event, if this worker owes one, was handed to the outbox.
+    """
+
+    pursuit: Pursuit
+    phase: Phase = Phase.PREPARING
+    begun: bool = False
+    trouble: Trouble | None = None
+    stop: Stop | None = None
+    exit_code: int | None = None
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+        return self.pursuit.entry.task
+
+    @property
+    def run(self) -> int:
+        """The run's number."""
+        return self.pursuit.entry.run
+
+    def prepared(self, trouble: Trouble | None) -> None:
+        """Learn that the preparation is over."""
+        if self.phase is Phase.PREPARING:
+            self.trouble, self.phase = trouble, Phase.READY
+
+    def exited(self, code: int) -> None:
+        """Learn that the process is over."""
+        self.exit_code, self.phase = code, Phase.ENDED
+
+    def request_stop(self, stop: Stop) -> bool:
+        """Take note that the run is to stop; returns whether that is news."""
+        if self.stop is not None or self.phase in {Phase.ENDED, Phase.CLOSING, Phase.CLOSED}:
+            return False
+        self.stop = stop
+        return True
+
+    @property
+    def may_launch(self) -> bool:
+        """Whether nothing stands against starting user code, as far as this run itself is concerned."""
+        return self.begun and self.phase is Phase.READY and self.trouble is None and self.stop is None
+
+    @property
+    def is_over_here(self) -> bool:
+        """Whether nothing of it runs on this machine any more, or ever will, so that its end can be said."""
+        before = self.phase in {Phase.PREPARING, Phase.READY}
+        return self.phase is Phase.ENDED or (self.begun and before and bool(self.stop or self.trouble))
+
+    def final_event(self, stamp: Callable[[], Meta]) -> FinalEvent | None:
+        """Return the event that says how the run ended; None where the log has said it already."""
+        if self.stop is not None:
+            return self._stopped(self.stop, stamp)
+        about = {"meta": stamp(), "task": self.task, "run": self.run}
+        if self.trouble is not None:
+            trouble = self.trouble
+            return RunFailed(**about, reason=trouble.reason, message=trouble.message, cause=trouble.cause)
+        if self.exit_code == 0:
+            return RunCompleted(**about)
+        return RunFailed(**about, reason=describe_exit(self.exit_code or 0), exit_code=self.exit_code)
+
+    def _stopped(self, stop: Stop, stamp: Callable[[], Meta]) -> FinalEvent | None:
+        about = {"meta": stamp(), "task": self.task, "run": self.run, "message": stop.message}
+        if stop.kind == "over":
+            return None
+        if stop.kind == "aborted":
+            return RunStopped(**about, reason="aborted")
+        return RunFailed(**about, reason=stop.kind, cause="infrastructure")
+
+    def judged(self, outcome: Outcome) -> Outcome:
+        """Return the outcome as the retry policy is to see it: what this worker handed back is nobody's failure."""
+        returned = self.stop is not None and self.stop.kind == HANDED_BACK and outcome.cause == "infrastructure"
+        return outcome._replace(handed_back=returned)
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words: negative ones are numbers of signals."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
