@@ -49,7 +49,7 @@ setup_venv() {
   fi
   say "installing tasktape[$extras] into .venv …"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-  .venv/bin/python -m uv pip install --quiet --compile-bytecode --python .venv/bin/python -c constraints.txt -e ".[$extras]"
+  .venv/bin/python -m uv pip install --system-certs --quiet --compile-bytecode --python .venv/bin/python -c constraints.txt -e ".[$extras]"
   mkdir -p .typing
   ln -sfn .. .typing/tasktape
   touch "$stamp"
