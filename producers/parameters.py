@@ -29,11 +29,6 @@ def full_name(name: str, section: str = DEFAULT_SECTION) -> str:
     return name if "/" in name else f"{section}/{name}"
 
 
-def section_of(name: str) -> str:
-    """The section of a full name."""
-    return name.partition("/")[0]
-
-
 def type_name(value: Any) -> str:
     """Name of a value's type as it is stored: `int`, `NoneType`, `list`, or `module:QualName` of an enum."""
     if isinstance(value, Enum):

@@ -1,58 +1,45 @@
 """One task read straight from its partition of `tasktape.tasks`: what `Task.init` must know within a moment.
 
-Only records of the task are decoded, so that a long partition costs little; no projection is opened.
+Only records of the task are decoded, so that a long partition costs little, and no database is opened.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import DecodeError
 from ..events.log.port import Log, LogRecord, TopicPartition, partition_of
-from ..events.parts import TaskSpec
-from ..events.task_events import (
-    ArtifactUploaded,
-    ModelSaved,
-    RunEvent,
-    RunStarted,
-    TaskArchived,
-    TaskDeleted,
-    TaskPublished,
-    TaskReset,
-    TaskUnarchived,
-)
+from ..events.task_events import ArtifactUploaded, ModelSaved, RunStarted, TaskReset, TasksEvent
 from ..events.wire import read_event
-from .spec import after
+from ..projections.task_state import Rejection, TaskState, apply
 
 if TYPE_CHECKING:
-    from ..events.base import Event
     from ..events.codec import Codec
 
-TOPIC: Final = "tasktape.tasks"
+TOPIC: Final = TasksEvent.topic
+_POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What one task's events say: its spec as edited, its highest run, and whether its outputs may be overwritten."""
+    """A task's state, and whether its visible runs have artifacts or models."""
 
-    spec: TaskSpec | None = None
-    last_run: int = 0
+    state: TaskState = field(default_factory=TaskState)
     has_outputs: bool = False
-    is_final: bool = False
 
     @property
-    def can_be_reused(self) -> bool:
-        """Whether a new run may take the task's place, as ClearML has it."""
-        return self.spec is not None and not self.has_outputs and not self.is_final
+    def can_be_replaced(self) -> bool:
+        """Whether a new run may take the place of the task's last one, as ClearML has it."""
+        state = self.state
+        return state.spec is not None and not (self.has_outputs or state.published or state.archived or state.deleted)
 
 
 def partition(log: Log, task_id: str) -> TopicPartition:
     """The partition that holds the task's events."""
-    count = log.topics()[TOPIC].partitions
-    return TopicPartition(TOPIC, partition_of(task_id, count))
+    return TopicPartition(TOPIC, partition_of(task_id, log.topics()[TOPIC].partitions))
 
 
 def replay(
@@ -60,7 +47,7 @@ def replay(
 ) -> Replayed | None:
     """Read a task's events from offset `start` of its partition to the end; None where the deadline passes first.
 
-    `deadline` is in seconds of `clock`. Records that can't be read are left out, as any reader does.
+    `deadline` is in seconds of `clock`. Records that can't be read are left out, as every reader does.
     """
     source = partition(log, task_id)
     end = log.end_positions([TOPIC])[source]
@@ -69,33 +56,29 @@ def replay(
         while reader.positions()[source] < end:
             if clock() >= deadline:
                 return None
-            for event in _events(reader.poll(max(0.0, deadline - clock())), codec, task_id):
-                found = folded(found, event)
+            for event in _events(reader.poll(_POLL_SECONDS), codec, task_id):
+                found = after(found, event)
     return found
 
 
-def folded(known: Replayed, event: Event) -> Replayed:
+def after(known: Replayed, event: TasksEvent) -> Replayed:
     """What is known after one more event."""
-    run = event.run if isinstance(event, RunEvent) else known.last_run
-    outputs, final = known.has_outputs, known.is_final
-    match event:
-        case ArtifactUploaded() | ModelSaved():
-            outputs = True
-        case TaskReset() | RunStarted(continues=False):
-            outputs = False
-        case TaskPublished() | TaskArchived() | TaskDeleted():
-            final = True
-        case TaskUnarchived():
-            final = False
-        case _:
-            pass
-    return Replayed(after(known.spec, event), max(known.last_run, run), outputs, final)
+    state = apply(known.state, event)
+    if isinstance(state, Rejection):
+        return known
+    if isinstance(event, ArtifactUploaded | ModelSaved):
+        return Replayed(state, has_outputs=True)
+    if isinstance(event, TaskReset) or (isinstance(event, RunStarted) and not event.continues):
+        return Replayed(state, has_outputs=False)
+    return replace(known, state=state)
 
 
-def _events(records: Sequence[LogRecord], codec: Codec, task_id: str) -> Iterator[Event]:
+def _events(records: Iterable[LogRecord], codec: Codec, task_id: str) -> Iterator[TasksEvent]:
     for record in records:
         if record.key == task_id:
             try:
-                yield read_event(record, codec=codec)
+                event = read_event(record, codec=codec)
             except DecodeError:
                 continue
+            if isinstance(event, TasksEvent):
+                yield event

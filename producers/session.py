@@ -1,6 +1,6 @@
 """One process's way to speak and to ask: its settings, its stamp on events, its outbox, and the task it runs.
 
-A forked child gets a session of its own on first use and keeps the task; what it inherited is left untouched.
+A forked child keeps session and task: the stamp and the outbox know themselves that they are in another process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..events.log.port import Log
     from ..events.settings import Settings
     from ..projections.query import Queries
-    from .task import Task
+    from .task_init import InitMixin
 
 FLUSH_SECONDS = 10.0
 
@@ -31,7 +31,6 @@ class Session:
 
     def __init__(self, settings: Settings, stamp: Stamper | None = None) -> None:
         self.settings = settings
-        self.pid = os.getpid()
         self._stamp = stamp or Stamper()
         self.outbox = Outbox(settings, self._stamp)
 
@@ -52,7 +51,7 @@ class Session:
         """Open the projection, with all that this session has said in it. The caller closes it."""
         from ..projections import open_queries  # noqa: PLC0415  DuckDB is for those who ask
 
-        self.outbox.flush(FLUSH_SECONDS)
+        self.outbox.synced(FLUSH_SECONDS)
         return open_queries(self.settings, fresh=True)
 
     def open_log(self) -> Log:
@@ -76,17 +75,20 @@ class Session:
 
 @dataclass
 class Process:
-    """What this process holds: at most one session and one task. `inherited` is a forked child's parent's session."""
+    """What this process holds: at most one session and one task. `random_seed` is ClearML's default.
+
+    `is_offline` is None until the script says; the environment decides then.
+    """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     session: Session | None = None
-    task: Task | None = None
-    inherited: Session | None = None
+    task: InitMixin | None = None
+    random_seed: int | None = 1337
+    is_offline: bool | None = None
 
     def forked(self) -> None:
-        """Start afresh in a forked child; a lock that another thread held would never be released."""
+        """Go on in a forked child: a lock that another thread held would never be released there."""
         self.lock = threading.RLock()
-        self.inherited, self.session = self.session or self.inherited, None
         if self.task is not None:
             self.task.forked()
 

@@ -7,25 +7,38 @@ answers without asking anybody. Any other task is read from the projection.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ..events.errors import LogUnavailableError
 from ..events.parts import Configuration, Parameter, TaskSpec
 from ..events.task_events import ConfigurationSet, ParametersSet, TaskEdited
+from ..projections import spec_fold
 from . import spec as specs
+from .control import AbortCallback, AbortWatcher
 from .errors import InvalidTransitionError, UnknownTaskError
+from .execution import Execution
 from .session import Session, current_session, process
 from .types import TaskStatusEnum
+from .warn import LOGGER, warn_once
 
 if TYPE_CHECKING:
-    from ..events.base import Event
-    from ..projections.rows import TaskRow
+    from pathlib import Path
 
+    from ..events.base import Event
+    from ..projections.query import Queries
+    from ..projections.rows import TaskRow
+    from .begin import Predecessors
+
+T = TypeVar("T")
 EDITABLE = frozenset({TaskStatusEnum.created, TaskStatusEnum.in_progress})
 
 
 class TaskBase:
-    """A task by its id. `spec` and `row` are given where they are known, and read when they are needed."""
+    """A task by its id. `spec` and `row` are given where they are known, and read when they are needed.
+
+    A `sketch` holds project, name and type alone.
+    """
 
     def __init__(
         self,
@@ -33,16 +46,25 @@ class TaskBase:
         *,
         run: int | None = None,
         spec: TaskSpec | None = None,
+        sketch: TaskSpec | None = None,
         row: TaskRow | None = None,
-        live: bool = False,
+        execution: Execution | None = None,
     ) -> None:
         self._id = task_id
         self._run = run
         self._known_spec = spec
+        self._sketch = sketch
         self._known_row = row
-        self._live = live
-        self._status = TaskStatusEnum.in_progress if live else TaskStatusEnum.unknown
+        self._execution = execution
+        self._status = TaskStatusEnum.in_progress if execution else TaskStatusEnum.unknown
         self._initial_iteration = 0
+        self._progress: int | None = None
+        self._pinned: set[str] = set()
+        self._functions: set[str] = set()
+        self._before: Predecessors | None = None
+        self._offline_folder: Path | None = None
+        self._watcher: AbortWatcher | None = None
+        self._abort_callback: AbortCallback | None = None
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -90,6 +112,10 @@ class TaskBase:
         return self
 
     @property
+    def _live(self) -> bool:
+        return self._execution is not None
+
+    @property
     def _session(self) -> Session:
         return current_session()
 
@@ -99,6 +125,17 @@ class TaskBase:
         if self._known_row is None:
             self._known_row = self._fresh_row()
         return self._known_row
+
+    def _ask(self, question: Callable[[Queries], Sequence[T]]) -> Sequence[T]:
+        """Ask the projection. For a task that runs here, a log that does not answer gives no answers but no error."""
+        try:
+            with self._session.queries() as queries:
+                return question(queries)
+        except LogUnavailableError as error:
+            if not self._live:
+                raise
+            warn_once("not_read", f"what was reported can't be read back now: {error}")
+            return ()
 
     def _fresh_row(self) -> TaskRow:
         with self._session.queries() as queries:
@@ -118,11 +155,21 @@ class TaskBase:
         return self._known_spec
 
     @property
+    def _identity(self) -> TaskSpec | TaskRow:
+        """Whatever is at hand that has name, project and type."""
+        return self._sketch if self._sketch is not None and self._known_spec is None else self._summary
+
+    @property
     def _summary(self) -> TaskSpec | TaskRow:
         """Whatever is at hand that has name, project, tags and the like."""
         if self._known_spec is None and self._known_row is not None:
             return self._known_row
         return self._spec
+
+    def _settle(self, timeout: float = 300.0) -> None:
+        """Wait until what this process found out about its script is in the spec."""
+        if self._execution is not None and not self._execution.settle(timeout):
+            LOGGER.warning("the analysis of the script is not done after %g s: the task goes on without.", timeout)
 
     def _emit(self, event: Event) -> None:
         """Say an event about this task, after which what was read of it may be old."""
@@ -138,9 +185,9 @@ class TaskBase:
     def _edit(self, field: str, value: Any, *, reason: str = "", force: bool = False) -> bool:
         """Change one field of the spec; says nothing where it has the value already. Returns whether it changed."""
         with self._lock:
-            before = self._spec
-            edited = specs.with_value(before, field, value)
-            old, new = (specs.json_of(specs.value_at(spec, field)) for spec in (before, edited))
+            old = specs.json_of(specs.value_at(self._spec, field))
+            edited = spec_fold.with_field(self._spec, field, specs.json_of(value))
+            new = specs.json_of(specs.value_at(edited, field))
             if old == new:
                 return False
             self._known_spec = edited
@@ -157,7 +204,7 @@ class TaskBase:
             if not changed and not gone:
                 return
             old = [before[name] for name in [*(p.name for p in changed), *gone] if name in before]
-            self._known_spec = specs.with_parameters(self._spec, changed, gone)
+            self._known_spec = spec_fold.with_parameters(self._spec, changed, gone)
             said = ParametersSet(meta=self._session.stamp(), task=self._id, parameters=changed, old=old, removed=gone)
             self._emit(said)
 
@@ -167,7 +214,7 @@ class TaskBase:
             before = specs.configuration(self._spec, configuration.name)
             if before == configuration:
                 return
-            self._known_spec = specs.with_configuration(self._spec, configuration)
+            self._known_spec = spec_fold.with_configuration(self._spec, configuration)
             self._emit(
                 ConfigurationSet(
                     meta=self._session.stamp(),

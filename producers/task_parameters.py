@@ -8,10 +8,11 @@ from itertools import chain
 from typing import Any
 
 from ..events.parts import Parameter
+from ..projections.spec_fold import section_of
 from . import spec as specs
 from .connect import flatten, is_value
 from .errors import InvalidArgumentError
-from .parameters import PROPERTIES_SECTION, from_text, full_name, make, plain, section_of, text_of, value_of
+from .parameters import PROPERTIES_SECTION, from_text, full_name, make, plain, text_of, value_of
 from .task_base import TaskBase
 from .warn import LOGGER
 

@@ -1,0 +1,108 @@
+"""What `Task.init` must find out before a run begins: the task of an earlier run that it may take over or go on with.
+
+Nothing here waits for a network longer than `VERIFY_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..events.base import now_us
+from .errors import InvalidTransitionError, UnknownTaskError
+from .last_tasks import Horizon, LastTask, Slot
+from .replay import TOPIC, Replayed, replay
+from .task_editing import OWN
+from .types import TaskStatusEnum as Status
+from .warn import LOGGER
+
+if TYPE_CHECKING:
+    from ..events.parts import TaskSpec
+    from .session import Session
+
+VERIFY_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A task as earlier runs left it. `next_iteration` follows the last one reported."""
+
+    task: str
+    spec: TaskSpec
+    last_run: int
+    next_iteration: int = 0
+
+
+class Predecessors:
+    """The tasks this script had before on this machine. `key` is project, name and type."""
+
+    def __init__(self, session: Session, *key: str) -> None:
+        self._session = session
+        self._horizon = Horizon(session.settings)
+        self._slot = Slot.take(session.settings, *key)
+        self._last = self._slot.read(now_us()) if self._slot else None
+
+    @property
+    def last_task(self) -> str | None:
+        """Id of the last task, if it was used within 72 hours and no live process has it."""
+        return self._last.task if self._last else None
+
+    def replaceable(self) -> Earlier | None:
+        """The last task, if a new run may take its place; None also where that can't be known in time."""
+        if self._last is None:
+            return None
+        found: list[Replayed | None] = []
+        last = self._last
+        reader = threading.Thread(target=lambda: found.append(self._replayed(last)), daemon=True)
+        reader.start()
+        reader.join(VERIFY_SECONDS)
+        known = found[0] if found else None
+        spec = known.state.spec if known else None
+        if known is None or spec is None or not known.can_be_replaced or OWN not in spec.system_tags:
+            return None
+        return Earlier(last.task, spec, known.state.run.number)
+
+    def _replayed(self, last: LastTask) -> Replayed | None:
+        deadline = time.monotonic() + VERIFY_SECONDS
+        try:
+            with self._session.open_log() as log:
+                return replay(log, self._session.codec, last.task, last.start, deadline)
+        except Exception as error:  # noqa: BLE001  whatever keeps it from being known, a new task is the answer
+            LOGGER.debug("the last task can't be looked at, a new one is made: %r", error)
+            return None
+
+    def remember(self, task: str) -> None:
+        """Note the task that begins now."""
+        if self._slot is not None:
+            start = self._last.start if self._last and self._last.task == task else self._horizon.start()
+            self._slot.write(LastTask(task, now_us(), start))
+
+    def look_ahead(self) -> None:
+        """Note how far the log is, so that later processes need not read what lies before; asks the log."""
+        with self._session.open_log() as log:
+            self._horizon.look(log, TOPIC)
+
+    def release(self) -> None:
+        """Let another process have the script's last task."""
+        if self._slot is not None:
+            self._slot.release()
+
+
+def continued(session: Session, task: str) -> Earlier:
+    """A task that is to go on, as the projection has it.
+
+    Raises:
+        UnknownTaskError: There is none of this id.
+        InvalidTransitionError: It is published.
+        LogUnavailableError: The log does not answer.
+
+    """
+    with session.queries() as queries:
+        row, spec, scalars = queries.task(task), queries.spec(task), queries.last_scalars(task)
+    if row is None or spec is None:
+        raise UnknownTaskError(task)
+    if row.status == Status.published:
+        raise InvalidTransitionError(task, row.status, "continued")
+    return Earlier(task, spec, row.last_run, row.last_iteration + 1 if scalars else 0)

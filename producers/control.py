@@ -1,0 +1,121 @@
+"""Requests to a run that is under way: follows `tasktape.control` and stops the process when somebody asks for it.
+
+First the user's own abort callback, then SIGINT, so that the script leaves as by Ctrl-C; if it is still there after a
+while, it is ended from here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from ..events.errors import DecodeError, TasktapeError
+from ..events.log.port import Reader, TopicPartition, partition_of
+from ..events.queue_events import AbortRequested
+from ..events.wire import read_event
+from .warn import LOGGER, warn_once
+
+if TYPE_CHECKING:
+    from .session import Session
+
+TOPIC: Final = AbortRequested.topic
+POLL_SECONDS: Final = 0.2
+RETRY_SECONDS: Final = 5.0
+GRACE_SECONDS: Final = 30.0
+
+OnAbort = Callable[[str], None]
+
+
+class AbortWatcher:
+    """Follows the requests to one run in a thread of its own; calls `on_abort` with the reason of the first."""
+
+    def __init__(self, session: Session, task: str, run: int, on_abort: OnAbort) -> None:
+        self._session = session
+        self._task = task
+        self._run = run
+        self._on_abort = on_abort
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="tasktape-control", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow, from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stopping.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(2 * POLL_SECONDS)
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                return self._follow()
+            except TasktapeError as error:
+                warn_once("control", f"abort requests can't be heard until the log answers: {error}")
+                self._stopping.wait(RETRY_SECONDS)
+        return None
+
+    def _follow(self) -> None:
+        with self._session.open_log() as log:
+            source = TopicPartition(TOPIC, partition_of(self._task, log.topics()[TOPIC].partitions))
+            with log.read({source: log.end_positions([TOPIC])[source]}) as reader:
+                for request in self._requests(reader):
+                    self._on_abort(request.reason)
+                    return
+
+    def _requests(self, reader: Reader) -> Iterator[AbortRequested]:
+        while not self._stopping.is_set():
+            for record in reader.poll(POLL_SECONDS):
+                if record.key == self._task:
+                    try:
+                        event = read_event(record, codec=self._session.codec)
+                    except DecodeError:
+                        continue
+                    if isinstance(event, AbortRequested) and event.run in {0, self._run}:
+                        yield event
+
+
+class AbortCallback:
+    """The user's own clean-up before a run is stopped: called in a thread, waited for no longer than `timeout` s."""
+
+    def __init__(self, function: Callable[[], object], timeout: float) -> None:
+        self._function = function
+        self._timeout = timeout
+
+    def __call__(self) -> None:
+        """Call it and wait."""
+        thread = threading.Thread(target=self._call, name="tasktape-abort", daemon=True)
+        thread.start()
+        thread.join(self._timeout)
+        if thread.is_alive():
+            LOGGER.warning("the abort callback did not return within %g s: the run is stopped.", self._timeout)
+
+    def _call(self) -> None:
+        try:
+            self._function()
+        except Exception:  # noqa: BLE001  the user's own code may raise anything
+            LOGGER.exception("the abort callback failed: the run is stopped.")
+
+
+def interrupt(end: Callable[[], None], ended: threading.Event, grace: float = GRACE_SECONDS) -> None:
+    """Leave this process as by Ctrl-C; if `ended` is not set within `grace` seconds, call `end` and kill it all."""
+    os.kill(os.getpid(), signal.SIGINT)
+    if not ended.wait(grace):
+        end()
+        kill_children()
+        os._exit(128 + signal.SIGINT)
+
+
+def kill_children() -> None:
+    """Kill all processes that this one started."""
+    import psutil  # noqa: PLC0415  only when a run has to be ended by force
+
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.Error:
+            continue

@@ -1,0 +1,104 @@
+"""Which task a script had last on this machine, so that the next run may take its place, as ClearML's does.
+
+One small file for each log, project, name and type. Its lock is held as long as the process lives that has the task:
+two processes that run the same script at once never share a task. All of it is a convenience: where a file can't be
+had, there is a new task.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ..events.log.port import Log
+    from ..events.settings import Settings
+
+HOURS: Final = 72
+_HOUR_US: Final = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LastTask:
+    """A task, when it was used last (µs since 1970), and an offset before which no partition holds anything of it."""
+
+    task: str
+    at: int
+    start: int = 0
+
+
+class Slot:
+    """The file of one script's last task, locked for this process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, settings: Settings, *key: str) -> Slot | None:
+        """Lock the file of this project, name and type; None where another process has it, or it can't be written."""
+        path = settings.home / "last" / f"{_digest(settings.log, *key)}.json"
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return cls(descriptor)
+
+    def read(self, now: int) -> LastTask | None:
+        """The last task, if it was used within 72 hours of `now` (µs since 1970)."""
+        try:
+            last = LastTask(**json.loads(os.pread(self._descriptor, 4096, 0)))
+        except (OSError, ValueError, TypeError):
+            return None
+        return last if 0 <= now - last.at < HOURS * _HOUR_US else None
+
+    def write(self, last: LastTask) -> None:
+        """Remember a task as the last one."""
+        text = json.dumps({"task": last.task, "at": last.at, "start": last.start}).encode()
+        try:
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
+        except OSError:
+            return
+
+    def release(self) -> None:
+        """Let another process have it."""
+        os.close(self._descriptor)
+
+
+class Horizon:
+    """How far each partition of a topic was when this machine looked last: tasks made later lie beyond that."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.home / "last" / f"{_digest(settings.log)}.ends.json"
+
+    def start(self) -> int:
+        """An offset before which no partition holds anything that begins now."""
+        try:
+            return int(min(json.loads(self._path.read_bytes()).values(), default=0))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return 0
+
+    def look(self, log: Log, topic: str) -> None:
+        """Remember where the partitions end."""
+        ends = {source.partition: end for source, end in log.end_positions([topic]).items()}
+        temporary = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(ends), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,253 @@
+"""Finding tasks: by id, by project and name, by tags and ClearML's filters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final, Self
+
+from ..events.parts import TaskSpec
+from ..projections.rows import TaskFilter, TaskRow
+from .errors import InvalidArgumentError, UnknownTaskError
+from .session import current_session, process
+from .tag_filter import TagFilter, tag_filter
+from .task_waiting import WaitingMixin
+from .warn import LOGGER
+
+MOST_TASKS: Final = 500
+_FIELDS: Final = {
+    "last_update": "updated_at",
+    "last_change": "updated_at",
+    "created": "created_at",
+    "started": "started_at",
+    "completed": "ended_at",
+    "status_changed": "updated_at",
+    "type": "task_type",
+    "last_worker": "worker",
+}
+"""ClearML's names of fields, where ours differ."""
+
+_KNOWN: Final = frozenset(
+    {
+        *("_all_", "_any_", "id", "name", "only_fields", "order_by", "page", "page_size", "parent", "project"),
+        *("search_hidden", "search_text", "status", "system_tags", "tags", "type", "user"),
+    }
+)
+
+
+class QueriesMixin(WaitingMixin):
+    """Tasks are found in the projection, with all that this process has said in it."""
+
+    @classmethod
+    def get_task(
+        cls,
+        task_id: str | None = None,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        tags: Sequence[str] | None = None,
+        allow_archived: bool = True,
+        task_filter: Mapping[str, Any] | None = None,
+    ) -> Self | None:
+        """Return a task by its id, or the latest that has this project and name; None where there is none.
+
+        Args:
+            task_id: The id; with it nothing else counts.
+            project_name: The project's exact name.
+            task_name: The task's exact name.
+            tags: See `get_tasks`.
+            allow_archived: Whether archived tasks count, where there are no others.
+            task_filter: See `get_tasks`.
+
+        Raises:
+            UnknownTaskError: There is no task with this id; also a `ValueError`.
+
+        """
+        if task_id:
+            return cls._by_id(task_id)
+        wanted = _wanted(project_name, f"^{re.escape(task_name)}$" if task_name else None, task_filter)
+        rows = _find(replace(wanted, include_archived=allow_archived), wanted_tags(tags, task_filter))
+        rows = [row for row in rows if task_name is None or row.name == task_name]
+        best = next((row for row in rows if not row.archived), rows[0] if rows else None)
+        return cls._of(best) if best else None
+
+    @classmethod
+    def get_tasks(
+        cls,
+        task_ids: Sequence[str] | None = None,
+        project_name: Sequence[str] | str | None = None,
+        task_name: str | None = None,
+        tags: Sequence[str] | None = None,
+        allow_archived: bool = True,
+        task_filter: Mapping[str, Any] | None = None,
+    ) -> list[Self]:
+        """Return tasks, the latest changed first, 500 at the most (`query_tasks` returns all ids).
+
+        Args:
+            task_ids: Ids; with them nothing else counts.
+            project_name: Exact name of a project, or several.
+            task_name: A regular expression searched for in the name.
+            tags: Tags joined by *or*, `"-tag"` excludes; `"__$all"`, `"__$any"`, `"__$not"` group those that follow.
+            allow_archived: Whether archived tasks count.
+            task_filter: Further conditions by ClearML's names: `status`, `type`, `user`, `parent`, `system_tags`,
+                `search_text`, `order_by`, `page`, `page_size`, and `_all_` and `_any_` with `fields` and `pattern`.
+
+        Raises:
+            UnknownTaskError: There is no task with one of these ids; also a `ValueError`.
+            InvalidArgumentError: `task_filter` has a key that means nothing.
+
+        """
+        if task_ids:
+            return [cls._by_id(task_id) for task_id in ([task_ids] if isinstance(task_ids, str) else task_ids)]
+        wanted = replace(_wanted(project_name, task_name, task_filter), include_archived=allow_archived)
+        rows = _find(wanted, wanted_tags(tags, task_filter))
+        if len(rows) > MOST_TASKS:
+            LOGGER.warning("%d tasks match, the first %d are returned: query_tasks gives all.", len(rows), MOST_TASKS)
+        return [cls._of(row) for row in rows[:MOST_TASKS]]
+
+    @classmethod
+    def query_tasks(
+        cls,
+        project_name: Sequence[str] | str | None = None,
+        task_name: str | None = None,
+        tags: Sequence[str] | None = None,
+        additional_return_fields: Sequence[str] | None = None,
+        task_filter: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """Return the ids of all tasks that match, as for `get_tasks`.
+
+        Args:
+            project_name: See `get_tasks`.
+            task_name: See `get_tasks`.
+            tags: See `get_tasks`.
+            additional_return_fields: Return dicts with these fields and `id` instead.
+            task_filter: See `get_tasks`.
+
+        """
+        rows = _find(_wanted(project_name, task_name, task_filter), wanted_tags(tags, task_filter))
+        if not additional_return_fields:
+            return [row.id for row in rows]
+        specs = _specs(rows) if any("." in field for field in additional_return_fields) else {}
+        return [{field: _field(row, specs, field) for field in ("id", *additional_return_fields)} for row in rows]
+
+    @classmethod
+    def get_by_name(cls, task_name: str) -> Self | None:
+        """Return the latest task of this name in any project."""
+        return cls.get_task(task_name=task_name)
+
+    @classmethod
+    def current_task(cls) -> Self | None:
+        """Return the task that `Task.init` began in this process or the one that started it; None without one."""
+        if process.task is None:
+            cls._join_parent()
+        return process.task if isinstance(process.task, cls) else None
+
+    @classmethod
+    def get_projects(cls, **kwargs: Any) -> list[Any]:
+        """Return all projects by name: rows with `name`, `id`, number of `tasks` by status."""
+        del kwargs
+        with current_session().queries() as queries:
+            return list(queries.projects())
+
+    @classmethod
+    def get_project_id(cls, project_name: str, search_hidden: bool = True) -> str | None:
+        """Return the id of a project, which is its name; None where no task is in it."""
+        del search_hidden
+        return next((row.name for row in cls.get_projects() if row.name == project_name), None)
+
+    @classmethod
+    def _by_id(cls, task_id: str) -> Self:
+        if isinstance(process.task, cls) and process.task.id == task_id:
+            return process.task
+        with current_session().queries() as queries:
+            row = queries.task(task_id)
+        if row is None:
+            raise UnknownTaskError(task_id)
+        return cls._of(row)
+
+    @classmethod
+    def _of(cls, row: TaskRow) -> Self:
+        if isinstance(process.task, cls) and process.task.id == row.id:
+            return process.task
+        return cls(row.id, row=row)
+
+    @classmethod
+    def _join_parent(cls) -> None:
+        raise NotImplementedError
+
+
+def wanted_tags(tags: Sequence[str] | None, conditions: Mapping[str, Any] | None) -> TagFilter:
+    """The condition on tags of both arguments that may have one."""
+    return tag_filter([*(tags or ()), *((conditions or {}).get("tags") or ())])
+
+
+def _wanted(
+    projects: Sequence[str] | str | None,
+    name: str | None,
+    conditions: Mapping[str, Any] | None,
+) -> TaskFilter:
+    given = dict(conditions or {})
+    if unknown := sorted(given.keys() - _KNOWN):
+        raise InvalidArgumentError(f"task_filter has no {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}.")
+    system = _listed(given.get("system_tags"))
+    size = int(given["page_size"]) if given.get("page_size") else None
+    return TaskFilter(
+        ids=tuple(_listed(given.get("id"))),
+        projects=tuple(_listed(projects) or _listed(given.get("project"))),
+        name=name or given.get("name") or "",
+        text=given.get("search_text") or "",
+        patterns=tuple(_patterns(given)),
+        statuses=tuple(str(status) for status in _listed(given.get("status"))),
+        types=tuple(str(kind) for kind in _listed(given.get("type"))),
+        users=tuple(_listed(given.get("user"))),
+        parents=tuple(_listed(given.get("parent"))),
+        any_system_tags=tuple(tag for tag in system if not tag.startswith(("-", "__$"))),
+        no_system_tags=tuple(tag[1:] for tag in system if tag.startswith("-")),
+        order_by=tuple(_ours(name) for name in _listed(given.get("order_by"))) or ("-updated_at",),
+        limit=size,
+        offset=(size or 0) * int(given.get("page") or 0),
+    )
+
+
+def _patterns(given: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Pairs of fields and pattern: one of the fields must match; `_all_` gives a pair for each of its fields."""
+    if found := given.get("_all_"):
+        yield from (((_ours(name),), found["pattern"]) for name in found["fields"])
+    if found := given.get("_any_"):
+        yield tuple(_ours(name) for name in found["fields"]), found["pattern"]
+
+
+def _ours(name: str) -> str:
+    sign = "-" if name.startswith("-") else ""
+    bare = name.removeprefix("-")
+    return sign + _FIELDS.get(bare, bare)
+
+
+def _listed(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _find(wanted: TaskFilter, tags: TagFilter) -> list[TaskRow]:
+    with current_session().queries() as queries:
+        if not tags.groups:
+            return queries.tasks(wanted)
+        rows = [row for row in queries.tasks(replace(wanted, limit=None, offset=0)) if tags.matches(row.tags)]
+    return rows[wanted.offset :][: wanted.limit]
+
+
+def _specs(rows: Iterable[TaskRow]) -> dict[str, TaskSpec | None]:
+    with current_session().queries() as queries:
+        return {row.id: queries.spec(row.id) for row in rows}
+
+
+def _field(row: TaskRow, specs: Mapping[str, TaskSpec | None], field: str) -> Any:
+    """A field of a task by ClearML's name; None for one there is not."""
+    values = asdict(row)
+    if "." not in field:
+        return values.get(_ours(field))
+    value: Any = specs.get(row.id)
+    for part in field.split("."):
+        value = getattr(value, part, None)
+    return value
