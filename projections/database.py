@@ -1,0 +1,140 @@
+"""The DuckDB database that holds the projection of one log: opened, checked, and rebuilt when it does not fit.
+
+What lies in it can always be had from the log again: a database of another version, of another log, or a damaged one is
+dropped without a question.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..events.errors import TasktapeError
+from ..events.named_sql import statements
+from .errors import ProjectionLockedError
+from .tables import Tables, sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection
+
+FOLD_VERSION: Final = 1
+"""To be raised when a fold makes other rows of the same events, so that databases made before are rebuilt."""
+
+_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+}
+
+
+class DamagedDatabaseError(TasktapeError):
+    """The file is no database that can be opened."""
+
+
+class Database:
+    """An open projection. One thread writes; readers of this process take cursors of their own."""
+
+    def __init__(self, connection: DuckDBPyConnection, path: Path | None) -> None:
+        self.path = path
+        self.connection = connection
+        self.tables = Tables(connection)
+
+    @classmethod
+    def open(cls, path: Path, log_url: str) -> Database:
+        """Open the database of this log's projection, made anew where there is none that fits.
+
+        Raises:
+            ProjectionLockedError: Another process holds it.
+            OSError: The folder can't be written.
+
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            connection = _connect(path)
+            if _fits(connection, log_url):
+                return cls(connection, path)
+            connection.close()
+        except DamagedDatabaseError:
+            pass
+        _remove(path)
+        return cls(_made(_connect(path), log_url), path)
+
+    @classmethod
+    def in_memory(cls, log_url: str) -> Database:
+        """Make a database that lives as long as this object."""
+        return cls(_made(_connect(None), log_url), None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tables]:
+        """Write in one transaction."""
+        self.connection.execute("BEGIN")
+        try:
+            yield self.tables
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+
+def _connect(path: Path | None) -> DuckDBPyConnection:
+    import duckdb  # noqa: PLC0415  heavy
+
+    try:
+        return duckdb.connect(path or ":memory:", config=_CONFIG)
+    except duckdb.IOException as error:
+        if "lock" in str(error):
+            raise ProjectionLockedError(str(path)) from None
+        raise _damaged_or_unwritable(path, error) from None
+    except duckdb.Error as error:
+        raise DamagedDatabaseError(str(error)) from None
+
+
+def _damaged_or_unwritable(path: Path | None, error: Exception) -> Exception:
+    if path is not None and path.is_file():
+        return DamagedDatabaseError(str(error))
+    return OSError(f"{path} can't be opened: {error}")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, path.with_name(path.name + ".wal")):
+        file.unlink(missing_ok=True)
+
+
+@cache
+def version() -> str:
+    """Return what a database must have been made with to be understood."""
+    return hashlib.sha256(f"{FOLD_VERSION} {sql('schema')}".encode()).hexdigest()[:16]
+
+
+def _fits(connection: DuckDBPyConnection, log_url: str) -> bool:
+    import duckdb  # noqa: PLC0415  heavy
+
+    try:
+        found = connection.execute("SELECT version, log FROM meta").fetchone()
+    except duckdb.Error:
+        return False
+    return found == (version(), _name(log_url))
+
+
+def _made(connection: DuckDBPyConnection, log_url: str) -> DuckDBPyConnection:
+    connection.execute("BEGIN")
+    for block in sql("schema").values():
+        for statement in statements(block):
+            connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ($1, $2)", [version(), _name(log_url)])
+    connection.execute("COMMIT")
+    return connection
+
+
+def _name(log_url: str) -> str:
+    """Tell logs apart without keeping their URLs."""
+    return hashlib.sha256(log_url.encode()).hexdigest()[:16]

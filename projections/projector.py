@@ -1,0 +1,159 @@
+"""Follows a log into a projection: batches of records, each with the positions after it, in one transaction.
+
+With `until`, partitions are read up to those positions and no further: the state of things at that moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..events.log.port import LogRecord, Positions, Reader, TopicPartition
+from .batch import Folds
+from .errors import ProjectionBehindError
+from .queue_fold import CLAIM_LEASE
+from .tables import sql
+
+if TYPE_CHECKING:
+    from ..events.codec import Codec
+    from ..events.log.port import Log
+    from .database import Database
+
+TOPIC_PREFIX: Final = "tasktape."
+POLL_RECORDS: Final = 200
+BATCH_RECORDS: Final = 5000
+BATCH_BYTES: Final = 4 << 20
+DISCOVERY_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 0.2
+Stored = tuple[int, int]
+
+
+class Projector:
+    """Feeds one database from one log. Used by one thread. `lease` is the claim lease in seconds."""
+
+    def __init__(
+        self,
+        log: Log,
+        database: Database,
+        codec: Codec,
+        *,
+        lease: float = CLAIM_LEASE,
+        until: Positions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._database = database
+        self._folds = Folds(codec, lease)
+        self._until = until
+        self._clock = clock
+        self._stored = _load_positions(database)
+        self._reader: Reader | None = None
+        self._discovered_at = -DISCOVERY_SECONDS
+
+    def discover(self) -> None:
+        """Start to read topics that are new."""
+        self._discovered_at = self._clock()
+        topics = [topic for topic in self._log.topics() if topic.startswith(TOPIC_PREFIX)]
+        known = set() if self._reader is None else {source.topic for source in self._reader.positions()}
+        if new := [topic for topic in topics if topic not in known]:
+            starts = {source: self._stored.get(source, (0, 0))[0] for source in self._log.start_positions(new)}
+            self._add({source: start for source, start in starts.items() if self._wanted(source, start)})
+
+    def positions(self) -> Positions:
+        """Return, for each partition known, the position up to which the log is in the database."""
+        stored = {source: offset for source, (offset, _) in self._stored.items()}
+        return stored if self._reader is None else stored | self._reader.positions()
+
+    def contradicted(self) -> bool:
+        """Whether the log is another one than the database was made from: it lacks what is known of it."""
+        ends = self.ends()
+        return any(offset > ends.get(source, 0) for source, (offset, _) in self._stored.items())
+
+    def ends(self) -> Positions:
+        """Return where the log ends now, in the topics of tasktape."""
+        return self._log.end_positions(topic for topic in self._log.topics() if topic.startswith(TOPIC_PREFIX))
+
+    def reached(self, positions: Positions) -> bool:
+        """Whether everything before these positions is in the database."""
+        here = self.positions()
+        return all(here.get(source, 0) >= offset for source, offset in positions.items())
+
+    def step(self, timeout: float = 0.0) -> int:
+        """Write the next batch, waiting up to `timeout` seconds for its first record; return its number of records."""
+        if self._clock() - self._discovered_at >= DISCOVERY_SECONDS:
+            self.discover()
+        records = self._read(timeout)
+        if records:
+            self._write(records)
+        return len(records)
+
+    def catch_up(self, positions: Positions | None = None, timeout: float | None = None) -> None:
+        """Read up to these positions (by default to where the log ends now).
+
+        Raises:
+            ProjectionBehindError: `timeout` seconds passed without a single new record.
+
+        """
+        goal = positions if positions is not None else self._until or self.ends()
+        self.discover()
+        waiting_since = self._clock()
+        while not self.reached(goal):
+            if self.step(PATIENCE_SECONDS):
+                waiting_since = self._clock()
+            elif timeout is not None and self._clock() - waiting_since > timeout:
+                raise ProjectionBehindError(timeout)
+
+    def close(self) -> None:
+        """Stop reading; database and log stay open."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def _add(self, starts: Positions) -> None:
+        if self._reader is None:
+            self._reader = self._log.read(starts)
+        elif starts:
+            self._reader.add(starts)
+
+    def _wanted(self, source: TopicPartition, position: int) -> bool:
+        return self._until is None or position < self._until.get(source, 0)
+
+    def _read(self, timeout: float) -> list[LogRecord]:
+        if self._reader is None:
+            return []
+        records = list(self._reader.poll(timeout, POLL_RECORDS))
+        while records and len(records) < BATCH_RECORDS and _size(records) < BATCH_BYTES:
+            more = self._reader.poll(0, POLL_RECORDS)
+            if not more:
+                break
+            records += more
+        return [record for record in records if self._wanted(record.source, record.offset)]
+
+    def _write(self, records: Sequence[LogRecord]) -> None:
+        stored = self._stored | _positions_after(records, self._stored)
+        changed = {record.source for record in records}
+        with self._database.transaction() as tables:
+            self._folds.write(tables, records)
+            tables.replace("positions", [(*source, *stored[source]) for source in changed])
+        self._stored = stored
+
+
+def _size(records: Iterable[LogRecord]) -> int:
+    return sum(len(record.value or b"") for record in records)
+
+
+def _positions_after(
+    records: Iterable[LogRecord], stored: Mapping[TopicPartition, Stored]
+) -> dict[TopicPartition, Stored]:
+    """Return the position after the last record of each partition, and the latest append time there."""
+    found: dict[TopicPartition, Stored] = {}
+    for record in records:
+        source = record.source
+        _, latest = found.get(source) or stored.get(source) or (0, 0)
+        found[source] = (record.offset + 1, max(latest, record.timestamp))
+    return found
+
+
+def _load_positions(database: Database) -> dict[TopicPartition, Stored]:
+    rows = database.connection.execute(sql("save")["load_positions"]).fetchall()
+    return {TopicPartition(topic, partition): (offset, us) for topic, partition, offset, us in rows}
