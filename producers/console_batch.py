@@ -17,7 +17,7 @@ PARTIAL_SECONDS: Final = 10.0
 BATCH_CHARACTERS: Final = 64 << 10
 LINE_CHARACTERS: Final = 16 << 10
 
-Emit = Callable[[list[ConsoleLine]], object]
+Send = Callable[[list[ConsoleLine]], object]
 
 
 class ConsoleBatcher:
@@ -27,8 +27,8 @@ class ConsoleBatcher:
     (`\r`) goes out as it is at its end, and every ten seconds while it has none. `clock` is in µs since 1970.
     """
 
-    def __init__(self, emit: Emit, clock: Callable[[], int] = now_us) -> None:
-        self._emit = emit
+    def __init__(self, send: Send, clock: Callable[[], int] = now_us) -> None:
+        self._send = send
         self._clock = clock
         self._lock = threading.RLock()
         self._emitting = threading.RLock()
@@ -52,7 +52,7 @@ class ConsoleBatcher:
                 partial = partial[LINE_CHARACTERS:]
             self._keep(stream, partial)
         if self._characters >= BATCH_CHARACTERS:
-            self._emit_lines()
+            self.emit()
 
     def _add(self, stream: str, text: str) -> None:
         if not self._lines:
@@ -89,7 +89,7 @@ class ConsoleBatcher:
                     self._partial_since[stream] = now
             due = self._lines and now - self._since >= BATCH_SECONDS
         if due:
-            self._emit_lines()
+            self.emit()
 
     def flush(self) -> None:
         """Emit all that was written, unfinished lines as they are."""
@@ -97,15 +97,16 @@ class ConsoleBatcher:
             for stream, partial in list(self._partial.items()):
                 self._add(stream, _as_seen(partial))
                 self._keep(stream, "")
-        self._emit_lines()
+        self.emit()
 
-    def _emit_lines(self) -> None:
+    def emit(self) -> None:
+        """Emit all finished lines."""
         with self._emitting:
             with self._lock:
                 lines, self._lines = self._lines, []
                 self._characters = 0
             if lines:
-                self._emit(lines)
+                self._send(lines)
 
 
 def _as_seen(line: str) -> str:

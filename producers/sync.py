@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..events.errors import LogUnavailableError
+from ..events.errors import BlobError, LogUnavailableError
 from .drain import RingDrain
 from .forward import Forwarder, open_forwarder
 from .ring import Ring, RingError
 from .spool import Spool
 from .spool_folder import SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
+from .uploads import is_left, upload_all
+from .warn import warn_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,18 +89,25 @@ class _Rescue:
     def _bring(self, folder: SpoolFolder, refused: Path) -> bool:
         """Bring all of one folder; False when it had to stop."""
         try:
-            spool = Spool.open(folder.path)
-            with contextlib.closing(spool):
+            with contextlib.closing(Spool.open(folder.path)) as spool:
                 done = self._empty(list(_rings(folder.path)), spool, refused)
+            stored = done and self._uploaded(folder)
         except BaseException:
             folder.release()
             raise
-        if done:
+        if stored:
             folder.remove()
             self.processes += 1
         else:
             folder.release()
         return done
+
+    def _uploaded(self, folder: SpoolFolder) -> bool:
+        try:
+            upload_all(folder.path, self._stop)
+        except BlobError as error:  # the log is one place, the blob store another: go on
+            warn_once("uploads", f"{error} It is kept, to be tried again.")
+        return not is_left(folder.path)
 
     def _empty(self, rings: list[Ring], spool: Spool, refused: Path) -> bool:
         drain = RingDrain(spool.append, _left_end)
