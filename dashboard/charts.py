@@ -105,7 +105,7 @@ def scalar_figure(lines: Iterable[Curve], *, smoothing: float = 0.0, log: bool =
         height=320,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         hovermode="x unified",
-        legend={"orientation": "h", "y": -0.18, "yanchor": "top"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         uirevision="kept",
         showlegend=True,
     )

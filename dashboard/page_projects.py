@@ -63,7 +63,7 @@ def _cards(projects: Sequence[ProjectRow]) -> None:
 
 def _card(project: ProjectRow) -> None:
     with st.container(border=True):
-        to.link(to.TASKS, f"**{markdown(project.name, 60)}**", {"project": project.name})
+        to.link(to.TASKS, f"**{markdown(project.name, 60)}**", {"project": project.name}, icon=":material/folder_open:")
         st.caption(f"{number(project.tasks)} tasks · {ago(project.updated_at, now())}")
         with st.container(horizontal=True, gap="small"):
             for status in STATUSES:

@@ -81,7 +81,7 @@ def _queues(queues: Sequence[QueueRow], moment: datetime) -> None:
         }
         for queue in queues
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, key="queues")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="", key="queues")
 
 
 def _entries(queue: str, entries: Sequence[EntryRow], names: Mapping[str, str], moment: datetime) -> None:
@@ -113,7 +113,13 @@ def _workers(workers: Sequence[WorkerRow], names: Mapping[str, str], moment: dat
         for worker in workers
     ]
     bars = {name: _load_column(name) for name in load}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"State": _STATE_COLUMN, **bars}, key="workers")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        placeholder="",
+        column_config={"State": _STATE_COLUMN, **bars},
+        key="workers",
+    )
 
 
 def _load_column(name: str) -> ColumnConfig:

@@ -26,6 +26,7 @@ TABS: Final[dict[str, Callable[[TaskRow], None]]] = {
     "Console": tab_console.draw,
     "History": tab_history.draw,
 }
+_TITLE: Final = 100
 _ACTIVE: Final = ("queued", "in_progress")
 
 
@@ -60,9 +61,9 @@ def _header(task_id: str) -> None:
         task = asked.task(task_id)
     if task is None:
         st.rerun()
-    to.link(to.TASKS, f":gray[{markdown(task.project)}]", {"project": task.project})
+    to.link(to.TASKS, f":gray[{markdown(task.project)}]", {"project": task.project}, icon=":material/folder_open:")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.title(markdown(task.name, 200), anchor=False, width="content", help=_whole(task.name))
+        st.title(markdown(task.name, _TITLE), anchor=False, width="content", help=_whole(task.name))
         status_badge(task.status)
         tags(task.tags)
     _facts(task)
@@ -74,7 +75,7 @@ def _header(task_id: str) -> None:
 
 def _whole(name: str) -> str | None:
     """The whole of a name that the title cuts short."""
-    return markdown(name, 2000) if len(one_line(name, 200)) < len(name.strip()) else None
+    return markdown(name, 2000) if len(one_line(name, _TITLE)) < len(name.strip()) else None
 
 
 def _facts(task: TaskRow) -> None:

@@ -70,4 +70,6 @@ def _where(uri: str, length: int, sha256: str) -> None:
 def _metadata(metadata: dict[str, str], key: str) -> None:
     if metadata:
         rows = [(one_line(name, 200), one_line(value, 500)) for name, value in metadata.items()]
-        st.dataframe(pd.DataFrame(rows, columns=["Name", "Value"]), hide_index=True, key=f"metadata-{key}")
+        st.dataframe(
+            pd.DataFrame(rows, columns=["Name", "Value"]), hide_index=True, placeholder="", key=f"metadata-{key}"
+        )

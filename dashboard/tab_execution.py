@@ -86,6 +86,7 @@ def _runs(runs: Sequence[RunRow]) -> None:
     st.dataframe(
         pd.DataFrame([_run(run) for run in reversed(runs)]),
         hide_index=True,
+        placeholder="",
         key="runs",
         column_config={
             "Status": config.MultiselectColumn(options=STATUS_LABELS, color=STATUS_COLORS, width=110),
@@ -97,7 +98,12 @@ def _runs(runs: Sequence[RunRow]) -> None:
         st.code(last.traceback, language="python", wrap_lines=True)
     if last.machine:
         with st.expander("Machine", icon=":material/memory:"):
-            st.dataframe(pd.DataFrame(last.machine.items(), columns=["Name", "Value"]), hide_index=True, key="machine")
+            st.dataframe(
+                pd.DataFrame(last.machine.items(), columns=["Name", "Value"]),
+                hide_index=True,
+                placeholder="",
+                key="machine",
+            )
 
 
 def _run(run: RunRow) -> dict[str, object]:

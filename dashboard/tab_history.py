@@ -27,6 +27,7 @@ def draw(task: TaskRow) -> None:
     selection = st.dataframe(
         pd.DataFrame([_row(event) for event in shown]),
         hide_index=True,
+        placeholder="",
         height=560,
         key="history",
         on_select="rerun",

@@ -29,7 +29,7 @@ def draw(task: TaskRow) -> None:
     wanted = _search(parameters)
     for section, found in groupby(sorted(wanted, key=_section), key=_section):
         st.markdown(f"**{markdown(section)}**")
-        st.dataframe(_frame(list(found)), hide_index=True, key=f"parameters-{section}")
+        st.dataframe(_frame(list(found)), hide_index=True, placeholder="", key=f"parameters-{section}")
     for configuration in configurations:
         _configuration(configuration)
 

@@ -89,18 +89,15 @@ def _frozen(asked: Queries, ids: Sequence[str], columns: Columns) -> list[Task]:
 
 
 def _actions(selected: Sequence[str], total: int) -> None:
-    if not selected:
-        st.caption(f"{number(total)} tasks. Click a name to open it, select rows to compare.", width="content")
-        return
-    if len(selected) == 1:
-        if st.button("Open", icon=":material/open_in_full:", type="primary"):
-            to.open_task(selected[0])
-        st.caption("Select another to compare.", width="content")
-    elif st.button(f"Compare {len(selected)} tasks", icon=":material/compare_arrows:", type="primary"):
+    enough = len(selected) > 1
+    label = f"Compare {len(selected)} tasks" if enough else "Compare"
+    if st.button(label, icon=":material/compare_arrows:", type="primary", disabled=not enough, key="compare"):
         to.open_comparison(selected)
-    if st.button("Clear", type="tertiary"):
+    if selected and st.button("Clear", type="tertiary", key="clear"):
         st.session_state[_ROUND] += 1
         st.rerun(scope="fragment")
+    hint = "Select another row to compare." if selected else "Click a name to open it, select rows to compare."
+    st.caption(f"{number(total)} tasks. {'' if enough else hint}", width="content")
 
 
 def _table(tasks: Sequence[Task], columns: Columns) -> None:
@@ -157,9 +154,9 @@ def _column_config(columns: Columns) -> dict[str, Any]:
     config = st.column_config
     chosen = {f"c{place}": config.Column(one_line(column_name(column), 60)) for place, column in enumerate(columns)}
     return {
-        "name": config.ButtonColumn("Name", type="tertiary", alignment="left", key=_CLICK, pinned=True),
+        "name": config.ButtonColumn("Name", type="tertiary", alignment="left", key=_CLICK, pinned=True, width=260),
         "status": config.MultiselectColumn("Status", options=STATUS_LABELS, color=STATUS_COLORS, width=110),
-        "project": config.TextColumn("Project"),
+        "project": config.TextColumn("Project", width=150),
         "tags": config.ListColumn("Tags"),
         "user": config.TextColumn("User"),
         "iteration": config.NumberColumn("Iteration", format="localized"),

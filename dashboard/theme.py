@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
+ICON: Final = str(Path(__file__).with_name("icon.png"))
 APP: Final = Path(__file__).with_name("app.py")
 """The script that Streamlit runs."""
 
@@ -25,8 +26,11 @@ OPTIONS: Final[dict[str, str]] = {
 }
 
 
-def options(host: str, port: int, *, headless: bool) -> dict[str, str]:
-    """Streamlit's options for serving at host and port; on loopback only requests that name this machine are served."""
+def flags(host: str, port: int, *, headless: bool) -> list[str]:
+    """Streamlit's flags for serving at host and port; on loopback only requests that name this machine are served."""
     served = {"server.address": host, "server.port": str(port), "server.headless": str(headless).lower()}
-    names = {"server.allowedHosts": f'["{LOOPBACK}", "localhost"]'} if host == LOOPBACK else {}
-    return {**OPTIONS, **served, **names}
+    names = [LOOPBACK, "localhost"] if host == LOOPBACK else []
+    return [
+        *(f"--{name}={value}" for name, value in {**OPTIONS, **served}.items()),
+        *(f"--server.allowedHosts={name}" for name in names),
+    ]

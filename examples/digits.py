@@ -36,10 +36,11 @@ def train_one_epoch(network: MLPClassifier, x: np.ndarray, y: np.ndarray, batch_
         network.partial_fit(x[batch], y[batch], classes=DIGITS)
 
 
-def mosaic(images: np.ndarray, across: int = 6) -> np.ndarray:
-    """Up to 36 images of 8 x 8 pixels side by side, 0 to 255, each pixel 8 pixels large."""
+def mosaic(images: np.ndarray) -> np.ndarray:
+    """Images of 8 x 8 pixels side by side, 0 to 255, each pixel 8 pixels large."""
+    across = max(1, int(np.ceil(np.sqrt(len(images)))))
     tiles = np.zeros((across * across, 10, 10))
-    tiles[: len(images), 1:9, 1:9] = images.reshape(-1, 8, 8)[: across * across]
+    tiles[: len(images), 1:9, 1:9] = images.reshape(-1, 8, 8)
     rows = tiles.reshape(across, across, 10, 10).transpose(0, 2, 1, 3).reshape(across * 10, across * 10)
     return np.kron(rows * 255, np.ones((8, 8))).astype(np.uint8)
 
