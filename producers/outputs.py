@@ -6,6 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final
 
+from .registered_tables import RegisteredTables
 from .upload_spool import has_left_uploads
 from .uploader import Uploader
 
@@ -22,6 +23,7 @@ class Outputs:
         self.uploader = Uploader(session.settings, session.stamp, session.emit)
         self.artifacts: dict[str, dict[str, Artifact]] = {}
         self.models: dict[str, dict[str, Model]] = {}
+        self.tables: dict[str, RegisteredTables] = {}
         if has_left_uploads(session.settings.home):
             threading.Thread(target=self.uploader.adopt, name="tasktape-adopt-uploads", daemon=True).start()
 

@@ -7,6 +7,7 @@ process, by the next one on this machine, by agents and by `tasktape sync`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import threading
@@ -184,8 +185,10 @@ class Uploader:
             self._chains.add(uploads)
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             for _ in range(min(THREADS, len(self._chains)) - len(self._threads)):
-                self._threads.append(threading.Thread(target=self._work, name="tasktape-uploader", daemon=True))
-                self._threads[-1].start()
+                thread = threading.Thread(target=self._work, name="tasktape-uploader", daemon=True)
+                with contextlib.suppress(RuntimeError):  # the interpreter is going down: others bring it on
+                    thread.start()
+                    self._threads.append(thread)
 
     def _work(self) -> None:
         while (chain := self._chains.take()) is not None:
