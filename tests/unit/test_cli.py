@@ -1,0 +1,367 @@
+"""Commands that read: for each argument list what comes out, over a made-up history on an embedded log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import History, falling
+from typer.testing import CliRunner, Result
+
+from tasktape.cli import exit_codes
+from tasktape.cli.main import app
+from tasktape.events.base import new_task_id
+from tasktape.events.worker_events import HeldRun
+
+pytestmark = pytest.mark.usefixtures("told")
+
+LONG = "x" * 10_000
+ODD = "a/'b' \"c\" <b>d</b>\n\x1b[31mé🙂"
+
+
+class Told:
+    """A finished history, and the ids of its tasks by name."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.tasks: dict[str, str] = {}
+        self._tell()
+        history.settle()
+
+    def _tell(self) -> None:
+        history, tasks = self.history, self.tasks
+        tasks["baseline"] = first = history.task("baseline", parameters={"General/lr": "0.1"}, tags=["best"])
+        history.start(first)
+        history.scalar(first, "loss", "train", falling(20))
+        history.scalar(first, "validation", "accuracy", [0.5, 0.9, 0.8])
+        history.single(first, "score", math.nan)
+        history.console(first, "epoch 1", "\x1b[32mepoch 2\x1b[0m")
+        history.set_parameter(first, "General/momentum", "0.9", old="0.5")
+        history.complete(first)
+        tasks["wide"] = second = history.task("wide", "vision/deep", parameters={"General/lr": "0.01"}, user="grace")
+        history.start(second)
+        history.scalar(second, "validation", "accuracy", [0.7])
+        history.fail(second, "ValueError: shapes differ")
+        history.complete(second)
+        tasks["waiting"] = history.task("waiting", "nlp")
+        history.queue("gpu")
+        history.enqueue(tasks["waiting"], "gpu")
+        tasks[ODD] = history.task(ODD, "odd")
+        tasks[LONG] = history.task(LONG, "odd")
+        tasks["gone"] = history.task("gone")
+        history.archive(tasks["gone"])
+        history.worker(
+            "lab/1", ["gpu"], [HeldRun(task=first, run=1, queue="gpu", entry="e", partition=0, claim_offset=0)]
+        )
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TASKTAPE_")]:
+            patch.delenv(name)
+        patch.setenv("TASKTAPE_HOME", str(home))
+        patch.setenv("COLUMNS", "200")
+        patch.chdir(home)
+        history = History(home)
+        yield Told(history)
+        history.close()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def answer(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == exit_codes.OK, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], {"baseline", "wide", "waiting", ODD, LONG}),
+        (["--archived", "--project", "vision"], {"baseline", "wide", "gone"}),
+        (["--status", "completed"], {"baseline"}),
+        (["--status", "Running"], set()),
+        (["--status", "failed", "--status", "queued"], {"wide", "waiting"}),
+        (["--tag", "best"], {"baseline"}),
+        (["--user", "grace"], {"wide"}),
+        (["--search", "BASE"], {"baseline"}),
+        (["--search", "'b'"], {ODD}),
+        (["--project", "nothing"], set()),
+    ],
+)
+def test_tasks_are_listed_as_filtered(arguments: list[str], names: set[str]) -> None:
+    assert {task["name"] for task in answer("tasks", "list", *arguments)} == names
+
+
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        ("name", ["baseline", "wide"]),
+        ("-name", ["wide", "baseline"]),
+        ("General/lr", ["wide", "baseline"]),
+        ("-validation/accuracy", ["baseline", "wide"]),
+        ("validation/accuracy:first", ["baseline", "wide"]),
+    ],
+)
+def test_tasks_are_listed_in_the_order_asked_for(sort: str, names: list[str]) -> None:
+    assert [task["name"] for task in answer("tasks", "list", "--project", "vision", "--sort", sort)] == names
+
+
+def test_chosen_columns_have_their_values() -> None:
+    columns = "General/lr,validation/accuracy:max,loss/train:min,comment"
+    (task,) = answer("tasks", "list", "--search", "baseline", "--columns", columns)
+    assert task["General/lr"] == 0.1
+    assert task["validation/accuracy:max"] == 0.9
+    assert task["loss/train:min"] == pytest.approx(min(falling(20)))
+    assert task["comment"] == ""
+    shown = run("tasks", "list", "--search", "baseline", "-c", "General/lr", "-c", "validation/accuracy:max").stdout
+    assert "General/lr" in shown
+    assert "0.9" in shown
+
+
+def test_json_has_stable_keys_and_times_in_utc(told: Told) -> None:
+    (task,) = answer("tasks", "list", "--search", "baseline")
+    assert task["id"] == told.tasks["baseline"]
+    assert (task["project"], task["status"], task["tags"], task["run"]) == ("vision", "completed", ["best"], 1)
+    assert task["created_at"].endswith("Z")
+    assert datetime.fromisoformat(task["started_at"]) <= datetime.fromisoformat(task["ended_at"])
+
+
+def test_a_limit_says_how_many_more_there_are(told: Told) -> None:
+    result = run("tasks", "list", "--limit", "2")
+    assert "2 of 5 tasks" in result.stderr
+    assert len(answer("tasks", "list", "--limit", "2")) == 2
+    assert len(answer("tasks", "list", "--limit", "0", "--archived")) == len(told.tasks)
+
+
+def test_a_table_breaks_no_line_and_obeys_no_name() -> None:
+    shown = run("tasks", "list", "--project", "odd").stdout
+    assert "\x1b" not in shown
+    assert len(shown.strip().splitlines()) == 4
+    assert "<b>d</b>" in shown
+    assert all(len(line) < 400 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tasks", "show", "baselin"], "Did you mean baseline"),
+        (["tasks", "logs", "ffffffff"], "there is no task"),
+        (["audit", "nobody"], "tasktape tasks list"),
+        (["queues", "show", "gp"], "Did you mean gpu"),
+        (["tasks", "enqueue", "baseline", "--queue", "gpus"], "tasktape queues create"),
+        (["tasks", "list", "--status", "finished"], "completed"),
+        (["tasks", "list", "--columns", "validation/acuracy"], "validation/accuracy"),
+        (["tasks", "list", "--sort", "updated"], "updated_at"),
+        (["audit", "baseline", "--type", "RunStart"], "RunStarted"),
+    ],
+)
+def test_what_nobody_knows_has_near_matches_and_an_exit_code(arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == exit_codes.NOT_FOUND
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_a_task_goes_by_id_by_its_beginning_and_by_name(told: Told) -> None:
+    task = told.tasks["wide"]
+    for name in (task, task.upper(), _unique_beginning(task, told.tasks.values()), "wide"):
+        assert answer("tasks", "show", name)["id"] == task
+    assert answer("tasks", "show", LONG)["id"] == told.tasks[LONG]
+    assert answer("tasks", "show", ODD)["id"] == told.tasks[ODD]
+
+
+def _unique_beginning(task: str, others: Any) -> str:
+    return next(task[:n] for n in range(1, 33) if sum(other.startswith(task[:n]) for other in others) == 1)
+
+
+def test_a_beginning_that_fits_several_tasks_is_refused(told: Told) -> None:
+    result = run("tasks", "show", min(told.tasks.values())[:2])
+    assert result.exit_code == exit_codes.NOT_FOUND
+    assert "fits more than one task" in result.stderr
+
+
+def test_all_about_a_task() -> None:
+    about = answer("tasks", "show", "baseline")
+    assert about["parameters"] == {"General/lr": 0.1, "General/momentum": 0.9}
+    assert about["script"]["entry_point"] == "train.py"
+    assert about["single_values"] == {"score": "NaN"}
+    assert [(s["title"], s["series"], s["max"]) for s in about["scalars"]][1] == ("validation", "accuracy", 0.9)
+    assert [run["status"] for run in about["runs"]] == ["completed"]
+    shown = run("tasks", "show", "baseline").stdout
+    assert "vision / baseline" in shown
+    assert "General/momentum" in shown
+    assert "validation / accuracy" in shown
+
+
+def test_a_failure_shows_its_traceback() -> None:
+    shown = run("tasks", "show", "wide").stdout
+    assert "Traceback of run 1" in shown
+    assert "ValueError: shapes differ" in shown
+
+
+def test_logs_print_the_console_without_escape_sequences() -> None:
+    assert run("tasks", "logs", "baseline").stdout == "epoch 1\nepoch 2\n"
+    assert run("tasks", "logs", "baseline", "--tail", "1").stdout == "epoch 2\n"
+    assert [line["text"] for line in answer("tasks", "logs", "baseline")] == ["epoch 1", "\x1b[32mepoch 2\x1b[0m"]
+    assert "has written nothing" in run("tasks", "logs", "waiting").stderr
+
+
+def test_following_logs_shows_new_lines_and_ends_with_the_run(told: Told) -> None:
+    history = told.history
+    task = history.task("live", "live")
+    history.start(task)
+    history.console(task, "before")
+    history.settle()
+    teller = threading.Timer(0.5, _tell_the_rest, (history, task))
+    teller.start()
+    try:
+        assert run("tasks", "logs", "-f", task).stdout.splitlines() == ["before", "after 1", "after 2"]
+        assert run("tasks", "logs", "-f", task).stdout.splitlines() == ["before", "after 1", "after 2"]
+    finally:
+        teller.join()
+        history.archive(task)
+        history.settle()
+
+
+def _tell_the_rest(history: History, task: str) -> None:
+    history.console(new_task_id(), "somebody else's")
+    history.console(task, "after 1")
+    history.complete(task)
+    history.console(task, "after 2")
+    history.settle()
+
+
+def test_an_audit_tells_every_event_in_order() -> None:
+    events = answer("audit", "baseline")
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "TaskCreated"
+    assert kinds.index("RunStarted") < kinds.index("ParametersSet") < kinds.index("RunCompleted")
+    change = next(event for event in events if event["type"] == "ParametersSet")
+    assert change["changes"] == [{"field": "General/momentum", "old": "0.5", "new": "0.9"}]
+    assert (change["actor"], change["topic"], change["verdict"]) == ("ada@lab", "tasktape.tasks", "accepted")
+    assert isinstance(change["offset"], int)
+    shown = run("audit", "baseline").stdout
+    assert "General/momentum: 0.5 → 0.9" in shown
+
+
+def test_an_audit_keeps_what_was_rejected() -> None:
+    late = [event for event in answer("audit", "wide") if event["type"] == "RunCompleted"]
+    assert [event["verdict"] for event in late] == ["rejected"]
+    assert "rejected" in run("audit", "wide", "--type", "RunCompleted").stdout
+
+
+def test_queues_and_their_entries(told: Told) -> None:
+    (gpu,) = [queue for queue in answer("queues", "list") if queue["name"] == "gpu"]
+    assert (gpu["waiting"], gpu["workers"]) == (1, ["lab/1"])
+    (entry,) = answer("queues", "show", "gpu")
+    assert (entry["task"], entry["state"]) == (told.tasks["waiting"], "waiting")
+    assert told.tasks["waiting"] in run("queues", "show", "gpu").stdout
+    assert "Nothing waits" in run("queues", "show", "default").stderr
+
+
+def test_a_queue_is_created_once() -> None:
+    assert run("queues", "create", "new queue/ü").exit_code == exit_codes.OK
+    assert "new queue/ü" in {queue["name"] for queue in answer("queues", "list")}
+    again = run("queues", "create", "new queue/ü")
+    assert again.exit_code == exit_codes.REFUSED
+    assert "already" in again.stderr
+
+
+def test_workers_and_what_they_run(told: Told) -> None:
+    (worker,) = answer("workers", "list")
+    assert (worker["id"], worker["state"], worker["queues"]) == ("lab/1", "busy", ["gpu"])
+    assert worker["runs"][0]["task"] == told.tasks["baseline"]
+    assert "lab/1" in run("workers", "list").stdout
+
+
+def test_doctor_finds_everything_well() -> None:
+    found = answer("doctor")
+    states = {finding["check"]: finding["state"] for finding in found["findings"]}
+    assert states["log"] == states["blob store"] == states["projection"] == states["spool"] == "ok"
+    assert states["schema registry"] == "not used"
+    assert found["versions"]["tasktape"]
+    assert "answers in" in run("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "words"),
+    [
+        ({"TASKTAPE_LOG": "nonsense"}, exit_codes.SETTINGS, "sqlite:///"),
+        ({"TASKTAPE_LOG": "sqlite:////dev/null/log.db"}, exit_codes.LOG_UNAVAILABLE, "does not answer"),
+        ({"TASKTAPE_CONFIG": "/nowhere.toml"}, exit_codes.SETTINGS, "/nowhere.toml"),
+        ({"TASKTAPE_CLAIM_LEASE": "soon"}, exit_codes.SETTINGS, "TASKTAPE_CLAIM_LEASE"),
+    ],
+)
+@pytest.mark.parametrize("command", [["tasks", "list"], ["queues", "create", "q"], ["audit", "x"]])
+def test_wrong_settings_are_a_sentence_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], code: int, words: str, command: list[str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_says_when_the_log_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_LOG", "sqlite:////dev/null/log.db")
+    result = run("doctor", "--json")
+    assert result.exit_code == exit_codes.LOG_UNAVAILABLE
+    (log,) = [finding for finding in json.loads(result.stdout)["findings"] if finding["check"] == "log"]
+    assert log["state"] == "failure"
+
+
+def test_an_empty_log_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path / "empty"))
+    for command, words in (("tasks", "Task.init"), ("queues", "queues create"), ("workers", "tasktape agent")):
+        result = run(command, "list")
+        assert result.exit_code == exit_codes.OK
+        assert words in result.stderr
+        assert answer(command, "list") == []
+
+
+COMMANDS = [
+    [],
+    ["init"],
+    ["demo"],
+    ["agent"],
+    ["serve"],
+    ["dashboard"],
+    ["audit"],
+    ["sync"],
+    ["doctor"],
+    ["version"],
+    *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "clone", "abort", "reset", "archive")),
+    *(["queues", name] for name in ("list", "create", "show")),
+    ["workers", "list"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_examples(command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == exit_codes.OK
+    assert f"$ tasktape {' '.join(command)}" in result.stdout or not command
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    heavy = "duckdb numpy pandas pyarrow boto3 streamlit confluent_kafka fastavro pydantic rich"
+    program = f"import sys, tasktape.cli.main; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"[]\n"
