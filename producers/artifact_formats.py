@@ -24,6 +24,9 @@ from .storage_places import name_of, scheme_of
 from .warn import LOGGER
 
 PREVIEW_LENGTH: Final = 65_536
+TABLE: Final = "data-audit-table"
+"""ClearML's name for the type of a DataFrame that is kept in step."""
+
 _PATH_LENGTH: Final = 2_048
 _LINKS: Final = {"http", "https", "s3", "gs", "azure", "file"}
 
@@ -71,7 +74,8 @@ def format_of(value: Any, request: Request) -> Format:
     for make in (_numpy, _pandas, _image, _dict, _paths, _file_or_text):
         if (found := make(value, request)) is not None:
             return found
-    if value is not None and value != "" and not request.auto_pickle:
+    is_nothing = value is None or (isinstance(value, str) and not value)
+    if not request.auto_pickle and not is_nothing:
         raise ArtifactError(f"artifact {request.name!r}: a {type(value).__name__} has no format but pickle.")
     return _pickle(value, request)
 

@@ -13,11 +13,10 @@ from typing import Any, Final
 from ..events.errors import TasktapeError
 from ..events.parts import Artifact as ArtifactPart
 from ..events.parts import BlobRef
-from .artifact_formats import ArtifactError
+from .artifact_formats import TABLE, ArtifactError
 from .copies import local_copy
 from .warn import LOGGER
 
-TABLE: Final = "data-audit-table"
 _PICKLED: Final = "application/pickle"
 
 

@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from .artifact_formats import Format, shortened
-from .artifacts import TABLE
+from .artifact_formats import TABLE, Format, shortened
 from .warn import LOGGER
 
 PERIOD: Final = 60.0
