@@ -16,7 +16,7 @@ INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _DYNAMIC: Final = frozenset({"import_module", "__import__"})
 _SUFFIXES: Final = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 _MAX_FILES: Final = 5_000
-_LIBRARY: Final = Path(os.__file__).parent
+LIBRARY: Final = Path(os.__file__).parent
 _READ_AS: Final = "<read by tasktape>"
 
 
@@ -44,7 +44,7 @@ def silence_warnings() -> None:
 
 def is_local(path: Path, boundary: Path) -> bool:
     """Whether a file or folder belongs to the user's own code: below `boundary`, and neither installed nor Python's."""
-    return path.is_relative_to(boundary) and INSTALLED.isdisjoint(path.parts) and not path.is_relative_to(_LIBRARY)
+    return path.is_relative_to(boundary) and INSTALLED.isdisjoint(path.parts) and not path.is_relative_to(LIBRARY)
 
 
 def walk(entries: Iterable[Path], roots: Sequence[Path], boundary: Path, source: str = "") -> ImportGraph:
