@@ -19,6 +19,7 @@ RUN: Final = "TASKTAPE_RUN"
 SPEC_FILE: Final = "TASKTAPE_TASK_SPEC"
 PROC_TASK: Final = "TASKTAPE_PROC_TASK"
 SIMULATED: Final = "TASKTAPE_SIMULATED"
+OFFLINE: Final = "TASKTAPE_OFFLINE_MODE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,11 @@ def assigned() -> Assigned | None:
 def runs_remotely() -> bool:
     """Return whether an agent (real or simulated) decides on parameters here."""
     return bool(os.environ.get(TASK_ID))
+
+
+def wants_offline() -> bool:
+    """Return whether the environment asks for offline work."""
+    return os.environ.get(OFFLINE, "").lower() not in {"", "0", "false", "no"}
 
 
 def simulate(task: str) -> None:

@@ -6,7 +6,6 @@ References into the folder's blob store are turned into references to where its 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -31,12 +30,6 @@ if TYPE_CHECKING:
 LOG_NAME: Final = "log.db"
 BLOBS_NAME: Final = "blobs"
 _ABOUT: Final = "session.json"
-_VARIABLE: Final = "TASKTAPE_OFFLINE_MODE"
-
-
-def is_wanted() -> bool:
-    """Whether the environment asks for offline work."""
-    return os.environ.get(_VARIABLE, "").lower() not in {"", "0", "false", "no"}
 
 
 def offline_settings(settings: Settings, folder: Path) -> Settings:

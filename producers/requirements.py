@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 from .errors import InvalidArgumentError
@@ -54,6 +53,8 @@ def line(name: str, version: str | None) -> str:
 
 
 def _installed(name: str) -> str:
+    from importlib import metadata  # noqa: PLC0415  costs more than all the rest here
+
     try:
         return metadata.version(name_of(name))
     except (metadata.PackageNotFoundError, ValueError):

@@ -15,6 +15,8 @@ from ..events.base import Meta, Stamper
 from .outbox import Outbox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..events.base import Event
     from ..events.blobs import BlobStore
     from ..events.codec import Codec
@@ -27,10 +29,11 @@ FLUSH_SECONDS = 10.0
 
 
 class Session:
-    """Settings, stamp and outbox of one process. Thread-safe."""
+    """Settings, stamp and outbox of one process; the `folder` of an offline session. Thread-safe."""
 
-    def __init__(self, settings: Settings, stamp: Stamper | None = None) -> None:
+    def __init__(self, settings: Settings, stamp: Stamper | None = None, *, folder: Path | None = None) -> None:
         self.settings = settings
+        self.folder = folder
         self._stamp = stamp or Stamper()
         self.outbox = Outbox(settings, self._stamp)
 
@@ -95,6 +98,16 @@ class Process:
 
 process = Process()
 os.register_at_fork(after_in_child=process.forked)
+
+
+def offline_session(task_id: str) -> Session:
+    """A session whose log and blobs are in a folder of their own, for an offline run of a task."""
+    from ..events.settings import load_settings  # noqa: PLC0415  heavy: pydantic-settings
+    from .offline import offline_settings  # noqa: PLC0415  only for those who work offline
+
+    settings = load_settings()
+    folder = settings.home / "offline" / f"offline-{task_id}"
+    return Session(offline_settings(settings, folder), folder=folder)
 
 
 def current_session() -> Session:

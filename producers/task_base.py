@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..projections.query import Queries
     from ..projections.rows import TaskRow
     from .begin import Predecessors
+    from .logger import Logger
 
 T = TypeVar("T")
 EDITABLE = frozenset({TaskStatusEnum.created, TaskStatusEnum.in_progress})
@@ -63,6 +64,7 @@ class TaskBase:
         self._functions: set[str] = set()
         self._before: Predecessors | None = None
         self._offline_folder: Path | None = None
+        self._logger: Logger | None = None
         self._watcher: AbortWatcher | None = None
         self._abort_callback: AbortCallback | None = None
         self._lock = threading.RLock()

@@ -150,7 +150,7 @@ class EditingMixin(ConnectMixin):
 
     def set_progress(self, progress: int) -> None:
         """Say how far the run is, in percent; anything but a whole number from 0 to 100 is left out with a warning."""
-        if not isinstance(progress, int) or not 0 <= progress <= 100:  # noqa: PLR2004  percent
+        if type(progress) is not int or not 0 <= progress <= 100:  # noqa: PLR2004  percent
             LOGGER.warning("progress %r is left out: it is no whole number from 0 to 100.", progress)
             return
         self._progress = progress

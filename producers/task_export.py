@@ -177,7 +177,7 @@ def _script(given: Mapping[str, Any], base: Script) -> Script:
     ours = {theirs: field for field, theirs in _SCRIPT_NAMES.items()}
     changes = {ours.get(name, name): value for name, value in given.items() if value is not None}
     if isinstance(requirements := changes.get("requirements"), Mapping):
-        changes["requirements"] = str(requirements.get("pip", "")).splitlines()
+        changes["requirements"] = [line for line in str(requirements.get("pip", "")).split("\n") if line]
     return Script.model_validate(base.model_dump() | changes)
 
 

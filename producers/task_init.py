@@ -8,21 +8,18 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from ..events.base import new_task_id
 from ..events.errors import LogUnavailableError
 from ..events.parts import TaskSpec
-from ..events.settings import load_settings
 from ..events.task_events import RunStarted, TaskCreated, TaskReset
 from . import describing, lineage
 from .begin import Earlier, Predecessors, continued
 from .capture.entry import Entry, find_entry
 from .errors import UsageError
 from .execution import Execution
-from .offline import offline_settings
-from .session import Session, change_session, current_session, process
+from .session import Session, change_session, current_session, offline_session, process
 from .task_editing import OWN, checked_type
 from .task_export import ExportMixin
 from .types import TaskTypes
@@ -165,7 +162,7 @@ class InitMixin(ExportMixin):
         if parent is None:
             return
         if parent.offline_folder:
-            change_session(Session(offline_settings(load_settings(), Path(parent.offline_folder))))
+            change_session(offline_session(parent.task))
         sketch = TaskSpec(project=parent.project, name=parent.name, task_type=parent.task_type)
         task = cls(parent.task, run=parent.run, sketch=sketch, execution=Execution(owner_pid=parent.pid))
         task.set_initial_iteration(parent.initial_iteration)
@@ -213,10 +210,10 @@ class InitMixin(ExportMixin):
     def _offline(cls, wanted: Wanted) -> Self:
         """A new task in a folder of its own."""
         task_id = new_task_id()
-        folder = load_settings().home / "offline" / f"offline-{task_id}"
-        change_session(Session(offline_settings(load_settings(), folder)))
+        session = offline_session(task_id)
+        change_session(session)
         task = cls._new(task_id, wanted)
-        task._offline_folder = folder
+        task._offline_folder = session.folder
         return task
 
     @classmethod

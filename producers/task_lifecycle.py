@@ -22,6 +22,7 @@ from .ending import COMPLETED, Ending, ending_of
 from .errors import InvalidTransitionError
 from .execution import Execution
 from .session import process
+from .task_artifacts import ArtifactsMixin
 from .task_editing import EditingMixin
 from .types import TaskStatusEnum as Status
 from .warn import LOGGER, warn_once
@@ -39,7 +40,7 @@ _MAY_COME_FROM: Final[dict[str, frozenset[str]]] = {
 """For each state, those from which a task may come to it without `force`."""
 
 
-class LifecycleMixin(EditingMixin):
+class LifecycleMixin(EditingMixin, ArtifactsMixin):
     """States of a task. A change its present state does not allow raises `InvalidTransitionError`, unless forced."""
 
     @property
@@ -65,6 +66,7 @@ class LifecycleMixin(EditingMixin):
             return
         self._require(Status.in_progress, "started", force=force)
         self._run = row.last_run + 1
+        self._logger = None
         self._emit(
             RunStarted(
                 meta=self._session.stamp(), task=self._id, run=self._run, continues=row.last_run > 0, force=force
@@ -244,9 +246,6 @@ class LifecycleMixin(EditingMixin):
             return self._status
 
     def _leave_queue(self, reason: str) -> None:
-        raise NotImplementedError
-
-    def _wait_for_uploads(self) -> None:
         raise NotImplementedError
 
 

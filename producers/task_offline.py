@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import lineage, offline
+from . import lineage
 from .ending import Ending
 from .errors import UsageError
 from .session import change_session, current_session, process
@@ -33,7 +33,7 @@ class OfflineMixin(InitMixin):
     @classmethod
     def is_offline(cls) -> bool:
         """Return whether tasks go to folders of their own."""
-        return offline.is_wanted() if process.is_offline is None else process.is_offline
+        return lineage.wants_offline() if process.is_offline is None else process.is_offline
 
     def get_offline_mode_folder(self) -> Path | None:
         """Return the folder of this task's offline session; None where it has none."""
@@ -44,8 +44,10 @@ class OfflineMixin(InitMixin):
         was_here = self.is_main_task()
         super().end(ending)
         if was_here and self._offline_folder is not None:
+            from .offline import zipped  # noqa: PLC0415  only for those who work offline
+
             change_session(None)
-            LOGGER.warning("this offline session is in %s", offline.zipped(self._offline_folder))
+            LOGGER.warning("this offline session is in %s", zipped(self._offline_folder))
 
     @classmethod
     def import_offline_session(
@@ -66,6 +68,8 @@ class OfflineMixin(InitMixin):
             UnknownTaskError: There is no such previous task; also a `ValueError`.
 
         """
+        from . import offline  # noqa: PLC0415  only for those who work offline
+
         session = current_session()
         if previous_task_id is None:
             return offline.import_session(session, Path(session_folder_zip), lambda event: event)

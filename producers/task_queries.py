@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..events.parts import TaskSpec
-from ..projections.rows import TaskFilter, TaskRow
 from .errors import InvalidArgumentError, UnknownTaskError
 from .session import current_session, process
 from .tag_filter import TagFilter, tag_filter
 from .task_waiting import WaitingMixin
 from .warn import LOGGER
+
+if TYPE_CHECKING:
+    from ..events.parts import TaskSpec
+    from ..projections.rows import TaskFilter, TaskRow
 
 MOST_TASKS: Final = 500
 _FIELDS: Final = {
@@ -186,6 +188,8 @@ def _wanted(
     name: str | None,
     conditions: Mapping[str, Any] | None,
 ) -> TaskFilter:
+    from ..projections.rows import TaskFilter  # noqa: PLC0415  for those who ask
+
     given = dict(conditions or {})
     if unknown := sorted(given.keys() - _KNOWN):
         raise InvalidArgumentError(f"task_filter has no {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}.")

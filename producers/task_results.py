@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..events.blobs import fetch_blob
 from ..events.parts import BlobRef
-from ..projections.rows import ReportRow, TaskRow
 from .errors import InvalidArgumentError
 from .task_queries import QueriesMixin
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..projections.query import Queries
+    from ..projections.rows import ReportRow, TaskRow
 
 X_AXES: Final = ("iter", "timestamp", "iso_time")
 CONSOLE_LINES: Final = 100
@@ -95,7 +94,8 @@ class ResultsMixin(QueriesMixin):
 
     def get_last_iteration(self) -> int:
         """Return the largest iteration reported so far."""
-        return max((row.last_iteration for row in self._ask(lambda queries: _rows(queries, self._id))), default=0)
+        rows = self._ask(lambda queries: _rows(queries, self._id))
+        return max(self._session.outbox.last_step(self._id), *(row.last_iteration for row in rows), 0)
 
     def get_initial_iteration(self) -> int:
         """Return what is added to each iteration that is reported."""
@@ -111,6 +111,7 @@ class ResultsMixin(QueriesMixin):
         if type(offset) is not int:
             raise InvalidArgumentError(f"the initial iteration is a whole number, not {offset!r}.")
         self._initial_iteration = offset
+        self._session.outbox.scalars(self._id, self.run).offset = offset
         return offset
 
     def get_output_log_web_page(self) -> str:
@@ -161,6 +162,8 @@ def _content(row: ReportRow) -> str:
     """A report's content, fetched from the blob store where it lies there."""
     if row.content or not row.uri:
         return row.content
+    from ..events.blobs import fetch_blob  # noqa: PLC0415  for those who ask
+
     ref = BlobRef(uri=row.uri, size=row.size, sha256=row.sha256)
     with tempfile.TemporaryDirectory(prefix="tasktape-") as folder:
         return fetch_blob(ref, Path(folder, "content")).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import TasktapeError
-from . import replay
+from . import abort_note, replay
 from .control import AbortCallback, AbortWatcher, interrupt
 from .ending import Ending
 from .errors import InvalidArgumentError, WaitedForStatusError
@@ -73,9 +73,12 @@ class WaitingMixin(LifecycleMixin):
             raise InvalidArgumentError("an abort callback is for the process that runs the task, and for no other.")
         if callback_execution_timeout <= 0:
             raise InvalidArgumentError(f"the timeout is to be positive, not {callback_execution_timeout}.")
-        self._abort_callback = (
-            AbortCallback(callback_function, callback_execution_timeout) if callback_function else None
-        )
+        if callback_function is None:
+            self._abort_callback = None
+            abort_note.withdraw()
+            return
+        self._abort_callback = AbortCallback(callback_function, callback_execution_timeout)
+        abort_note.announce(callback_execution_timeout)
         self._watch_for_aborts()
 
     def _watch_for_aborts(self) -> None:
@@ -93,6 +96,7 @@ class WaitingMixin(LifecycleMixin):
         LOGGER.warning("the run is asked to stop: %s", reason or "no reason given")
         if self._abort_callback is not None:
             self._abort_callback()
+            abort_note.withdraw()
         if execution.says_end:
             execution.abort = Ending(Status.stopped, ABORTED, reason)
             interrupt(lambda: self.end(Ending(Status.stopped, ABORTED, reason)), execution.ended)
