@@ -14,11 +14,12 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ..events.base import Event, Meta, Stamper
 from ..events.blobs import BlobStore, FolderStore, open_blob_store
 from ..events.errors import BlobError, TasktapeError
+from ..events.parts import BlobRef
 from .outbox import Outbox
 from .upload_chains import Chains
 from .upload_spool import (
@@ -34,19 +35,13 @@ from .upload_spool import (
 from .warn import LOGGER, forget, warn_once
 
 if TYPE_CHECKING:
-    from ..events.parts import BlobRef
     from ..events.settings import Settings
     from .spool_folder import SpoolFolder
 
 THREADS: Final = 4
 _UNREACHABLE: Final = "upload_waits"
-
-
-class EventOf(Protocol):
-    """Makes the event to say once content is where its reference says."""
-
-    def __call__(self, ref: BlobRef, meta: Meta) -> Event:
-        """Return the event."""
+EventOf = Callable[[BlobRef, Meta], Event]
+"""Makes the event to say once content is where its reference says."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +189,8 @@ class Uploader:
         while (chain := self._chains.take()) is not None:
             waiting = chain.uploads[0]
             if self._try(waiting):
+                self._forget_owner(waiting)
                 self._chains.done(chain)
-                self._forget_owner(waiting.owner)
             else:
                 self._chains.failed(chain)
 
@@ -221,10 +216,10 @@ class Uploader:
             waiting.remove()
         _delete(Path(name) for name in note.delete)
 
-    def _forget_owner(self, owner: SpoolFolder) -> None:
-        """Remove a dead process's folder once nothing of it waits any more."""
-        if all(waiting.owner is not owner for waiting in self._chains):
-            self._let_go(owner)
+    def _forget_owner(self, done: Waiting) -> None:
+        """Remove a dead process's folder once nothing else of it waits."""
+        if all(waiting is done or waiting.owner is not done.owner for waiting in self._chains):
+            self._let_go(done.owner)
 
     def _let_go(self, owner: SpoolFolder) -> None:
         if not self._spool.owns(owner):
