@@ -7,6 +7,7 @@ dropped without a question.
 from __future__ import annotations
 
 import hashlib
+import threading
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,8 @@ class Database:
     def __init__(self, connection: DuckDBPyConnection, path: Path | None) -> None:
         self.path = path
         self.connection = connection
+        self._reader = connection.cursor()
+        self._reading = threading.Lock()
         self.tables = Tables(connection)
 
     @classmethod
@@ -80,8 +83,22 @@ class Database:
             raise
         self.connection.execute("COMMIT")
 
+    def cursor(self) -> DuckDBPyConnection:
+        """Return a connection for reading, for the calling thread alone; to be closed."""
+        with self._reading:
+            return self._reader.cursor()
+
+    def renewed(self, log_url: str) -> Database:
+        """Close it and return an empty one in its place."""
+        self.close()
+        if self.path is None:
+            return Database.in_memory(log_url)
+        _remove(self.path)
+        return Database.open(self.path, log_url)
+
     def close(self) -> None:
         """Let go of the file."""
+        self._reader.close()
         self.connection.close()
 
 

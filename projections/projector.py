@@ -67,12 +67,8 @@ class Projector:
 
     def contradicted(self) -> bool:
         """Whether the log is another one than the database was made from: it lacks what is known of it."""
-        ends = self.ends()
-        return any(offset > ends.get(source, 0) for source, (offset, _) in self._stored.items())
-
-    def ends(self) -> Positions:
-        """Return where the log ends now, in the topics of tasktape."""
-        return self._log.end_positions(topic for topic in self._log.topics() if topic.startswith(TOPIC_PREFIX))
+        there = ends(self._log)
+        return any(offset > there.get(source, 0) for source, (offset, _) in self._stored.items())
 
     def reached(self, positions: Positions) -> bool:
         """Whether everything before these positions is in the database."""
@@ -95,7 +91,7 @@ class Projector:
             ProjectionBehindError: `timeout` seconds passed without a single new record.
 
         """
-        goal = positions if positions is not None else self._until or self.ends()
+        goal = positions if positions is not None else self._until or ends(self._log)
         self.discover()
         waiting_since = self._clock()
         while not self.reached(goal):
@@ -136,6 +132,11 @@ class Projector:
             self._folds.write(tables, records)
             tables.replace("positions", [(*source, *stored[source]) for source in changed])
         self._stored = stored
+
+
+def ends(log: Log) -> Positions:
+    """Return where the log ends now, in the topics of tasktape."""
+    return log.end_positions(topic for topic in log.topics() if topic.startswith(TOPIC_PREFIX))
 
 
 def _size(records: Iterable[LogRecord]) -> int:

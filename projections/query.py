@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..events.parts import Configuration, Parameter, TaskSpec
+from .filters import model_values, order_of, task_values
 from .rows import (
+    AGGREGATES,
     ArtifactRow,
     Column,
     ConsoleRow,
@@ -14,8 +16,10 @@ from .rows import (
     EntryRow,
     EventRow,
     LastScalar,
+    MetricColumn,
     ModelFilter,
     ModelRow,
+    ParameterColumn,
     ProjectRow,
     QueueRow,
     ReportRow,
@@ -23,19 +27,26 @@ from .rows import (
     TaskFilter,
     TaskRow,
     WorkerRow,
+    made,
 )
+from .task_state import TaskState
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Values = Mapping[str, Any]
+
 
 class Source(Protocol):
-    """Where answers come from: a database in this process or a server that holds one."""
+    """Where answers come from: a database in this process or a server that holds one.
 
-    def rows(self, query: str, values: Mapping[str, object], order: Sequence[str] = ()) -> list[tuple[object, ...]]:
+    All methods raise `QueryError` for a question that can't be answered as put.
+    """
+
+    def rows(self, query: str, values: Values, order: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         """Answer a named query with plain tuples."""
 
-    def table(self, query: str, values: Mapping[str, object], order: Sequence[str] = ()) -> pa.Table:
+    def table(self, query: str, values: Values, order: Sequence[str] = ()) -> pa.Table:
         """Answer a named query with Arrow."""
 
     def sql(self, query: str) -> pa.Table:
@@ -63,121 +74,167 @@ class Queries:
 
     def task(self, task_id: str) -> TaskRow | None:
         """Return a task, archived or not, or None where there is none (or no longer)."""
-        raise NotImplementedError
+        return next(iter(made(TaskRow, self._rows("task", task=task_id))), None)
 
     def tasks(self, wanted: TaskFilter | None = None) -> list[TaskRow]:
         """Return the tasks that match. Raises `QueryError` for an unknown field or a bad pattern."""
-        raise NotImplementedError
+        wanted = wanted or TaskFilter()
+        values = task_values(wanted, paged=True)
+        return made(TaskRow, self._source.rows("tasks", values, order_of(wanted)))
 
     def count_tasks(self, wanted: TaskFilter | None = None) -> int:
         """Return how many tasks match, whatever the filter's `limit` and `offset`."""
-        raise NotImplementedError
+        count: int = self._source.rows("count_tasks", task_values(wanted))[0][0]
+        return count
 
     def tasks_table(self, wanted: TaskFilter | None = None, columns: Sequence[Column] = ()) -> pa.Table:
         """Return matching tasks as Arrow: the fields of `TaskRow`, then one column `c0`, `c1` … for each of `columns`.
 
         A parameter's column holds JSON text, a metric's a double; null where a task has none.
         """
-        raise NotImplementedError
+        wanted = wanted or TaskFilter()
+        table = self._source.table("tasks_table", task_values(wanted, paged=True), order_of(wanted))
+        tasks: list[str] = table.column("id").to_pylist()
+        for number, values in enumerate(self._columns(tasks, columns)):
+            table = table.append_column(f"c{number}", [[values.get(task) for task in tasks]])
+        return table
 
     def spec(self, task_id: str) -> TaskSpec | None:
         """Return a task's spec as edited so far, parameters and configurations included."""
-        raise NotImplementedError
+        found = self._rows("spec", task=task_id)
+        return TaskState.model_validate_json(found[0][0]).spec if found else None
 
     def runs(self, task_id: str) -> list[RunRow]:
         """Return a task's runs in order."""
-        raise NotImplementedError
+        return made(RunRow, self._rows("runs", task=task_id))
 
     def parameters(self, task_id: str) -> list[Parameter]:
         """Return a task's hyper-parameters in the order they were first set."""
-        raise NotImplementedError
+        fields = ("name", "value", "type", "description")
+        return [Parameter(**dict(zip(fields, row, strict=True))) for row in self._rows("parameters", task=task_id)]
 
     def configurations(self, task_id: str) -> list[Configuration]:
         """Return a task's configuration objects in the order they were first set."""
-        raise NotImplementedError
+        fields = ("name", "text", "type", "suffix", "description")
+        found = self._rows("configurations", task=task_id)
+        return [Configuration(**dict(zip(fields, row, strict=True))) for row in found]
 
     def parameter_names(self, wanted: TaskFilter | None = None) -> list[str]:
         """Return the names of all parameters that matching tasks have, sorted."""
-        raise NotImplementedError
+        return [name for (name,) in self._source.rows("parameter_names", task_values(wanted))]
 
     def metric_names(self, wanted: TaskFilter | None = None) -> list[tuple[str, str]]:
         """Return all (title, series) of scalars that matching tasks have, sorted."""
-        raise NotImplementedError
+        return [(title, series) for title, series in self._source.rows("metric_names", task_values(wanted))]
 
-    def scalars(self, task_id: str, max_samples: int = 0, *, title: str = "", series: str = "") -> pa.Table:
+    def scalars(
+        self, task_id: str, max_samples: int = 0, *, title: str | None = None, series: str | None = None
+    ) -> pa.Table:
         """Return the points of the visible runs as (title, series, step, time, value), by series, step and time.
 
-        `time` is a timestamp in UTC. `max_samples` above 0 thins each series evenly to at most so many points, its
-        first and last among them.
+        `time` is a timestamp in UTC. `max_samples` above 0 thins each series evenly to at most so many points (2 at the
+        least), its first and last among them.
         """
-        raise NotImplementedError
+        values = {"task": task_id, "title": title, "series": series}
+        if max_samples <= 0:
+            return self._source.table("all_scalars", values)
+        return self._source.table("scalars", {**values, "samples": max(max_samples, 2)})
 
     def last_scalars(self, task_id: str) -> list[LastScalar]:
         """Return a summary of each scalar series, sorted by title and series."""
-        raise NotImplementedError
+        return made(LastScalar, self._rows("last_scalars", task=task_id))
 
     def single_values(self, task_id: str) -> dict[str, float]:
         """Return the single values by name."""
-        raise NotImplementedError
+        return dict(self._rows("single_values", task=task_id))
 
     def plots(self, task_id: str, iterations: int | None = None) -> list[ReportRow]:
         """Return plots by title, series and iteration; `iterations` keeps the last so many of each series."""
-        raise NotImplementedError
+        return made(ReportRow, self._rows("plots", task=task_id, iterations=iterations))
 
     def texts(self, task_id: str) -> list[ReportRow]:
         """Return texts in the order they were reported."""
-        raise NotImplementedError
+        return made(ReportRow, self._rows("texts", task=task_id))
 
     def media(self, task_id: str, iterations: int | None = None) -> list[ReportRow]:
         """Return images, sounds, videos and pages; `iterations` as for `plots`."""
-        raise NotImplementedError
+        return made(ReportRow, self._rows("media", task=task_id, iterations=iterations))
 
     def console(
         self, task_id: str, limit: int | None = None, *, after: tuple[int, int] | None = None, run: int | None = None
     ) -> list[ConsoleRow]:
         """Return console lines in order: the last `limit`, or with `after` (a row's offset and index) the next ones."""
-        raise NotImplementedError
+        values = {"task": task_id, "limit": limit, "run": run}
+        if after is None:
+            return made(ConsoleRow, self._source.rows("console_tail", values))
+        offset, index = after
+        return made(ConsoleRow, self._source.rows("console_after", {**values, "offset": offset, "index": index}))
 
     def artifacts(self, task_id: str) -> list[ArtifactRow]:
         """Return a task's artifacts by name."""
-        raise NotImplementedError
+        return made(ArtifactRow, self._rows("artifacts", task=task_id))
 
     def models(self, wanted: ModelFilter | None = None) -> list[ModelRow]:
-        """Return models, the latest changed first; for a task by direction and creation."""
-        raise NotImplementedError
+        """Return models, the latest changed first; for a task those it made and uses, by direction and creation."""
+        return made(ModelRow, self._source.rows("models", model_values(wanted or ModelFilter())))
 
     def projects(self) -> list[ProjectRow]:
         """Return projects by name."""
-        raise NotImplementedError
+        return made(ProjectRow, self._rows("projects"))
 
     def queues(self) -> list[QueueRow]:
         """Return queues by name."""
-        raise NotImplementedError
+        return made(QueueRow, self._rows("queues"))
 
     def entries(self, queue: str, *, gone: bool = False) -> list[EntryRow]:
         """Return a queue's entries in the order they will be served; with `gone` those that left it too."""
-        raise NotImplementedError
+        return made(EntryRow, self._rows("entries", queue=queue, gone=gone))
 
     def task_entries(self, task_id: str) -> list[EntryRow]:
         """Return all entries a task ever had in any queue, by run and hop."""
-        raise NotImplementedError
+        return made(EntryRow, self._rows("task_entries", task=task_id))
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that did not leave in order, by id; those silent for long are dead."""
-        raise NotImplementedError
+        return made(WorkerRow, self._rows("workers"))
 
     def events(self, key: str | None = None, *, limit: int | None = None, types: Sequence[str] = ()) -> list[EventRow]:
         """Return the events about a task, queue or worker (all events without a key) in order of their append times."""
-        raise NotImplementedError
+        return made(EventRow, self._rows("events", key=key, limit=limit, types=list(types)))
 
     def dead_letters(self, limit: int | None = None) -> list[DeadLetterRow]:
         """Return records that could not be read, in order of their append times."""
-        raise NotImplementedError
+        return made(DeadLetterRow, self._rows("dead_letters", limit=limit))
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Return, for each (topic, partition), the offset up to which the answers know the log."""
-        raise NotImplementedError
+        return {(topic, partition): offset for topic, partition, offset in self._rows("positions")}
 
     def sql(self, query: str) -> pa.Table:
         """Answer one SELECT over the projection's tables and views. Raises `QueryError` for anything else."""
         return self._source.sql(query)
+
+    def _rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
+        return self._source.rows(query, values)
+
+    def _columns(self, tasks: list[str], columns: Sequence[Column]) -> list[dict[str, Any]]:
+        """Return, for each column, its value by task."""
+        names = [column.name for column in columns if isinstance(column, ParameterColumn)]
+        metrics = [(c.title, c.series) for c in columns if isinstance(c, MetricColumn)]
+        found: dict[Column, dict[str, Any]] = {column: {} for column in columns}
+        if names:
+            for task, name, value in self._rows("parameter_values", names=names, tasks=tasks):
+                found[ParameterColumn(name)][task] = value
+        if metrics:
+            pairs = [{"title": title, "series": series} for title, series in metrics]
+            for row in self._rows("metric_values", metrics=pairs, tasks=tasks):
+                _add_metric(found, row)
+        return [found[column] for column in columns]
+
+
+def _add_metric(found: dict[Column, dict[str, Any]], row: tuple[Any, ...]) -> None:
+    task, title, series, *values = row
+    for aggregate, value in zip(AGGREGATES, values, strict=True):
+        column = MetricColumn(title, series, aggregate)
+        if column in found:
+            found[column][task] = value

@@ -5,11 +5,17 @@ Moments are aware datetimes in UTC; JSON is text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal
+from typing import Any, Final, Literal, TypeVar
 
+from ..events.base import from_us
+
+R = TypeVar("R")
 Aggregate = Literal["last", "min", "max", "first", "mean"]
+AGGREGATES: Final[tuple[Aggregate, ...]] = ("last", "min", "max", "first", "mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +78,8 @@ class TaskFilter:
     `name` is a regular expression searched for in the name, whatever the case (RE2 syntax); `text` is plain text
     searched for in id, name, project, comment and tags. `patterns` are pairs of (fields, regular expression): one of
     the fields matches. `projects` are exact names; with `subprojects` what lies below them counts too.
-    `order_by` names fields of `TaskRow`, or columns, a leading `-` on a field for descending; `descending` turns
-    round a column. Ties are broken by id.
+    `order_by` names fields of `TaskRow`, with a leading `-` for descending. `order_column` goes before them, numbers by
+    size, then text; `descending` turns that round. What a task has not got comes last; ties are broken by id.
     """
 
     ids: tuple[str, ...] = ()
@@ -336,3 +342,24 @@ class DeadLetterRow:
     key: str | None
     error: str
     value: bytes
+
+
+_CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "datetime": from_us,
+    "datetime | None": lambda us: None if us is None else from_us(us),
+    "tuple[str, ...]": tuple,
+    "dict[str, str]": json.loads,
+    "dict[str, int]": json.loads,
+    "dict[str, float]": json.loads,
+}
+"""From what a query answers with (µs, lists, JSON text) to what a field holds, by the field's annotation."""
+
+
+def made(kind: type[R], rows: Iterable[Sequence[Any]]) -> list[R]:
+    """Return plain tuples as rows of this kind."""
+    columns: Any = kind
+    converters = [_CONVERTERS.get(str(field.type)) for field in fields(columns)]
+    return [
+        kind(*(value if convert is None else convert(value) for convert, value in zip(converters, row, strict=True)))
+        for row in rows
+    ]

@@ -1,0 +1,248 @@
+-- The questions `query.py` asks. Values are bound; `{matching}` is the block of that name, `{order}` a list of columns.
+-- Moments leave as µs since 1970.
+
+-- name: matching
+SELECT t.*
+FROM tasks t
+WHERE (len($ids::VARCHAR[]) = 0 OR list_contains($ids::VARCHAR[], t.id))
+AND (
+    len($projects::VARCHAR[]) = 0 OR list_contains($projects::VARCHAR[], t.project)
+    OR ($subprojects AND list_bool_or(list_transform($projects::VARCHAR[], lambda p: starts_with(t.project, p || '/'))))
+)
+AND ($name = '' OR regexp_matches(t.name, $name, 'i'))
+AND (
+    $text = ''
+    OR contains(
+        lower(concat_ws(chr(10), t.id, t.name, t.project, t.comment, array_to_string(t.tags, chr(10)))), lower($text)
+    )
+)
+AND coalesce(list_bool_and(list_transform($patterns::STRUCT(fields VARCHAR[], regex VARCHAR)[], lambda p:
+    (list_contains(p.fields, 'id') AND regexp_matches(t.id, p.regex, 'i'))
+    OR (list_contains(p.fields, 'name') AND regexp_matches(t.name, p.regex, 'i'))
+    OR (list_contains(p.fields, 'project') AND regexp_matches(t.project, p.regex, 'i'))
+    OR (list_contains(p.fields, 'comment') AND regexp_matches(t.comment, p.regex, 'i'))
+    OR (list_contains(p.fields, 'user') AND regexp_matches(t."user", p.regex, 'i'))
+    OR (list_contains(p.fields, 'tags') AND regexp_matches(array_to_string(t.tags, chr(10)), p.regex, 'i'))
+)), true)
+AND (len($any_tags::VARCHAR[]) = 0 OR list_has_any(t.tags, $any_tags::VARCHAR[]))
+AND list_has_all(t.tags, $all_tags::VARCHAR[])
+AND NOT list_has_any(t.tags, $no_tags::VARCHAR[])
+AND (len($any_system_tags::VARCHAR[]) = 0 OR list_has_any(t.system_tags, $any_system_tags::VARCHAR[]))
+AND NOT list_has_any(t.system_tags, $no_system_tags::VARCHAR[])
+AND (len($statuses::VARCHAR[]) = 0 OR list_contains($statuses::VARCHAR[], t.status))
+AND (len($types::VARCHAR[]) = 0 OR list_contains($types::VARCHAR[], t.task_type))
+AND (len($users::VARCHAR[]) = 0 OR list_contains($users::VARCHAR[], t."user"))
+AND (len($parents::VARCHAR[]) = 0 OR list_contains($parents::VARCHAR[], t.parent))
+AND ($updated_after IS NULL OR t.updated_at > make_timestamp($updated_after::BIGINT))
+AND ($include_archived OR NOT t.archived);
+
+-- name: task
+SELECT * REPLACE (
+    epoch_us(created_at) AS created_at, epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at,
+    epoch_us(updated_at) AS updated_at
+)
+FROM tasks
+WHERE id = $task;
+
+-- name: tasks
+SELECT m.* REPLACE (
+    epoch_us(created_at) AS created_at, epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at,
+    epoch_us(updated_at) AS updated_at
+)
+FROM ({matching}) m
+LEFT JOIN ({sort_values}) v ON v.task = m.id
+ORDER BY {order}
+LIMIT $limit OFFSET $offset;
+
+-- name: tasks_table
+SELECT m.*
+FROM ({matching}) m
+LEFT JOIN ({sort_values}) v ON v.task = m.id
+ORDER BY {order}
+LIMIT $limit OFFSET $offset;
+
+-- name: sort_values
+SELECT task, try_cast(value AS DOUBLE) AS sort_number, value AS sort_text
+FROM task_parameters
+WHERE $sort_kind = 'parameter' AND name = $sort_name
+UNION ALL
+SELECT task, CASE $sort_aggregate WHEN 'min' THEN min WHEN 'max' THEN max WHEN 'first' THEN first WHEN 'mean' THEN mean
+    ELSE last END, NULL
+FROM scalar_summaries
+WHERE $sort_kind = 'metric' AND title = $sort_name AND series = $sort_series;
+
+-- name: count_tasks
+SELECT count(*) FROM ({matching});
+
+-- name: parameter_names
+SELECT DISTINCT p.name
+FROM ({matching}) m JOIN task_parameters p ON p.task = m.id
+ORDER BY p.name;
+
+-- name: metric_names
+SELECT DISTINCT s.title, s.series
+FROM ({matching}) m JOIN visible_series s ON s.task = m.id
+ORDER BY s.title, s.series;
+
+-- name: parameter_values
+SELECT task, name, value
+FROM task_parameters
+WHERE list_contains($names::VARCHAR[], name) AND task IN (SELECT unnest($tasks::VARCHAR[]));
+
+-- name: metric_values
+SELECT task, title, series, last, min, max, first, mean
+FROM scalar_summaries
+WHERE list_contains($metrics::STRUCT(title VARCHAR, series VARCHAR)[], {'title': title, 'series': series})
+AND task IN (SELECT unnest($tasks::VARCHAR[]));
+
+-- name: spec
+SELECT s.state FROM task_states s JOIN tasks t ON t.id = s.id WHERE s.id = $task;
+
+-- name: runs
+SELECT * REPLACE (epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at)
+FROM runs
+WHERE task = $task
+ORDER BY run;
+
+-- name: parameters
+SELECT name, value, type, description FROM parameters WHERE task = $task ORDER BY place;
+
+-- name: configurations
+SELECT name, text, type, suffix, description FROM configurations WHERE task = $task ORDER BY place;
+
+-- name: scalars
+WITH chosen AS (
+    SELECT title, series, step, time, value FROM scalars
+    WHERE task = $task AND ($title IS NULL OR title = $title) AND ($series IS NULL OR series = $series)
+), placed AS (
+    SELECT
+        *, row_number() OVER (PARTITION BY title, series ORDER BY step, time, value) - 1 AS place,
+        count(*) OVER (PARTITION BY title, series) - 1 AS last_place
+    FROM chosen
+)
+SELECT title, series, step, time, value
+FROM placed
+WHERE $samples = 0 OR last_place < $samples OR place = 0
+OR place * ($samples - 1) // last_place > (place - 1) * ($samples - 1) // last_place
+ORDER BY title, series, step, time, value;
+
+-- name: all_scalars
+SELECT title, series, step, time, value
+FROM scalars
+WHERE task = $task AND ($title IS NULL OR title = $title) AND ($series IS NULL OR series = $series)
+ORDER BY title, series, step, time, value;
+
+-- name: last_scalars
+SELECT
+    title, series, count, first, first_step, last, last_step, coalesce(min, 'nan') AS min,
+    coalesce(min_step, first_step) AS min_step, coalesce(max, 'nan') AS max, coalesce(max_step, first_step) AS max_step,
+    coalesce(mean, 'nan') AS mean, epoch_us(last_at) AS last_at
+FROM scalar_summaries
+WHERE task = $task
+ORDER BY title, series;
+
+-- name: single_values
+SELECT name, value FROM single_values WHERE task = $task ORDER BY name;
+
+-- name: plots
+SELECT task, run, kind, title, series, iteration, epoch_us(reported_at), content, content_type, uri, size, sha256
+FROM plots
+WHERE task = $task
+QUALIFY $iterations IS NULL OR dense_rank() OVER (PARTITION BY title, series ORDER BY iteration DESC) <= $iterations
+ORDER BY title, series, iteration;
+
+-- name: media
+SELECT task, run, kind, title, series, iteration, epoch_us(reported_at), content, content_type, uri, size, sha256
+FROM media
+WHERE task = $task
+QUALIFY $iterations IS NULL OR dense_rank() OVER (PARTITION BY title, series ORDER BY iteration DESC) <= $iterations
+ORDER BY title, series, iteration;
+
+-- name: texts
+SELECT task, run, kind, title, series, iteration, epoch_us(reported_at), content, content_type, uri, size, sha256
+FROM texts
+WHERE task = $task
+ORDER BY "offset";
+
+-- name: console_tail
+SELECT run, epoch_us(written_at), stream, text, "offset", "index"
+FROM (
+    SELECT * FROM console
+    WHERE task = $task AND ($run IS NULL OR run = $run)
+    ORDER BY "offset" DESC, "index" DESC
+    LIMIT $limit
+)
+ORDER BY "offset", "index";
+
+-- name: console_after
+SELECT run, epoch_us(written_at), stream, text, "offset", "index"
+FROM console
+WHERE task = $task AND ($run IS NULL OR run = $run) AND ("offset", "index") > ($offset, $index)
+ORDER BY "offset", "index"
+LIMIT $limit;
+
+-- name: artifacts
+SELECT * REPLACE (epoch_us(uploaded_at) AS uploaded_at) FROM artifacts WHERE task = $task ORDER BY name;
+
+-- name: models
+SELECT
+    id, task, run, name, direction, attached_as, project, framework, uri, size, sha256, comment, tags, labels, design,
+    metadata, iteration, published, archived, epoch_us(created_at), epoch_us(saved_at)
+FROM (SELECT *, '' AS attached_as FROM models WHERE $task = '' UNION ALL SELECT * FROM task_models WHERE task = $task) m
+WHERE (len($ids::VARCHAR[]) = 0 OR list_contains($ids::VARCHAR[], id))
+AND ($direction = '' OR direction = $direction)
+AND (len($projects::VARCHAR[]) = 0 OR list_contains($projects::VARCHAR[], project))
+AND ($name = '' OR regexp_matches(name, $name, 'i'))
+AND (len($any_tags::VARCHAR[]) = 0 OR list_has_any(tags, $any_tags::VARCHAR[]))
+AND list_has_all(tags, $all_tags::VARCHAR[])
+AND NOT list_has_any(tags, $no_tags::VARCHAR[])
+AND coalesce(list_bool_and(list_transform($metadata::STRUCT(key VARCHAR, value VARCHAR)[], lambda wanted:
+    map_extract_value(json_transform(metadata, '"MAP(VARCHAR, VARCHAR)"'), wanted.key) = wanted.value
+)), true)
+AND (NOT $only_published OR published)
+AND ($include_archived OR NOT archived)
+ORDER BY direction, CASE WHEN $task = '' THEN -epoch_us(saved_at) ELSE epoch_us(created_at) END, id
+LIMIT $limit;
+
+-- name: projects
+SELECT name, tasks, to_json(statuses)::VARCHAR, epoch_us(updated_at) FROM projects ORDER BY name;
+
+-- name: queues
+SELECT name, paused, waiting, claimed, epoch_us(oldest_waiting_at), workers, epoch_us(created_at)
+FROM queues
+ORDER BY name;
+
+-- name: entries
+SELECT * REPLACE (epoch_us(enqueued_at) AS enqueued_at, epoch_us(changed_at) AS changed_at)
+FROM entries
+WHERE queue = $queue AND ($gone OR state IN ('waiting', 'claimed'))
+ORDER BY rank, enqueued_at, id;
+
+-- name: task_entries
+SELECT * REPLACE (epoch_us(enqueued_at) AS enqueued_at, epoch_us(changed_at) AS changed_at)
+FROM entries
+WHERE task = $task
+ORDER BY run, hop, id;
+
+-- name: workers
+SELECT * REPLACE (
+    epoch_us(started_at) AS started_at, epoch_us(seen_at) AS seen_at, epoch_us(stopped_at) AS stopped_at
+)
+FROM workers
+ORDER BY id;
+
+-- name: events
+SELECT * REPLACE (epoch_us(appended_at) AS appended_at, epoch_us(occurred_at) AS occurred_at)
+FROM events
+WHERE ($key IS NULL OR key = $key) AND (len($types::VARCHAR[]) = 0 OR list_contains($types::VARCHAR[], type))
+ORDER BY appended_at, topic, "partition", "offset"
+LIMIT $limit;
+
+-- name: dead_letters
+SELECT * REPLACE (epoch_us(appended_at) AS appended_at)
+FROM dead_letters
+ORDER BY appended_at, topic, "partition", "offset"
+LIMIT $limit;
+
+-- name: positions
+SELECT topic, "partition", "offset" FROM positions ORDER BY topic, "partition";
