@@ -138,12 +138,13 @@ def _refusal(state: TaskState, event: TasksEvent) -> str:
         return "the task is deleted"
     if isinstance(event, TaskCreated):
         return "the task exists" if state.spec is not None else ""
-    return _refusal_when_published(event) if state.published else _refusal_when_open(state, event)
+    return _refusal_when_published(state, event) if state.published else _refusal_when_open(state, event)
 
 
-def _refusal_when_published(event: TasksEvent) -> str:
+def _refusal_when_published(state: TaskState, event: TasksEvent) -> str:
     open_edit = isinstance(event, TaskEdited) and event.field in EDITABLE_WHEN_PUBLISHED
-    allowed = open_edit or isinstance(event, TaskArchived | TaskUnarchived | TaskDeleted)
+    forced_reset = isinstance(event, TaskReset) and event.force and event.run >= state.run.number
+    allowed = open_edit or forced_reset or isinstance(event, TaskArchived | TaskUnarchived | TaskDeleted)
     return "" if allowed else "the task is published"
 
 
@@ -264,7 +265,7 @@ def _started(state: TaskState, event: RunStarted) -> TaskState:
 
 def _ended(run: RunState, event: End | RunLost) -> RunState:
     lost = isinstance(event, RunLost)
-    changes = {
+    changes: dict[str, object] = {
         "status": FINAL_STATUS[type(event)],
         "ended": True,
         "reset": False,
@@ -274,6 +275,8 @@ def _ended(run: RunState, event: End | RunLost) -> RunState:
         "traceback": getattr(event, "traceback", ""),
         "exit_code": getattr(event, "exit_code", None),
     }
+    if isinstance(event, RunLost):
+        changes |= {"worker": event.worker, "entry": event.entry or run.entry}
     return run.model_copy(update=changes)
 
 
@@ -281,7 +284,7 @@ def _reset(state: TaskState, event: TaskReset) -> TaskState:
     before = _run(state, event.run)
     status = STOPPED if before.status == IN_PROGRESS else before.status
     run = before.model_copy(update={"status": status, "ended": True, "reset": True})
-    return _with(_in_run(state, run), visible_from=event.run + 1, resets=state.resets + 1)
+    return _with(_in_run(state, run), visible_from=event.run + 1, resets=state.resets + 1, published=False)
 
 
 def _in_run(state: TaskState, run: RunState) -> TaskState:
