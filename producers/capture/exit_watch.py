@@ -1,0 +1,131 @@
+"""Sees how the process ends: in order, by an exception nobody caught, with an exit code, or asked to terminate.
+
+The process ends exactly as it would have: what was there before (`sys.exit`, signal handlers, excepthooks) does its
+work as ever. `os._exit` and SIGKILL can't be seen from inside.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from types import FrameType
+from typing import Any, Final
+
+from ..ending import Ending, Uninstall, ending_of
+from ..types import TaskStatusEnum
+from .exit_code import has_returned, outermost_frame, unseen_exit
+from .patches import Patches, safely
+
+SIGNAL_SECONDS: Final = 5.0
+"""How long a process that was told to terminate may take to say so."""
+
+_TERMINATED: Final = Ending(TaskStatusEnum.stopped, reason="terminated", message="the process was sent SIGTERM")
+
+
+class ExitWatch:
+    """Calls `end(ending)` at the end of the process that installed it, once."""
+
+    def __init__(self, end: Callable[[Ending], object]) -> None:
+        self._end = end
+        self._pid = os.getpid()
+        self._program = outermost_frame()
+        self._earlier_error = _uncaught()
+        self._left: SystemExit | None = None
+        self._thread_error: BaseException | None = None
+        self._terminated = False
+        self._patches = Patches()
+        self._put_back: list[Uninstall] = []
+
+    def install(self) -> Uninstall:
+        """Begin to watch."""
+        self._patches.before(sys, "exit", self._leaves)
+        if hasattr(builtins, "exit"):
+            self._patches.before(type(builtins.exit), "__call__", lambda _, code=None: self._leaves(code))
+        self._patches.before(threading, "excepthook", self._thread_ends)
+        self._watch_termination()
+        atexit.register(self._at_exit)
+        return self.uninstall
+
+    def uninstall(self) -> None:
+        """Watch no more."""
+        atexit.unregister(self._at_exit)
+        self._patches.undo()
+        while self._put_back:
+            self._put_back.pop()()
+
+    def ending(self) -> Ending:
+        """How the program, which is over, ended."""
+        error = self._error()
+        ending = ending_of(error)
+        if self._terminated and (error is None or isinstance(error, SystemExit | KeyboardInterrupt)):
+            return _TERMINATED
+        if isinstance(error, SystemExit) and ending.traceback and self._thread_error is not None:
+            return replace(ending, traceback="".join(traceback.format_exception(self._thread_error)))
+        return ending
+
+    def _error(self) -> BaseException | None:
+        if has_returned(self._program):
+            return None
+        uncaught = _uncaught()
+        if uncaught is not None and uncaught is not self._earlier_error:
+            return uncaught
+        return self._left or unseen_exit()
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:
+            safely("end", lambda: self._end(self.ending()))
+
+    def _leaves(self, code: Any = None) -> None:
+        """Note the code the program asks to leave with; only the main thread's leads out of it."""
+        if threading.current_thread() is threading.main_thread():
+            self._left = SystemExit(code)
+
+    def _thread_ends(self, args: Any) -> None:
+        self._thread_error = args.exc_value
+
+    def _watch_termination(self) -> None:
+        """Notice SIGTERM, unless the program ignores it, or this is not the thread that may set handlers."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        before = signal.getsignal(signal.SIGTERM)
+        if before is signal.SIG_IGN or before is None:
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._terminated = True
+            if callable(before):
+                before(number, frame)
+            else:
+                self._die(number)
+
+        signal.signal(signal.SIGTERM, handle)
+        self._put_back.append(lambda: _restore_handler(handle, before))
+
+    def _die(self, number: int) -> None:
+        """Say that the run is stopped, then end by the signal as if nobody had noticed it.
+
+        Said by another thread: this one may hold any lock where the signal came.
+        """
+        if os.getpid() == self._pid:
+            speaker = threading.Thread(target=safely, args=("end", self._end, _TERMINATED), daemon=True)
+            speaker.start()
+            speaker.join(SIGNAL_SECONDS)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _uncaught() -> BaseException | None:
+    """The exception that the interpreter last found nobody to catch."""
+    return getattr(sys, "last_value", None)
+
+
+def _restore_handler(handle: Any, before: Any) -> None:
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is handle:
+        signal.signal(signal.SIGTERM, before)
