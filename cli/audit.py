@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..dashboard.formatting import local_time, one_line
-from ..dashboard.history import changes, describe
+from ..dashboard.history import changes, describe, in_order
 from .errors import NotFoundError, near_matches
 from .lookup import find_task
 from .options import Json, TaskId
@@ -33,7 +33,7 @@ def audit(task: TaskId, types: Types = None, limit: Limit = 0, *, as_json: Json 
     """
     with reading() as queries:
         found = find_task(queries, task)
-        events = queries.events(found.id, limit=limit or None, types=_known_types(types or []))
+        events = in_order(queries.events(found.id, limit=limit or None, types=_known_types(types or [])))
     if as_json:
         print_json([_as_json(event) for event in events])
         return

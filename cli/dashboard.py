@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..dashboard.theme import APP, LOOPBACK, options
+from ..dashboard.theme import APP, LOOPBACK, flags
 from ..events.errors import SettingsError
 from .output import note
 
@@ -45,8 +45,7 @@ def dashboard(port: Port = None, host: Host = LOOPBACK, *, browser: Browser = Tr
 
 def command(host: str, port: int, *, browser: bool) -> list[str]:
     """Arguments that serve the app at a port of an address."""
-    flags = [f"--{name}={value}" for name, value in options(host, port, headless=not browser).items()]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags(host, port, headless=not browser)]
 
 
 def free_port(host: str, wanted: int | None) -> int:

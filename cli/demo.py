@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import typer
 
 from ..agent.processes import Leash
-from ..dashboard.columns import shown_parameter
+from ..dashboard.columns import Task, shown_parameter, task_rows
 from ..dashboard.formatting import duration, number
 from ..events.errors import TasktapeError
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
@@ -236,7 +236,7 @@ def _compare(settings: Settings, watch: Watch) -> None:
     )
     with open_queries(settings, fresh=True) as queries:
         wanted = TaskFilter(ids=tuple(watch.seen), order_by=("created_at",))
-        tasks = queries.tasks_table(wanted, chosen).to_pylist()
+        tasks = task_rows(queries.tasks_table(wanted, chosen))
     titles = ("LR", "HIDDEN", "TRAIN ACCURACY", "VALIDATION ACCURACY", "LOWEST LOSS", "RUNTIME")
     columns = [Column("TASK"), Column("STATUS"), *(Column(title, right=True) for title in titles), Column("RAN ON")]
     print_table(columns, [_cells(task) for task in tasks], "The projection knows none of these tasks.")
@@ -244,7 +244,7 @@ def _compare(settings: Settings, watch: Watch) -> None:
         raise DemoError(f"{' and '.join(failed)} did not complete: `tasktape tasks logs NAME` tells why.")
 
 
-def _cells(task: dict[str, Any]) -> list[str | Text]:
+def _cells(task: Task) -> list[str | Text]:
     runtime = (task["ended_at"] - task["started_at"]).total_seconds() if task["ended_at"] else None
     return [
         task["name"],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 from .output import note
 
 
@@ -14,9 +17,12 @@ def serve() -> None:
     $ tasktape serve
     """
     from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
-    from ..projections import serve_projection  # noqa: PLC0415  the same
+    from ..projections import serving  # noqa: PLC0415  the same
 
     settings = load_settings()
-    with serve_projection(settings) as server:
-        note(f"Serving the projection of {settings.log} at {server.location}. Ctrl-C stops it.")
-        server.wait()
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with serving(settings) as server:
+        note(f"Serving the projection of {settings.log} at {server.address}. Ctrl-C stops it.")
+        stopped.wait()

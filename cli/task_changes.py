@@ -11,6 +11,7 @@ from ..dashboard.columns import parameter_value
 from ..dashboard.formatting import one_line
 from ..events.errors import SettingsError
 from ..projections.rows import TaskRow
+from .errors import NotFoundError
 from .lookup import DEFAULT_QUEUE, find_queue, find_task
 from .options import Json, Reason, TaskId, TaskIds
 from .output import note, print_json, progress
@@ -120,13 +121,20 @@ def _change(rows: Iterable[TaskRow], change: Callable[[Task], object], done: str
     rows = list(rows)
     for row in rows:
         with progress(f"{done}: {row.name}"):
-            change(_sdk().get_task(task_id=row.id))
+            change(_task(row.id))
     _flush()
     if as_json:
         print_json([{"id": row.id, "name": row.name, "done": done} for row in rows])
         return
     for row in rows:
         note(f"{_named(row)}: {done}.")
+
+
+def _task(task_id: str) -> Task:
+    task = _sdk().get_task(task_id=task_id)
+    if task is None:
+        raise NotFoundError("task", task_id)
+    return task
 
 
 def _flush() -> None:

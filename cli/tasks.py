@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..dashboard.columns import ChosenColumn, column_name, parameter_value, shown_cell
+from ..dashboard.columns import ChosenColumn, Task, column_name, parameter_value, shown_cell, task_rows
 from ..dashboard.formatting import ago, local_time, number, one_line
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from .lookup import find_columns, find_statuses
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ..projections.query import Queries
-
-Task = dict[str, Any]
-"""Fields of a `TaskRow` by name, and chosen columns."""
 
 Project = Annotated[
     list[str] | None, typer.Option("--project", metavar="NAME", help="Only this project and those below it.")
@@ -81,7 +78,7 @@ def list_tasks(
         chosen = find_columns(queries, _split(columns or ()))
         rows = queries.tasks_table(_sorted(queries, wanted, sort), [c for c in chosen if not isinstance(c, str)])
         total = queries.count_tasks(wanted)
-    tasks = _with_columns(rows.to_pylist(), chosen)
+    tasks = _with_columns(task_rows(rows), chosen)
     if as_json:
         print_json([_as_json(task, chosen) for task in tasks])
     else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from ..projections.rows import EventRow
 from .columns import shown_parameter
 from .formatting import number, one_line, size
 
@@ -20,6 +21,11 @@ def describe(kind: str, body: str) -> str:
     content: Body = json.loads(body or "{}")
     teller = _TELLERS.get(kind, _fields)
     return one_line(" · ".join(part for part in (_place(content), teller(content), _why(content)) if part), 400)
+
+
+def in_order(events: Iterable[EventRow]) -> list[EventRow]:
+    """Events by their append times; the log stamps batches, so what one emitter said at once stays in its order."""
+    return sorted(events, key=lambda event: (event.appended_at, event.occurred_at, event.session, event.seq))
 
 
 def changes(kind: str, body: str) -> list[tuple[str, str, str]]:
@@ -109,6 +115,19 @@ def _model(content: Body) -> str:
     return f"{model['name']} ({model['direction']}{', ' + size(model['size']) if model['size'] else ''})"
 
 
+def _points(content: Body) -> str:
+    return f"{number(content.get('points', 0))} points of {number(content.get('series', 0))} series"
+
+
+def _report(content: Body) -> str:
+    kind = f"{content['kind']} " if content.get("kind") else ""
+    return f"{kind}{_short(content['title'])} / {_short(content['series'])} at {number(content['iteration'])}"
+
+
+def _lines(content: Body) -> str:
+    return f"{number(content.get('lines', 0))} lines"
+
+
 def _nothing(_content: Body) -> str:
     return ""
 
@@ -118,6 +137,11 @@ _TELLERS: Final[dict[str, Callable[[Body], str]]] = {
     "TaskEdited": _edited,
     "ParametersSet": _parameters,
     "ConfigurationSet": _configuration,
+    "ScalarsReported": _points,
+    "ConsoleWritten": _lines,
+    "PlotReported": _report,
+    "TextReported": _report,
+    "MediaReported": _report,
     "RunStarted": _nothing,
     "RunFailed": _failed,
     "ArtifactUploaded": _artifact,

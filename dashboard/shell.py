@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import streamlit as st
 
+from ..events.errors import TasktapeError
 from . import navigation as to
 from . import page_compare, page_projects, page_queues, page_task, page_tasks
-from .source import problem
+from .formatting import number
+from .source import holder
 from .theme import ICON
+from .widgets import CALM
+
+_FAR_BEHIND: Final = 20_000
 
 
 def run() -> None:
@@ -17,9 +24,19 @@ def run() -> None:
     pages = _pages()
     to.register(pages)
     chosen = st.navigation(list(pages.values()), position="top")
-    if trouble := problem():
-        st.error(trouble, icon=":material/cloud_off:")
+    _progress()
     chosen.run()
+
+
+@st.fragment(run_every=CALM)
+def _progress() -> None:
+    """While the projection is far behind the log, say so: what is shown is not all there is."""
+    try:
+        behind = holder().behind()
+    except TasktapeError:
+        return
+    if behind > _FAR_BEHIND:
+        st.info(f"Reading the log: {number(behind)} records to go.", icon=":material/hourglass_top:")
 
 
 def _pages() -> dict[str, st.Page]:

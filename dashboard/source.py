@@ -1,22 +1,39 @@
-"""The one place where the dashboard asks: queries to the projection, and what lies in the blob store."""
+"""The one place where pages ask: queries to the projection, and what lies in the blob store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import streamlit as st
 
 from ..events.blobs import open_blob_store
-from ..events.errors import BlobError
+from ..events.errors import BlobError, TasktapeError
 from ..events.parts import BlobRef
-
-if TYPE_CHECKING:
-    from ..projections.query import Queries
+from ..events.settings import load_settings
+from ..projections.query import Queries
+from .holder import Holder
 
 MOST_BYTES: Final = 50_000_000
 """What a page loads of one blob at most; browsers choke on more."""
+
+
+@st.cache_resource(show_spinner="Opening the log", on_release=lambda held: held.close())
+def holder() -> Holder:
+    """The projection of this process, shared by all its sessions."""
+    return Holder(load_settings())
+
+
+@contextmanager
+def queries() -> Iterator[Queries]:
+    """Queries for one page; what can't be answered is said on the page, whose drawing ends there."""
+    try:
+        with holder().queries() as asked:
+            yield asked
+    except TasktapeError as error:
+        st.error(str(error), icon=":material/cloud_off:")
+        st.stop()
 
 
 def blob_bytes(uri: str, size: int, sha256: str) -> bytes | None:

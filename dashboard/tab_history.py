@@ -10,7 +10,7 @@ import streamlit as st
 
 from ..projections.rows import EventRow, TaskRow
 from .formatting import local_time, one_line
-from .history import describe
+from .history import describe, in_order
 from .source import queries
 from .widgets import zone
 
@@ -21,7 +21,7 @@ _MOST: Final = 5000
 def draw(task: TaskRow) -> None:
     """Draw a task's events."""
     with queries() as asked:
-        events = asked.events(task.id, limit=_MOST)
+        events = in_order(asked.events(task.id, limit=_MOST))
     bulk = st.toggle("Scalar, console and progress events too", key="history-bulk")
     shown = [event for event in reversed(events) if bulk or event.type not in _BULK]
     selection = st.dataframe(

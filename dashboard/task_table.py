@@ -17,13 +17,12 @@ import streamlit as st
 from ..projections.query import Queries
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from . import navigation as to
-from .columns import column_name, parameter_value
+from .columns import Task, column_name, parameter_value, task_rows
 from .formatting import ago, duration, number, one_line, status_look
 from .source import queries
 from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, nothing, now
 
 Columns = Sequence[ParameterColumn | MetricColumn]
-Task = dict[str, Any]
 
 PER_PAGE: Final = 50
 _SHOWN: Final = "_shown_tasks"
@@ -77,13 +76,12 @@ def _page(total: int) -> int:
 
 def _page_of_tasks(asked: Queries, wanted: TaskFilter, columns: Columns, place: int) -> list[Task]:
     page = replace(wanted, limit=PER_PAGE, offset=(place - 1) * PER_PAGE)
-    found: list[Task] = asked.tasks_table(page, columns).to_pylist()
-    return found
+    return task_rows(asked.tasks_table(page, columns))
 
 
 def _frozen(asked: Queries, ids: Sequence[str], columns: Columns) -> list[Task]:
     found: dict[str, Task] = {
-        task["id"]: task for task in asked.tasks_table(TaskFilter(ids=tuple(ids)), columns).to_pylist()
+        task["id"]: task for task in task_rows(asked.tasks_table(TaskFilter(ids=tuple(ids)), columns))
     }
     return [found[one] for one in ids if one in found]
 

@@ -16,6 +16,7 @@ OPTIONS: Final[dict[str, str]] = {
     "client.showErrorLinks": "false",
     "client.toolbarMode": "viewer",
     "global.developmentMode": "false",
+    "logger.enableRich": "false",
     "logger.hideWelcomeMessage": "true",
     "logger.level": "warning",
     "runner.magicEnabled": "false",

@@ -172,9 +172,22 @@ class History:
             )
         )
 
-    def worker(self, name: str, queues: Sequence[str], runs: Sequence[HeldRun] = (), **load: float) -> None:
+    def worker(self, name: str, queues: Sequence[str], holds: Sequence[tuple[str, str]] = (), **load: float) -> None:
+        """A worker that serves queues and holds the first runs of tasks, each with the queue it came from."""
         self.say(WorkerStarted(meta=self.stamp(), worker=name, host="lab", pid=1, queues=list(queues), version="0.1.0"))
-        self.say(WorkerHeartbeat(meta=self.stamp(), worker=name, queues=list(queues), runs=list(runs), load=load))
+        runs = [
+            HeldRun(
+                task=task,
+                run=1,
+                queue=queue,
+                entry=entry_id(queue, task, 1),
+                partition=0,
+                enqueued_offset=0,
+                claim_offset=1,
+            )
+            for task, queue in holds
+        ]
+        self.say(WorkerHeartbeat(meta=self.stamp(), worker=name, queues=list(queues), runs=runs, load=load))
 
 
 def falling(count: int, rate: float = 0.05) -> list[float]:

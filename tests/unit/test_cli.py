@@ -20,7 +20,6 @@ from typer.testing import CliRunner, Result
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.events.base import new_task_id
-from tasktape.events.worker_events import HeldRun
 
 pytestmark = pytest.mark.usefixtures("told")
 
@@ -59,9 +58,7 @@ class Told:
         tasks[LONG] = history.task(LONG, "odd")
         tasks["gone"] = history.task("gone")
         history.archive(tasks["gone"])
-        history.worker(
-            "lab/1", ["gpu"], [HeldRun(task=first, run=1, queue="gpu", entry="e", partition=0, claim_offset=0)]
-        )
+        history.worker("lab/1", ["gpu"], holds=[(first, "gpu")])
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +356,12 @@ def test_every_command_explains_itself_with_examples(command: list[str]) -> None
     result = run(*command, "--help")
     assert result.exit_code == exit_codes.OK
     assert f"$ tasktape {' '.join(command)}" in result.stdout or not command
+
+
+def test_the_docs_name_every_command_and_exit_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    assert [" ".join(command) for command in COMMANDS if f"`tasktape {' '.join(command)}`" not in text] == [""]
+    assert [code for code, meaning in exit_codes.MEANINGS.items() if f"| {code} | {meaning} |" not in text] == []
 
 
 def test_nothing_heavy_is_imported_for_help() -> None:

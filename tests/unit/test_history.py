@@ -73,10 +73,11 @@ def test_what_is_no_edit_changes_nothing() -> None:
 
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
 def test_no_event_type_is_beyond_words(kind: str) -> None:
+    place = {"title": "t", "series": 1 if kind == "ScalarsReported" else "s", "iteration": 1}
     fields = {"spec": {"project": "p", "name": "n"}, "configuration": {"name": "c", "text": ""}, "parameters": []}
     parts = {"artifact": ARTIFACT.model_dump(), "model": {"name": "m", "direction": "output", "size": 0}}
     edit = {"field": "comment", "old": '""', "new": '""'} if kind == "TaskEdited" else {}
-    assert "\n" not in describe(kind, json.dumps({**fields, **parts, **edit, "reason": "a\nb"}))
+    assert "\n" not in describe(kind, json.dumps({**fields, **parts, **place, **edit, "reason": "a\nb"}))
 
 
 def test_an_empty_body_is_told_as_nothing() -> None:
