@@ -20,7 +20,7 @@ from heapq import merge
 from itertools import islice
 from math import inf
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..events.base import Meta
 from ..events.queue_events import EntryClaimed, EntryEnqueued, EntryEvent, EntryTaken
@@ -50,12 +50,15 @@ class Stage(Enum):
 class Pursuit:
     """This worker's way to one entry. `pending` is the id of the event whose read-back is awaited.
 
+    `stamp` stamps all that is said about the run: each event only after the one before is on the log, so that repeats
+    of events in doubt never look like something older that was seen before.
     `fenced` says that the worker's lease ran out on the way: the run may have been declared lost and must not begin.
     """
 
     queue: str
     entry: Entry
     request: EntryEnqueued
+    stamp: Callable[[], Meta]
     due: float
     stage: Stage = Stage.CHOSEN
     pending: str = ""
@@ -82,6 +85,12 @@ class Pursuit:
             enqueued_offset=self.entry.offset,
             claim_offset=self.entry.claim_offset,
         )
+
+
+class _Candidate(NamedTuple):
+    queue: str
+    entry: Entry
+    request: EntryEnqueued
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +155,13 @@ class Sight(Protocol):
 
 @dataclass(slots=True)
 class Claiming:
-    """All pursuits of one worker. `slots` is how many runs it holds at once, `lease` the claim lease in seconds."""
+    """All pursuits of one worker. `slots` is how many runs it holds at once, `lease` the claim lease in seconds.
+
+    `stamper` makes a stamp with a session of its own for each pursuit.
+    """
 
     worker: str
-    stamp: Callable[[], Meta]
+    stamper: Callable[[], Callable[[], Meta]]
     random: Random
     sight: Sight
     lease: float
@@ -189,13 +201,17 @@ class Claiming:
         busy = [entry for entry, pursuit in self.pursuits.items() if pursuit.stage is not Stage.CHOSEN]
         self._next_stale = inf
         room = 0 if self.stopping else max(0, self.slots - len(busy))
-        best = dict(islice(self._candidates(now, set(busy)), room)) if room else {}
+        best = {found.entry.id: found for found in islice(self._candidates(now, set(busy)), room)} if room else {}
         for entry in self.pursuits.keys() - set(busy) - best.keys():
             self.release(entry)
-        for entry, pursuit in best.items():
-            self.pursuits.setdefault(entry, pursuit)
+        for entry in best.keys() - self.pursuits.keys():
+            self.pursuits[entry] = self._pursuit(best[entry], now)
 
-    def _candidates(self, now: float, busy: set[str]) -> Iterator[tuple[str, Pursuit]]:
+    def _pursuit(self, found: _Candidate, now: float) -> Pursuit:
+        queue, entry, request = found
+        return Pursuit(queue, entry, request, self.stamper(), due=now + self._wait(queue, entry))
+
+    def _candidates(self, now: float, busy: set[str]) -> Iterator[_Candidate]:
         for fold in self.sight.folds():
             if fold.paused or fold.deleted:
                 continue
@@ -203,7 +219,7 @@ class Claiming:
             for entry in merge(fold.waiting(), stale, key=_order):
                 request = self.sight.request(fold.queue, entry.id)
                 if entry.id not in busy and request is not None and self.sight.exists(entry.task):
-                    yield entry.id, Pursuit(fold.queue, entry, request, due=now + self._wait(fold.queue, entry))
+                    yield _Candidate(fold.queue, entry, request)
 
     def _stale(self, fold: QueueFold, now: float) -> Iterator[Entry]:
         """Entries whose claim is older than the lease by this worker's own clock: a guess that the log will judge."""
@@ -297,7 +313,7 @@ class Claiming:
     def _start(self, pursuit: Pursuit) -> RunStarted:
         entry = pursuit.entry
         return RunStarted(
-            meta=self.stamp(),
+            meta=pursuit.stamp(),
             task=entry.task,
             run=entry.run,
             worker=self.worker,
@@ -307,7 +323,13 @@ class Claiming:
 
     def _about(self, pursuit: Pursuit) -> dict[str, Any]:
         entry = pursuit.entry
-        return {"meta": self.stamp(), "task": entry.task, "queue": pursuit.queue, "entry": entry.id, "run": entry.run}
+        return {
+            "meta": pursuit.stamp(),
+            "task": entry.task,
+            "queue": pursuit.queue,
+            "entry": entry.id,
+            "run": entry.run,
+        }
 
     def _say(self, event: EntryEvent | RunStarted, pursuit: Pursuit, stage: Stage) -> Say:
         pursuit.pending, pursuit.stage = event.meta.event_id, stage

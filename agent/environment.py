@@ -165,7 +165,7 @@ def _library_folder(folder: Path, interpreter: Interpreter) -> Path:
 
 def _bridge(folders: tuple[str, ...]) -> str:
     """Line of a `.pth` file that adds folders with the `.pth` files in them, which editable installs rely on."""
-    return f"import site; [site.addsitedir(folder) for folder in {list(folders)!r}]\n"
+    return "; ".join(["import site", *(f"site.addsitedir({folder!r})" for folder in folders)]) + "\n"
 
 
 def _note_completion(note: Path, recipe: Recipe) -> None:

@@ -6,17 +6,15 @@ Pure: preparation, process and clean-up are the workshop's; this decides when ea
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal
+from typing import Final, Literal
 
-from ..events.base import Meta
 from ..events.task_events import RunCompleted, RunFailed, RunStopped
 from .claiming import Pursuit
 from .retry import Outcome
 
-HANDED_BACK = "handed back"
+HANDED_BACK: Final = "handed back"
 FinalEvent = RunCompleted | RunFailed | RunStopped
 
 
@@ -99,11 +97,11 @@ class RunControl:
         before = self.phase in {Phase.PREPARING, Phase.READY}
         return self.phase is Phase.ENDED or (self.begun and before and bool(self.stop or self.trouble))
 
-    def final_event(self, stamp: Callable[[], Meta]) -> FinalEvent | None:
+    def final_event(self) -> FinalEvent | None:
         """Return the event that says how the run ended; None where the log has said it already."""
         if self.stop is not None:
-            return self._stopped(self.stop, stamp)
-        about = {"meta": stamp(), "task": self.task, "run": self.run}
+            return self._stopped(self.stop)
+        about = {"meta": self.pursuit.stamp(), "task": self.task, "run": self.run}
         if self.trouble is not None:
             trouble = self.trouble
             return RunFailed(**about, reason=trouble.reason, message=trouble.message, cause=trouble.cause)
@@ -111,8 +109,8 @@ class RunControl:
             return RunCompleted(**about)
         return RunFailed(**about, reason=describe_exit(self.exit_code or 0), exit_code=self.exit_code)
 
-    def _stopped(self, stop: Stop, stamp: Callable[[], Meta]) -> FinalEvent | None:
-        about = {"meta": stamp(), "task": self.task, "run": self.run, "message": stop.message}
+    def _stopped(self, stop: Stop) -> FinalEvent | None:
+        about = {"meta": self.pursuit.stamp(), "task": self.task, "run": self.run, "message": stop.message}
         if stop.kind == "over":
             return None
         if stop.kind == "aborted":

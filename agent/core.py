@@ -1,0 +1,336 @@
+"""An agent's mind: everything it decides, in one thread, from what it has read and been told.
+
+It does no I/O: `Ports` is its only way to act, so that a simulation can run it against a log and clocks of its own.
+What happens outside is reported through methods; after each, `step` does all that can be done now and returns after how
+many seconds it wants to be called again if nothing happens before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+from typing import Final, Protocol
+
+from ..events.base import Meta, Stamper, uuid7
+from ..events.errors import TasktapeError
+from ..events.log.port import Positions, TopicPartition
+from ..events.queue_events import EntryEnqueued, QueueCreated, queue_of_topic, queue_topic
+from ..events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
+from ..projections.queue_fold import Entry, QueueFold
+from ..projections.verdict import Verdict
+from .appends import Appends, Message, Tombstone
+from .claiming import Claiming
+from .clock import Clock
+from .custody import Custody
+from .follow import Batch
+from .heartbeat import Heartbeats
+from .orphans import Orphans
+from .run_control import Trouble
+from .runs import Machine, Runs
+from .view import View
+from .watcher import Archive, Watcher
+
+LOGGER = logging.getLogger(__name__)
+MAIN: Final = "agent"
+START: Final = "start"
+WORKERS_READ: Final = "workers"
+CASE_READ: Final = "case"
+
+
+class Ports(Archive, Machine, Protocol):
+    """All that an agent does. Nothing here waits for the log."""
+
+    def append(self, message: Message) -> None:
+        """Append once, in the background; `on_delivered` tells what became of it."""
+
+    def owned(self, queue: str) -> frozenset[int]:
+        """Return the partitions of a served queue's topic that this worker owns."""
+
+    def watched(self) -> frozenset[int]:
+        """Return the partitions of the topic of workers that this worker owns."""
+
+    def commit(self, queue: str, positions: Positions) -> None:
+        """Commit positions of a served queue's group in the background."""
+
+    def adopt(self, queue: str) -> None:
+        """Read a queue's topic from its beginning."""
+
+    def load(self) -> dict[str, float]:
+        """Return how busy the machine is."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an agent is to be: `slots` is how many runs it holds at once; times are in seconds.
+
+    `worker_partitions` is the number of partitions of the topic of workers.
+    """
+
+    worker: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    slots: int
+    lease: float
+    interval: float
+    worker_partitions: int
+    version: str = ""
+    machine: dict[str, str] = field(default_factory=dict)
+
+
+class Core:
+    """One agent. Single-threaded. `stamper` makes stamps, each with a session of its own."""
+
+    def __init__(self, plan: Plan, ports: Ports, clock: Clock, stamper: Callable[[], Stamper], random: Random) -> None:
+        self.plan = plan
+        self._ports = ports
+        self._clock = clock
+        self._stamp = stamper()
+        self.appends = Appends()
+        self.view = View(plan.queues, plan.lease, self.appends)
+        self.heartbeats = Heartbeats(plan.interval)
+        self._outlook = Outlook(plan.queues, self.view, self.appends, self.heartbeats)
+        self.claiming = Claiming(plan.worker, stamper, random, self._outlook, plan.lease, plan.slots, plan.machine)
+        once = _each_time_anew(stamper)
+        self.runs = Runs(self.claiming, self.view, self.appends, ports, self._lease_holds, grace=plan.interval / 2)
+        self.watcher = Watcher(plan.worker, once, self.appends, self.view.peers, self.view.tasks, ports, plan.lease)
+        self._orphans = Orphans(plan.queues, plan.worker_partitions, once, self.appends, self.view, ports.adopt)
+        self._custodies = {queue: Custody(once, self.appends) for queue in plan.queues}
+        self._committed: dict[TopicPartition, int] = {}
+        self._load: tuple[float, dict[str, float]] = (-inf, {})
+        self._farewell: list[str] = []
+        self._ready = False
+        self.gone = False
+        self.appends.owe(self._started(), "delivered")
+
+    def begin(self, positions: Positions) -> None:
+        """Learn where the reading of the served queues begins: what lies before concerns nobody any more."""
+        self._committed |= positions
+        for source, offset in positions.items():
+            self.view.queues[queue_of_topic(source.topic)].fold.passed(source.partition, offset)
+
+    def on_batch(self, batch: Batch) -> None:
+        """Records were read, or a place in them was passed."""
+        now = self._clock.monotonic()
+        if batch.name == MAIN:
+            for reading in batch.readings:
+                self.view.apply(reading, now)
+        else:
+            self.watcher.read(batch.name, batch.readings)
+        for mark in batch.marks:
+            self._passed(mark, batch.name, now)
+
+    def on_delivered(self, key: str, error: TasktapeError | None) -> None:
+        """The log acknowledged a message, or its fate is in doubt."""
+        self._check_lease()
+        if error is None:
+            self.appends.delivered(key)
+            self.heartbeats.delivered(key)
+            return
+        LOGGER.warning("an append is in doubt: %s", error, extra={"action": "append_failed"})
+        self.appends.failed(key, self._clock.monotonic())
+        self.heartbeats.failed(key, self._clock.boottime())
+
+    def on_prepared(self, entry: str, trouble: Trouble | None) -> None:
+        """A run's environment and code are there, or can't be had."""
+        self.runs.prepared(entry, trouble)
+
+    def on_exited(self, entry: str, code: int) -> None:
+        """A run's program has ended."""
+        self.runs.exited(entry, code)
+
+    def on_finished(self, entry: str) -> None:
+        """All of a run has been said and cleaned up."""
+        self.runs.finished(entry)
+
+    def on_case_lost(self, worker: str) -> None:
+        """The records of a case can't be read."""
+        self.watcher.abandon(worker)
+
+    def leave(self, reason: str) -> None:
+        """Take nothing new, hand back what has not started, finish what runs, then go."""
+        self.claiming.stopping = True
+        self.runs.leaving = reason
+
+    def leave_now(self, reason: str) -> None:
+        """End what runs, hand it back, then go."""
+        self.leave(reason)
+        self.runs.stop_all()
+
+    def step(self) -> float:
+        """Do all that can be done; return after how many seconds to call again at the latest."""
+        self._check_lease()
+        now = self._clock.monotonic()
+        self._outlook.owned = {queue: self._ports.owned(queue) for queue in self.plan.queues}
+        self.runs.step()
+        if self._ready:
+            self._claim(now)
+            self._do_duties(now)
+        self._take_leave()
+        self._beat(now)
+        for message in self.appends.due(now):
+            self._ports.append(message)
+        return self._patience(now)
+
+    def _claim(self, now: float) -> None:
+        commands = self.claiming.step(now)
+        for command in commands:
+            self.runs.obey(command)
+        if commands:
+            self.runs.step()
+
+    def _do_duties(self, now: float) -> None:
+        """What this worker owes others: to its queues as owner of partitions, to the workers it watches."""
+        for queue, custody in self._custodies.items():
+            known, owned = self.view.queues[queue], self._outlook.owned[queue]
+            custody.step(known.fold, known.request, owned.__contains__, now)
+            self._commit(queue, known.fold, owned)
+        watched = self._ports.watched()
+        self.watcher.step(watched, now)
+        self._orphans.step(watched, now)
+
+    def _commit(self, queue: str, fold: QueueFold, owned: frozenset[int]) -> None:
+        topic = queue_topic(queue)
+        positions = {TopicPartition(topic, number): fold.commit_position(number) for number in owned}
+        news = {source: offset for source, offset in positions.items() if offset > self._committed.get(source, 0)}
+        if news:
+            self._committed |= news
+            self._ports.commit(queue, news)
+
+    def _beat(self, now: float) -> None:
+        """Send a heartbeat where one is due. Its sending is dated before it is on its way."""
+        held = [pursuit for pursuit in self.claiming.pursuits.values() if pursuit.held]
+        named = frozenset(pursuit.id for pursuit in held)
+        moment = self._clock.boottime()
+        if self._farewell or not self.heartbeats.wanted(named, moment):
+            return
+        event = WorkerHeartbeat(
+            meta=self._stamp(),
+            worker=self.plan.worker,
+            queues=list(self.plan.queues),
+            runs=[pursuit.as_held_run() for pursuit in held],
+            load=self._current_load(now),
+            interval=self.plan.interval,
+        )
+        self.heartbeats.sent(event.meta.event_id, named, moment)
+        self._ports.append(event)
+
+    def _current_load(self, now: float) -> dict[str, float]:
+        if now - self._load[0] >= self.plan.interval:
+            self._load = (now, self._ports.load())
+        return self._load[1]
+
+    def _take_leave(self) -> None:
+        """Once nothing is held or owed: say so, remove the worker's record, be gone."""
+        if not self.runs.leaving or self.claiming.pursuits or self.runs.controls or len(self.appends):
+            return
+        if not self._farewell:
+            event = WorkerStopped(meta=self._stamp(), worker=self.plan.worker, reason=self.runs.leaving)
+            self._farewell.append(self.appends.owe(event, "delivered"))
+        elif len(self._farewell) == 1:
+            self._farewell.append(self.appends.owe(Tombstone(uuid7(), self.plan.worker), "delivered"))
+        else:
+            self.gone = True
+
+    def _patience(self, now: float) -> float:
+        """Seconds until something is due."""
+        moments = [self.appends.next_due(), self.claiming.next_due(), self._orphans.next_due()]
+        moments += [custody.next_due() for custody in self._custodies.values()]
+        if self._ready:
+            moments.append(self.watcher.next_due(self._ports.watched(), now))
+        moment = self._clock.boottime()
+        beats = [] if self._farewell else [self.heartbeats.next_due(), self.heartbeats.lapses_at()]
+        waits = [due - now for due in moments] + [due - moment for due in beats if due > moment]
+        return max(0.0, min(waits, default=inf))
+
+    def _check_lease(self) -> None:
+        """Once the lease has run out nothing held may begin, even if later heartbeats are acknowledged again."""
+        if self.heartbeats.lapsed(self._clock.boottime()) and any(p.held for p in self.claiming.pursuits.values()):
+            self.claiming.fence()
+
+    def _lease_holds(self) -> bool:
+        return not self.heartbeats.lapsed(self._clock.boottime())
+
+    def _passed(self, mark: str, name: str, now: float) -> None:
+        if mark == START:
+            self._ready = True
+            self._create_missing_queues()
+            served = ", ".join(self.plan.queues)
+            LOGGER.info("%s serves %s", self.plan.worker, served, extra={"action": "ready", "worker": self.plan.worker})
+        elif mark == WORKERS_READ:
+            self.watcher.confirm(self._ports.watched(), now)
+        else:
+            self.watcher.caught_up(name)
+
+    def _create_missing_queues(self) -> None:
+        for queue in self.plan.queues:
+            if queue not in self.view.existing:
+                LOGGER.warning("queue %r is new: created", queue, extra={"action": "create_queue", "queue": queue})
+                self.appends.owe(QueueCreated(meta=self._stamp(), queue=queue), "delivered")
+
+    def _started(self) -> WorkerStarted:
+        plan = self.plan
+        return WorkerStarted(
+            meta=self._stamp(),
+            worker=plan.worker,
+            host=plan.host,
+            pid=plan.pid,
+            queues=list(plan.queues),
+            slots=plan.slots,
+            version=plan.version,
+        )
+
+
+def _each_time_anew(stamper: Callable[[], Stamper]) -> Callable[[], Meta]:
+    """A stamp for events that are appended side by side, in any order: a session for each."""
+
+    def stamp() -> Meta:
+        return stamper()()
+
+    return stamp
+
+
+@dataclass
+class Outlook:
+    """What claiming sees of all that an agent knows."""
+
+    queues: Sequence[str]
+    view: View
+    appends: Appends
+    heartbeats: Heartbeats
+    owned: dict[str, frozenset[int]] = field(default_factory=dict)
+
+    def folds(self) -> Sequence[QueueFold]:
+        """Return the queues served, best first."""
+        return [self.view.queues[queue].fold for queue in self.queues]
+
+    def entry(self, queue: str, entry: str) -> Entry | None:
+        """Return an entry as it stands."""
+        return self.view.queues[queue].fold.entry(entry)
+
+    def request(self, queue: str, entry: str) -> EntryEnqueued | None:
+        """Return the event that enqueued an entry that is not gone."""
+        return self.view.queues[queue].request(entry)
+
+    def owns(self, queue: str, partition: int) -> bool:
+        """Whether this worker owns the partition."""
+        return partition in self.owned.get(queue, frozenset())
+
+    def claimed_at(self, queue: str, entry: str) -> float:
+        """Moment at which the entry's valid claim was read."""
+        return self.view.queues[queue].claimed_at(entry)
+
+    def take_verdict(self, event_id: str) -> Verdict | None:
+        """Return, once, the verdict on an event that was read back."""
+        return self.appends.take_verdict(event_id)
+
+    def acknowledged(self, entry: str) -> bool:
+        """Whether the last acknowledged heartbeat names the entry's run."""
+        return self.heartbeats.acknowledged(entry)
+
+    def exists(self, task: str) -> bool:
+        """Whether the task was created, as far as was read."""
+        return self.view.tasks.exists(task)

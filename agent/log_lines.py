@@ -1,0 +1,45 @@
+"""The agent's own log on stderr: lines for people, or JSON for machines; each says in `action` what it is about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+LogFormat = Literal["text", "json"]
+_ROOT: Final = "tasktape"
+_PLAIN: Final = frozenset(vars(logging.makeLogRecord({})))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time, level, message, and all extras, `action` among them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {"time": f"{moment}.{record.msecs:03.0f}Z", "level": record.levelname, "message": record.getMessage()}
+        extras = {name: value for name, value in vars(record).items() if name not in _PLAIN}
+        if record.exc_info:
+            extras["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line | extras, default=str)
+
+
+@contextmanager
+def logging_to_stderr(log_format: LogFormat) -> Iterator[None]:
+    """Send tasktape's log lines to stderr for as long as the agent lives."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    logger = logging.getLogger(_ROOT)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

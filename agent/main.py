@@ -1,0 +1,72 @@
+"""The agent as a program: signals in, exit code out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from .log_lines import LogFormat, logging_to_stderr
+from .worker import MANY, Worker
+
+if TYPE_CHECKING:
+    from ..events.settings import Settings
+    from .environment import Mode
+
+LEFT: Final = 0
+"""Exit code of an agent that was told to go and finished what it ran."""
+STOPPED_NOW: Final = 130
+"""Exit code of an agent that was told twice: it ended what it ran and handed it back."""
+
+
+def run_agent(
+    settings: Settings,
+    queues: Sequence[str],
+    services: bool = False,
+    *,
+    environment: Mode = "venv",
+    log_format: LogFormat = "text",
+) -> int:
+    """Serve queues until told to stop; return the exit code, `LEFT` or `STOPPED_NOW`.
+
+    The first SIGTERM or SIGINT: take nothing new, hand back what has not started, finish what runs, then go. The
+    second: end what runs, and hand it back too.
+
+    Args:
+        settings: Where the log is, and this machine's files.
+        queues: Names, in the order of preference; those that do not exist are created.
+        services: Run all tasks that wait at once, not one at a time: for many light, long-lived ones.
+        environment: `venv` for virtual environments made for each set of requirements, `current` for the agent's own.
+        log_format: `text` for people, `json` for machines.
+
+    Raises:
+        LogUnavailableError: The log did not answer at the start.
+
+    """
+    with logging_to_stderr(log_format):
+        worker = Worker(settings, queues, slots=MANY if services else 1, mode=environment)
+        with _signals(worker) as told:
+            worker.run()
+    return STOPPED_NOW if told() > 1 else LEFT
+
+
+@contextmanager
+def _signals(worker: Worker) -> Iterator[Callable[[], int]]:
+    """Pass SIGTERM and SIGINT on to the worker; gives how many came. Other threads than the main one hear none."""
+    came: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        worker.leave(signal.Signals(number).name, now=len(came) > 1)
+
+    former = {}
+    if threading.current_thread() is threading.main_thread():
+        former = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: len(came)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,91 @@
+"""Membership in the consumer groups of queues and of workers: what this agent owns, and what it commits as owner."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Final
+
+from ..events.errors import LogClosedError, TasktapeError
+from ..events.log.port import Log, Positions
+from ..events.queue_events import queue_topic
+from ..events.worker_events import WorkerEvent
+
+LOGGER = logging.getLogger(__name__)
+WATCHERS: Final = "tasktape.watchers"
+_LOOK_SECONDS: Final = 0.25
+
+
+def agents_group(queue: str) -> str:
+    """Group of the agents of a queue: standard tools and autoscalers see the queue's lag there."""
+    return f"tasktape.agent.{queue}"
+
+
+class Membership:
+    """One membership, held for as long as the agent lives, busy or not; used by a thread of its own once started."""
+
+    def __init__(self, log: Log, group: str, topic: str) -> None:
+        self._topic = topic
+        self._member = log.join(group, [topic])
+        self._owned: frozenset[int] = frozenset()
+        self._changed = threading.Condition()
+        self._news: Positions = {}
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"tasktape-group-{group}", daemon=True)
+
+    def committed(self, sources: Positions) -> Positions:
+        """Return, for each of these partitions, the committed position, else the one given. Before the start only."""
+        return sources | self._member.committed(sources)
+
+    def start(self) -> None:
+        """Begin to look after the membership."""
+        self._thread.start()
+
+    def owned(self) -> frozenset[int]:
+        """Return the partitions this agent owned a moment ago: that decides who claims first, never who wins."""
+        return self._owned
+
+    def commit(self, positions: Positions) -> None:
+        """Commit positions soon; later ones replace those that wait."""
+        with self._changed:
+            self._news |= positions
+
+    def close(self) -> None:
+        """Commit what waits and leave the group."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        with contextlib.suppress(TasktapeError):
+            self._member.close()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            try:
+                self._owned = frozenset(source.partition for source in self._member.owned())
+                news, closing = self._next()
+                if news:
+                    self._member.commit(news)
+            except LogClosedError:
+                return
+            except TasktapeError as error:
+                LOGGER.warning("group of %s: %s", self._topic, error, extra={"action": "group_failed"})
+
+    def _next(self) -> tuple[Positions, bool]:
+        """Wait for a moment, or until closed; return what is to be committed, and whether that is the last."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, _LOOK_SECONDS)
+            news, self._news = self._news, {}
+            return news, self._closing
+
+
+def queue_membership(log: Log, queue: str) -> Membership:
+    """Join the agents of a queue."""
+    return Membership(log, agents_group(queue), queue_topic(queue))
+
+
+def watchers_membership(log: Log) -> Membership:
+    """Join the watchers of all workers."""
+    return Membership(log, WATCHERS, WorkerEvent.topic)

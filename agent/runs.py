@@ -1,0 +1,153 @@
+"""The runs this worker holds: carries out what claiming decides, starts and stops user code, sees each run to its end.
+
+Pure: `Machine` is its only way to act. A run is held, and named by heartbeats, until the log says how it ended and the
+next run, where one is due, is in its queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from .appends import Appends
+from .claiming import Begin, Claiming, Command, Drop, Prepare, Pursuit, Say
+from .retry import Outcome, successor
+from .run_control import HANDED_BACK, FinalEvent, Phase, RunControl, Stop, Trouble
+from .view import View
+
+LOGGER = logging.getLogger(__name__)
+ABORT_GRACE: Final = 10.0
+LAST_GRACE: Final = 2.0
+
+
+class Machine(Protocol):
+    """What this machine does for runs; each is named by its entry. Nothing here waits, except `launch` for a moment."""
+
+    def prepare(self, pursuit: Pursuit) -> None:
+        """Build the environment and lay out the code; `prepared` tells the end."""
+
+    def launch(self, entry: str) -> Trouble | None:
+        """Start user code; `exited` tells its end. Returns why it can't be started."""
+
+    def stop(self, entry: str, *, patient: bool, grace: float) -> None:
+        """End the program: SIGTERM, and SIGKILL after `grace` seconds; patiently, after its own abort callback."""
+
+    def finish(self, entry: str, event: FinalEvent | None) -> None:
+        """Deliver all the run has said, then say how it ended, then clean up; `finished` tells when that is done."""
+
+
+@dataclass(slots=True)
+class Runs:
+    """All runs of one worker. `grace` is how long a program may take to end when this worker has lost its lease."""
+
+    claiming: Claiming
+    view: View
+    appends: Appends
+    machine: Machine
+    lease_holds: Callable[[], bool]
+    grace: float
+    leaving: str = ""
+    controls: dict[str, RunControl] = field(default_factory=dict)
+    _next: dict[str, str] = field(default_factory=dict)
+
+    def obey(self, command: Command) -> None:
+        """Carry out what claiming has decided."""
+        match command:
+            case Say(event):
+                self.appends.owe(event, "read")
+            case Prepare(pursuit):
+                LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", "entry": pursuit.id})
+                self.controls[pursuit.id] = RunControl(pursuit)
+                self.machine.prepare(pursuit)
+            case Begin(pursuit):
+                self.controls[pursuit.id].begun = True
+            case Drop(pursuit, reason):
+                self._drop(pursuit, reason)
+
+    def step(self) -> None:
+        """Do all that can be done now."""
+        for control in list(self.controls.values()):
+            self._step(control)
+
+    def prepared(self, entry: str, trouble: Trouble | None) -> None:
+        """A run's environment and code are there, or can't be had."""
+        if (control := self.controls.get(entry)) is not None:
+            control.prepared(trouble)
+
+    def exited(self, entry: str, code: int) -> None:
+        """A run's program has ended."""
+        control = self.controls[entry]
+        control.exited(code)
+        LOGGER.info("%s ended: %s", entry, code, extra={"action": "exit", "entry": entry, "exit_code": code})
+
+    def finished(self, entry: str) -> None:
+        """All of a run has been said and cleaned up."""
+        if (control := self.controls.get(entry)) is not None:
+            control.phase = Phase.CLOSED
+
+    def stop_all(self) -> None:
+        """End all programs now: the runs go back to their queues."""
+        for control in self.controls.values():
+            self._request(control, Stop(HANDED_BACK, self.leaving), grace=LAST_GRACE)
+
+    def _drop(self, pursuit: Pursuit, reason: str) -> None:
+        LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", "entry": pursuit.id})
+        if self.controls.pop(pursuit.id, None) is not None:
+            self.machine.finish(pursuit.id, None)
+
+    def _step(self, control: RunControl) -> None:
+        outcome = self.view.tasks.outcome(control.task, control.run)
+        self._heed(control, outcome)
+        if control.may_launch and outcome is None:
+            self._launch(control)
+        if control.is_over_here:
+            control.phase = Phase.CLOSING
+            self.machine.finish(control.pursuit.id, control.final_event() if outcome is None else None)
+        if control.phase is Phase.CLOSED and outcome is not None:
+            self._see_to_next(control, outcome)
+
+    def _heed(self, control: RunControl, outcome: Outcome | None) -> None:
+        """Take note of what stands against the run, the strongest reason first."""
+        if outcome is not None and control.begun and outcome.kind in {"lost", "superseded", "stopped"}:
+            self._request(control, Stop("over"), grace=self.grace)
+        if control.pursuit.fenced:
+            message = "this worker's heartbeats were not acknowledged in time"
+            self._request(control, Stop("cut off", message), grace=self.grace)
+        reason = self.view.abort_reason(control.task, control.run)
+        if reason is not None:
+            self._request(control, Stop("aborted", reason), patient=True, grace=ABORT_GRACE)
+        if self.leaving and control.phase in {Phase.PREPARING, Phase.READY}:
+            self._request(control, Stop(HANDED_BACK, self.leaving), grace=LAST_GRACE)
+
+    def _request(self, control: RunControl, stop: Stop, *, grace: float, patient: bool = False) -> None:
+        if not control.request_stop(stop):
+            return
+        entry = control.pursuit.id
+        LOGGER.info("stopping %s: %s", entry, stop.kind, extra={"action": "stop", "entry": entry, "why": stop.kind})
+        if control.phase is Phase.RUNNING:
+            self.machine.stop(entry, patient=patient, grace=grace)
+
+    def _launch(self, control: RunControl) -> None:
+        """Start user code, after the last look at the lease: what was decided a moment ago may be stale by now."""
+        if not self.lease_holds():
+            control.pursuit.fenced = True
+            return
+        entry = control.pursuit.id
+        LOGGER.info("starting %s", entry, extra={"action": "start", "entry": entry})
+        control.phase = Phase.RUNNING
+        if (trouble := self.machine.launch(entry)) is not None:
+            control.trouble, control.phase = trouble, Phase.READY
+
+    def _see_to_next(self, control: RunControl, outcome: Outcome) -> None:
+        """Enqueue the next run where one is due; then the run is no longer this worker's."""
+        entry = control.pursuit.id
+        if entry not in self._next:
+            pursuit = control.pursuit
+            event = successor(pursuit.request, pursuit.entry.rank, control.judged(outcome), pursuit.stamp)
+            self._next[entry] = self.appends.owe(event, "delivered") if event is not None else ""
+            LOGGER.info("%s is over: %s", entry, outcome.kind, extra={"action": "end", "entry": entry})
+        if not self.appends.is_open(self._next[entry]):
+            del self._next[entry], self.controls[entry]
+            self.claiming.release(entry)

@@ -1,0 +1,209 @@
+"""Finds workers that died and sees to their runs: declares them lost, enqueues the next ones, buries the worker.
+
+Pure. A worker is suspected when nothing was heard of it for three of its intervals, on this reader's own monotonic
+clock; it is taken for dead when that still holds after the topic was read to its end. Then each run that its last
+heartbeat named is looked into: only what the queue's log says it had taken is its to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Protocol
+
+from ..events.base import Meta, uuid7
+from ..events.log.port import LogRecord, Positions, TopicPartition
+from ..events.queue_events import EntryEnqueued, EntryEvent, queue_of_topic, queue_topic
+from ..events.task_events import RunLost
+from ..events.worker_events import HeldRun
+from ..projections.queue_fold import Entry, QueueFold
+from .appends import Appends, Tombstone
+from .follow import Reading
+from .peers import Peer, Peers
+from .retry import Outcome, successor
+from .run_ledger import RunLedger
+
+
+class Archive(Protocol):
+    """What a watcher asks of the log besides what its agent follows anyway."""
+
+    def read_workers_to_end(self) -> None:
+        """Call `confirm` once all that is on the topic of workers now has been read."""
+
+    def open_case(self, worker: str, positions: Positions) -> None:
+        """Give the case all records of these partitions, and call `caught_up` once it has those there are now."""
+
+    def close_case(self, worker: str) -> None:
+        """Give the case no more records."""
+
+
+@dataclass(slots=True)
+class Inquest:
+    """What becomes of one run of a dead worker. `lost` and `next` are ids of what was appended for it."""
+
+    held: HeldRun
+    closed: bool = False
+    lost: str = ""
+    next: str = ""
+
+
+@dataclass(slots=True)
+class Case:
+    """A dead worker, the runs it held, and what the queues' logs say of their tasks' entries."""
+
+    worker: str
+    inquests: list[Inquest]
+    folds: dict[str, QueueFold]
+    requests: dict[str, EntryEnqueued] = field(default_factory=dict)
+    caught_up: bool = False
+    tombstone: str = ""
+
+    @property
+    def positions(self) -> Positions:
+        """Where to begin to read: the first entry concerned, of each partition."""
+        found: Positions = {}
+        for held in (inquest.held for inquest in self.inquests):
+            source = TopicPartition(queue_topic(held.queue), held.partition)
+            found[source] = min(found.get(source, held.enqueued_offset), held.enqueued_offset)
+        return found
+
+    def fold(self, event: EntryEvent, record: LogRecord) -> None:
+        """Fold an event about one of the tasks."""
+        verdict = self.folds[queue_of_topic(record.topic)].apply(
+            event, partition=record.partition, offset=record.offset, timestamp_us=record.timestamp
+        )
+        if verdict.accepted and isinstance(event, EntryEnqueued):
+            self.requests[event.entry] = event
+
+    @property
+    def declared(self) -> bool:
+        """Whether something was said about a run, so that the case has to be brought to its end."""
+        return any(inquest.lost or inquest.next for inquest in self.inquests)
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Watches the workers of the partitions it owns, for one worker."""
+
+    worker: str
+    stamp: Callable[[], Meta]
+    appends: Appends
+    peers: Peers
+    tasks: RunLedger
+    archive: Archive
+    lease: float
+    cases: dict[str, Case] = field(default_factory=dict)
+    _confirming: bool = False
+
+    def step(self, owned: Collection[int], now: float) -> None:
+        """Do all that can be done now, as the owner of these partitions of the topic of workers."""
+        if not self._confirming and any(self._suspects(owned, now)):
+            self._confirming = True
+            self.archive.read_workers_to_end()
+        for case in list(self.cases.values()):
+            self._pursue(case, now)
+
+    def next_due(self, owned: Collection[int], now: float) -> float:
+        """Moment at which to call `step` even if nothing changes."""
+        return self.peers.next_silence(owned, now) if owned else inf
+
+    def confirm(self, owned: Collection[int], now: float) -> None:
+        """The topic was read to its end: whoever is silent still is dead."""
+        self._confirming = False
+        for peer in self._suspects(owned, now):
+            self._open(peer)
+
+    def read(self, worker: str, readings: Iterable[Reading]) -> None:
+        """Fold records of a case."""
+        case = self.cases.get(worker)
+        if case is None:
+            return
+        tasks = {inquest.held.task for inquest in case.inquests}
+        for record, event in readings:
+            if isinstance(event, EntryEvent) and event.task in tasks:
+                case.fold(event, record)
+
+    def caught_up(self, worker: str) -> None:
+        """A case has all records there were when it was opened."""
+        if worker in self.cases:
+            self.cases[worker].caught_up = True
+
+    def abandon(self, worker: str) -> None:
+        """A case can't be followed: it is opened anew if the worker stays silent."""
+        if self.cases.pop(worker, None) is not None:
+            self.archive.close_case(worker)
+
+    def _suspects(self, owned: Collection[int], now: float) -> list[Peer]:
+        silent = self.peers.silent(owned, now)
+        return [peer for peer in silent if peer.worker != self.worker and peer.worker not in self.cases]
+
+    def _open(self, peer: Peer) -> None:
+        folds = {held.queue: QueueFold(held.queue, self.lease) for held in peer.runs}
+        case = Case(peer.worker, [Inquest(held) for held in peer.runs], folds, caught_up=not peer.runs)
+        self.cases[peer.worker] = case
+        if peer.runs:
+            self.archive.open_case(peer.worker, case.positions)
+
+    def _pursue(self, case: Case, now: float) -> None:
+        peer = self.peers.get(case.worker)
+        revived = peer is not None and peer.silent_from >= now
+        if peer is None or (revived and not case.declared):
+            self.abandon(case.worker)
+            return
+        if not case.caught_up:
+            return
+        for inquest in case.inquests:
+            if not inquest.closed:
+                self._look_into(inquest, case)
+        if all(inquest.closed for inquest in case.inquests):
+            self._bury(case, revived=revived)
+
+    def _bury(self, case: Case, *, revived: bool) -> None:
+        """All is said about the worker's runs: its record may go, unless it has been heard of again."""
+        if revived:
+            self.abandon(case.worker)
+        elif not case.tombstone:
+            case.tombstone = self.appends.owe(Tombstone(uuid7(), case.worker), "delivered")
+
+    def _look_into(self, inquest: Inquest, case: Case) -> None:
+        held = inquest.held
+        entry = case.folds[held.queue].entry(held.entry)
+        if entry is not None and entry.state == "claimed" and entry.worker == case.worker:
+            return  # `taken` may be on its way; if not, the claim grows old and another event ends it
+        outcome = self.tasks.outcome(held.task, held.run)
+        if entry is None or entry.state != "taken" or entry.worker != case.worker:
+            inquest.closed = True
+        elif outcome is None:
+            self._declare_lost(inquest, case)
+        else:
+            self._see_to_next(inquest, entry, outcome, case)
+
+    def _declare_lost(self, inquest: Inquest, case: Case) -> None:
+        """Declare the run lost, once; if that does not count, the run is somebody else's."""
+        if not inquest.lost:
+            inquest.lost = self.appends.owe(self._loss(inquest.held, case.worker), "read")
+            return
+        verdict = self.appends.take_verdict(inquest.lost)
+        inquest.closed = verdict is not None and not verdict.accepted
+
+    def _loss(self, held: HeldRun, worker: str) -> RunLost:
+        return RunLost(
+            meta=self.stamp(),
+            task=held.task,
+            run=held.run,
+            worker=worker,
+            entry=held.entry,
+            reason=f"nothing was heard of worker {worker}",
+        )
+
+    def _see_to_next(self, inquest: Inquest, entry: Entry, outcome: Outcome, case: Case) -> None:
+        """Enqueue the next run where one is due and nobody has done so."""
+        if inquest.next:
+            inquest.closed = not self.appends.is_open(inquest.next)
+            return
+        event = successor(case.requests[entry.id], entry.rank, outcome, self.stamp)
+        if event is None or case.folds[event.queue].entry(event.entry) is not None:
+            inquest.closed = True
+        else:
+            inquest.next = self.appends.owe(event, "delivered")

@@ -1,0 +1,276 @@
+"""An agent at work: the threads and connections around its mind, and the loop that feeds it.
+
+Whatever happens (records, acknowledgements, programs that end, signals) arrives in one inbox; the loop hands it to the
+core and sleeps until the next thing or until the core wants to be called again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import secrets
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from math import inf
+from random import SystemRandom
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..events.base import Stamper
+from ..events.errors import TasktapeError, UnknownTopicError
+from ..events.log.port import Delivery, Positions
+from ..events.queue_events import AbortRequested, QueueEvent, queue_topic
+from ..events.task_events import TasksEvent
+from ..events.topics import TOPICS, TopicSpec, queue_spec
+from ..events.wire import append_event
+from ..events.worker_events import WorkerEvent
+from ..producers.outbox import Outbox
+from .appends import Message, Tombstone, message_id
+from .clock import SystemClock
+from .core import CASE_READ, MAIN, START, WORKERS_READ, Core, Plan
+from .environment import Environments, Mode
+from .follow import Batch, Follower, FollowerDied
+from .load import machine_facts, machine_load
+from .processes import Leash
+from .queue_watch import Membership, queue_membership, watchers_membership
+from .runner import Exited, Finished, Prepared, Runner, Workshop
+
+if TYPE_CHECKING:
+    from ..events.settings import Settings
+    from .claiming import Pursuit
+    from .run_control import FinalEvent, Trouble
+
+LOGGER = logging.getLogger(__name__)
+ORPHANS: Final = "orphans"
+MANY: Final = 1_000_000
+FLUSH_SECONDS: Final = 10.0
+
+
+class Delivered(NamedTuple):
+    """The log acknowledged a message, or says why not."""
+
+    key: str
+    error: TasktapeError | None
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Somebody told the agent to go: when it can, or now."""
+
+    reason: str
+    now: bool
+
+
+News = Batch | FollowerDied | Delivered | Prepared | Exited | Finished | Leave
+
+
+class Worker:
+    """One agent. `run` returns when it has left."""
+
+    def __init__(self, settings: Settings, queues: Sequence[str], *, slots: int, mode: Mode) -> None:
+        self.id = f"{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
+        self._settings = settings
+        self._queues = tuple(dict.fromkeys(queues))
+        self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._codec = settings.codec()
+        self._followers: dict[str, Follower] = {}
+        with contextlib.ExitStack() as stack:
+            self._log = stack.enter_context(settings.open_log())
+            self._outbox = stack.enter_context(contextlib.closing(Outbox(settings, self._stamper())))
+            self._leash = stack.enter_context(contextlib.closing(Leash()))
+            self._helper = stack.enter_context(ThreadPoolExecutor(1, "tasktape-helper"))
+            self._log.create_topics([*TOPICS, *map(queue_spec, self._queues)])
+            self._memberships = {name: self._joined(queue_membership(self._log, name), stack) for name in self._queues}
+            self._watchers = self._joined(watchers_membership(self._log), stack)
+            self._stack = stack.pop_all()
+        self._runner = Runner(self._workshop(mode))
+        self._core = Core(self._plan(slots), self, SystemClock(), self._stamper, SystemRandom())
+
+    def run(self) -> None:
+        """Work until told to leave and all is handed over."""
+        with self._stack:
+            self._start()
+            patience = self._core.step()
+            while not self._core.gone:
+                self._take(patience)
+                patience = self._core.step()
+            for follower in list(self._followers.values()):
+                follower.close()
+            self._log.flush(FLUSH_SECONDS)
+
+    def leave(self, reason: str, *, now: bool = False) -> None:
+        """Take nothing new, finish what runs (now: end it and hand it back), then go. From any thread or signal."""
+        self._inbox.put(Leave(reason, now))
+
+    # What the core does (its ports).
+
+    def append(self, message: Message) -> None:
+        """Append once; the acknowledgement, or why there is none, arrives in the inbox."""
+        key = message_id(message)
+        on_delivery = partial(self._acknowledge, key)
+        try:
+            if isinstance(message, Tombstone):
+                self._log.append(WorkerEvent.topic, message.worker, None, on_delivery=on_delivery)
+            else:
+                append_event(self._log, message, codec=self._codec, on_delivery=on_delivery)
+        except TasktapeError as error:
+            self._inbox.put(Delivered(key, error))
+
+    def owned(self, queue: str) -> frozenset[int]:
+        """Return the partitions of a served queue's topic that this worker owns."""
+        return self._memberships[queue].owned()
+
+    def watched(self) -> frozenset[int]:
+        """Return the partitions of the topic of workers that this worker owns."""
+        return self._watchers.owned()
+
+    def commit(self, queue: str, positions: Positions) -> None:
+        """Commit positions of a served queue's group in the background."""
+        self._memberships[queue].commit(positions)
+
+    def load(self) -> dict[str, float]:
+        """Return how busy the machine is."""
+        return machine_load(self._settings.home)
+
+    def adopt(self, queue: str) -> None:
+        """Read a queue's topic from its beginning."""
+        self._helper.submit(self._adopt, queue)
+
+    def read_workers_to_end(self) -> None:
+        """Have a mark set where the topic of workers ends now."""
+        self._followers[MAIN].mark(WORKERS_READ, [WorkerEvent.topic])
+
+    def open_case(self, worker: str, positions: Positions) -> None:
+        """Read the partitions a case is about."""
+        follower = self._follow(worker, positions)
+        follower.mark(CASE_READ, {source.topic for source in positions})
+
+    def close_case(self, worker: str) -> None:
+        """Stop reading for a case."""
+        if (follower := self._followers.pop(worker, None)) is not None:
+            self._helper.submit(follower.close)
+
+    def prepare(self, pursuit: Pursuit) -> None:
+        """Build the environment and lay out the code."""
+        self._runner.prepare(pursuit)
+
+    def launch(self, entry: str) -> Trouble | None:
+        """Start user code."""
+        return self._runner.launch(entry)
+
+    def stop(self, entry: str, *, patient: bool, grace: float) -> None:
+        """End a program."""
+        self._runner.stop(entry, patient=patient, grace=grace)
+
+    def finish(self, entry: str, event: FinalEvent | None) -> None:
+        """Deliver all a run has said, say how it ended, clean up."""
+        self._runner.finish(entry, event)
+
+    # The loop.
+
+    def _start(self) -> None:
+        """Begin to read: queues from their committed positions, abort requests from now on, all else from the start."""
+        queues = {source: offset for name in self._queues for source, offset in self._committed(name).items()}
+        self._core.begin(queues)
+        told = (TasksEvent.topic, WorkerEvent.topic, QueueEvent.topic)
+        positions = self._log.start_positions(told) | self._log.end_positions([AbortRequested.topic]) | queues
+        self._follow(MAIN, positions).mark(START, {source.topic for source in positions})
+        for membership in (*self._memberships.values(), self._watchers):
+            membership.start()
+
+    def _committed(self, name: str) -> Positions:
+        return self._memberships[name].committed(self._log.start_positions([queue_topic(name)]))
+
+    def _follow(self, name: str, positions: Positions) -> Follower:
+        follower = Follower(self._log, self._codec, name, positions, self._inbox.put)
+        self._followers[name] = follower
+        follower.start()
+        return follower
+
+    def _take(self, patience: float) -> None:
+        """Wait for news, and hand on all there are."""
+        with contextlib.suppress(queue.Empty):
+            self._hand_on(self._inbox.get(timeout=None if patience == inf else patience))
+            while True:
+                self._hand_on(self._inbox.get_nowait())
+
+    def _hand_on(self, news: News) -> None:
+        core = self._core
+        match news:
+            case Batch():
+                core.on_batch(news)
+                news.handled()
+            case Delivered(key, error):
+                core.on_delivered(key, error)
+            case Prepared(entry, trouble):
+                core.on_prepared(entry, trouble)
+            case Exited(entry, code):
+                core.on_exited(entry, code)
+            case Finished(entry):
+                core.on_finished(entry)
+            case Leave(reason, now):
+                (core.leave_now if now else core.leave)(reason)
+            case FollowerDied(name, error):
+                self._lose(name, error)
+
+    def _lose(self, name: str, error: Exception) -> None:
+        """A follower has died: without its case a watcher goes on, without its eyes an agent does not."""
+        if name in {MAIN, ORPHANS}:
+            raise error
+        LOGGER.warning("the case of %s is put off: %s", name, error, extra={"action": "case_failed"})
+        self._core.on_case_lost(name)
+
+    def _acknowledge(self, key: str, delivery: Delivery) -> None:
+        error = delivery.error
+        if isinstance(error, UnknownTopicError):
+            self._helper.submit(self._create_and_report, error.topic, key, error)
+        else:
+            self._inbox.put(Delivered(key, error))
+
+    def _create_and_report(self, topic: str, key: str, error: TasktapeError) -> None:
+        with contextlib.suppress(TasktapeError):
+            self._log.create_topics([TopicSpec(topic)])
+        self._inbox.put(Delivered(key, error))
+
+    def _adopt(self, name: str) -> None:
+        try:
+            self._log.create_topics([queue_spec(name)])
+            positions = self._log.start_positions([queue_topic(name)])
+        except TasktapeError as error:
+            LOGGER.warning("queue %s can't be looked after: %s", name, error, extra={"action": "adopt_failed"})
+            return
+        if ORPHANS in self._followers:
+            self._followers[ORPHANS].add(positions)
+        else:
+            self._follow(ORPHANS, positions)
+
+    # Making the parts.
+
+    def _joined(self, membership: Membership, stack: contextlib.ExitStack) -> Membership:
+        return stack.enter_context(contextlib.closing(membership))
+
+    def _stamper(self) -> Stamper:
+        return Stamper(f"agent/{self.id}")
+
+    def _workshop(self, mode: Mode) -> Workshop:
+        environments = Environments(self._settings.home / "venvs-cache", mode)
+        return Workshop(self._settings, environments, self._outbox, self._leash, self.id, self._inbox.put)
+
+    def _plan(self, slots: int) -> Plan:
+        return Plan(
+            worker=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self._queues,
+            slots=slots,
+            lease=self._settings.claim_lease,
+            interval=self._settings.heartbeat_interval,
+            worker_partitions=self._log.topics()[WorkerEvent.topic].partitions,
+            version=version("tasktape"),
+            machine=machine_facts(),
+        )
