@@ -1,11 +1,25 @@
-"""An S3 that speaks HTTP on a port of its own: moto's server."""
+"""What several integration tests need: an S3 that speaks HTTP on a port of its own (moto's server), and patience."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Waits for a condition, a minute at most."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

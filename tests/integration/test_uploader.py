@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from tasktape.events.settings import Settings
 from tasktape.events.task_events import ArtifactUploaded
 from tasktape.events.wire import read_event
 from tasktape.producers.uploader import Content, Uploader, UploadReport, recover_uploads
+
+Until = Callable[[Callable[[], bool]], None]
 
 
 class Said(list[Event]):
@@ -62,14 +63,6 @@ def uploader(settings: Settings, said: Said) -> Iterator[Uploader]:
     uploader = Uploader(settings, Stamper(), said.append)
     yield uploader
     uploader.close(0)
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
 
 
 def spool(settings: Settings) -> list[Path]:
@@ -121,7 +114,7 @@ def test_later_changes_of_the_source_do_not_reach_the_upload(
 
 
 def test_while_s3_is_away_content_waits_and_waiting_for_it_ends_early(
-    uploader: Uploader, said: Said, bucket: str, monkeypatch: pytest.MonkeyPatch
+    uploader: Uploader, said: Said, bucket: str, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -209,7 +202,7 @@ def test_content_that_was_not_whole_when_its_process_died_is_forgotten(settings:
 
 
 def test_files_go_after_their_upload_and_not_before(
-    uploader: Uploader, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uploader: Uploader, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("a")
@@ -225,7 +218,7 @@ def test_files_go_after_their_upload_and_not_before(
 
 
 def test_another_event_can_be_said_while_the_upload_waits_but_not_after(
-    uploader: Uploader, said: Said, bucket: str, monkeypatch: pytest.MonkeyPatch
+    uploader: Uploader, said: Said, bucket: str, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -252,7 +245,7 @@ def test_an_event_of_an_upload_has_a_place_of_its_own_in_the_session(
 
 
 def test_a_folder_that_can_not_be_written_now_gets_its_content_later(
-    uploader: Uploader, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uploader: Uploader, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     put = FolderStore.put_file
     away = [True]
