@@ -193,7 +193,7 @@ def _refusal_of_end(state: TaskState, event: End) -> str:
     if event.run > state.run.number:
         return "the run has not been started" if isinstance(event, RunCompleted) else ""
     if state.run.ended:
-        return f"the run has ended: {state.run.status}"
+        return _how_it_ended(state.run)
     return "" if state.run.started else "the run has not been started"
 
 
@@ -205,8 +205,12 @@ def _refusal_of_loss(state: TaskState, event: RunLost) -> str:
     if event.run > state.run.number:
         return ""
     if state.run.ended:
-        return f"the run has ended: {state.run.status}"
+        return _how_it_ended(state.run)
     return "" if state.run.worker == event.worker else "another worker started the run"
+
+
+def _how_it_ended(run: RunState) -> str:
+    return "the run was reset" if run.reset else f"the run has ended: {run.status}"
 
 
 def _has_left(state: TaskState, run: int, entry: str) -> bool:

@@ -174,6 +174,11 @@ def test_nothing_starts_or_is_lost_from_an_entry_that_left_its_queue() -> None:
     assert task.then(RunStarted, run=1, worker="w", entry="other").status == "in_progress"
 
 
+def test_an_entry_of_a_later_run_stays_void_when_an_earlier_run_begins() -> None:
+    task = draft().then(EntryLeft, run=2, entry="e").then(RunStarted, run=1).then(RunCompleted, run=1)
+    assert task.then(RunStarted, run=2, worker="w", entry="e").refusal == "its entry has left the queue"
+
+
 def test_an_entry_that_a_run_started_from_has_not_left() -> None:
     task = running("w", "e").then(EntryLeft, run=1, entry="e")
     assert task.refusal == "a run started from that entry"
@@ -190,7 +195,7 @@ def test_a_reset_makes_a_draft_and_hides_what_was() -> None:
 
 def test_a_run_under_way_can_be_reset_and_its_end_is_void() -> None:
     task = running("w").then(TaskReset, run=1).then(RunCompleted, run=1)
-    assert (task.status, task.refusal) == ("created", "the run has ended: stopped")
+    assert (task.status, task.refusal) == ("created", "the run was reset")
 
 
 def test_a_reset_that_does_not_know_of_a_later_run_is_void() -> None:
