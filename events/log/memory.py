@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
@@ -29,6 +28,7 @@ from .port import (
     check_record,
     place,
 )
+from .reports import Reports
 
 
 @dataclass
@@ -77,47 +77,6 @@ class _Store:
         group.owners = assign(group.members, self.partitions_of(topics), group.owners)
 
 
-class _Reports:
-    """Hands out delivery reports from a thread of its own, in order."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._waiting: deque[tuple[OnDelivery, Delivery]] = deque()
-        self._open = 0
-        self._thread: threading.Thread | None = None
-
-    def put(self, on_delivery: OnDelivery, delivery: Delivery) -> None:
-        with self._changed:
-            self._waiting.append((on_delivery, delivery))
-            self._open += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tasktape-memory-log", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-
-    def wait(self, timeout: float | None) -> int:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._open, timeout)
-            return self._open
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._changed.wait_for(lambda: self._waiting, timeout=1.0):
-                    self._thread = None
-                    return
-                on_delivery, delivery = self._waiting.popleft()
-            try:
-                on_delivery(delivery)
-            finally:
-                self._done()
-
-    def _done(self) -> None:
-        with self._changed:
-            self._open -= 1
-            self._changed.notify_all()
-
-
 class MemoryLog(Log):
     """A log of this process alone; log objects of one name see the same records.
 
@@ -130,7 +89,7 @@ class MemoryLog(Log):
         self.url = f"memory://{name}"
         self._store = _Store(clock)
         self._life = Lifetime(self.url)
-        self._reports = _Reports()
+        self._reports = Reports()
         self._members: list[_MemoryMember] = []
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
@@ -17,6 +16,7 @@ from .clock import Clock
 from .headers import pack
 from .lifetime import Lifetime
 from .port import Delivery, Headers, OnDelivery, check_record, place
+from .reports import call
 from .sqlite_cleaning import EVERY_US, clean_if_due
 from .sqlite_database import OFFSET_BITS, SQL, BusyError, Database, transaction
 
@@ -24,8 +24,6 @@ LINGER: Final = 0.001
 BATCH: Final = 10_000
 CLEAN_AFTER: Final = 60.0
 _WAITS_BEFORE_SLEEP: Final = 50
-
-_logger = logging.getLogger("tasktape.log")
 
 
 class Append(NamedTuple):
@@ -221,14 +219,6 @@ class Writer:
             if append.on_delivery is not None:
                 call(append.on_delivery, delivery)
         self._open -= len(batch)
-
-
-def call(on_delivery: OnDelivery, delivery: Delivery) -> None:
-    """Hand out a delivery report; what the callback raises is logged, since nobody else could catch it."""
-    try:
-        on_delivery(delivery)
-    except Exception:
-        _logger.exception("A delivery callback failed", extra={"action": "delivery_callback_failed"})
 
 
 def _failed(append: Append, reason: str) -> Delivery:

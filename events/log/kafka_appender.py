@@ -1,0 +1,139 @@
+"""Appending to Kafka: an idempotent producer and the thread that hands out its delivery reports."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from ..errors import AppendError, RecordRefusedError, TasktapeError
+from .kafka_clients import KafkaClients
+from .kafka_errors import FATAL, append_failure
+from .port import Delivery, Headers, OnDelivery, check_record
+from .reports import Reports, call
+
+_POLL: Final = 0.5
+_PURGE: Final = 1.0
+
+
+class Appender:
+    """The producer of one log object. Neither the broker nor its absence holds up the caller."""
+
+    def __init__(self, clients: KafkaClients) -> None:
+        self._clients = clients
+        self._producer = clients.producer()
+        self._refusals = Reports()
+        self._replacing = threading.Lock()
+        self._changed = threading.Condition()
+        self._open = 0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tasktape-log-kafka", daemon=True)
+        self._thread.start()
+
+    def append(
+        self,
+        topic: str,
+        key: str | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None,
+        on_delivery: OnDelivery | None,
+    ) -> None:
+        """Hand a record to the producer; a record without a key goes to partition 0, as `partition_of` has it."""
+        wanted = 0 if partition is None and key is None else partition
+        report = partial(self._report, on_delivery)
+        with self._changed:
+            self._open += 1
+        try:
+            check_record(topic, key, value, headers)
+            self._produce(topic, key, value, headers, wanted, report)
+        except TasktapeError as error:
+            self._refusals.put(report, Delivery(topic, -1 if wanted is None else wanted, -1, -1, error))
+
+    def _produce(
+        self,
+        topic: str,
+        key: str | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None,
+        report: OnDelivery,
+    ) -> None:
+        if partition is not None and partition < 0:
+            raise RecordRefusedError(f"topic {topic!r} has no partition {partition}.")
+        record = {
+            "value": value,
+            "key": None if key is None else key.encode(),
+            "partition": -1 if partition is None else partition,
+            "headers": list(headers),
+            "on_delivery": partial(_delivered, topic, report),
+        }
+        try:
+            self._try(topic, record)
+        except BufferError as error:
+            raise AppendError(f"not appended to {topic!r}: too many records wait for {self._clients.url}.") from error
+        except KafkaException as error:
+            raise append_failure(topic, error.args[0]) from error
+
+    def _try(self, topic: str, record: dict[str, Any]) -> None:
+        """Produce; a producer that has failed for good is replaced once, its records are reported as failed."""
+        producer = self._producer
+        try:
+            producer.produce(topic, **record)
+        except KafkaException as error:
+            if error.args[0].code() != FATAL:
+                raise
+            self._replace(producer)
+            self._producer.produce(topic, **record)
+
+    def _replace(self, broken: Producer) -> None:
+        with self._replacing:
+            if self._producer is broken:
+                self._producer = self._clients.producer()
+                _purge(broken)
+
+    def _report(self, on_delivery: OnDelivery | None, delivery: Delivery) -> None:
+        if on_delivery is not None:
+            call(on_delivery, delivery)
+        with self._changed:
+            self._open -= 1
+            if not self._open:
+                self._changed.notify_all()
+
+    def flush(self, timeout: float | None) -> int:
+        """Wait until all records are delivered or failed; return how many are open.
+
+        The producer's own flush would compete with the thread for its reports, and then look only every 10 ms.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._open, timeout)
+            return self._open
+
+    def close(self, timeout: float) -> None:
+        """Deliver within the timeout, report the rest as failed, end the thread."""
+        if self.flush(timeout):
+            self._producer.purge()
+            self.flush(_PURGE)
+        self._stopped.set()
+        self._thread.join(2 * _POLL)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._producer.poll(_POLL)
+
+
+def _purge(producer: Producer) -> None:
+    """Give up what waits and hand out the reports that say so."""
+    producer.purge()
+    producer.flush(_PURGE)
+
+
+def _delivered(topic: str, report: OnDelivery, error: KafkaError | None, message: Message[Any, Any]) -> None:
+    partition = message.partition()
+    partition = -1 if partition is None else partition
+    if error is not None:
+        report(Delivery(topic, partition, -1, -1, append_failure(topic, error)))
+    else:
+        report(Delivery(topic, partition, message.offset() or 0, message.timestamp()[1] * 1000))

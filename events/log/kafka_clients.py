@@ -1,0 +1,127 @@
+"""Makes librdkafka's clients: our defaults, the user's properties, and what both must not change."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import weakref
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from ..errors import LogUnavailableError, SettingsError
+from .port import MAX_RECORD_BYTES
+
+ROOM_FOR_FRAMING: Final = 64 * 1024
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "client.id": "tasktape",
+    "socket.timeout.ms": 10_000,
+    "socket.connection.setup.timeout.ms": 5_000,
+    "socket.keepalive.enable": True,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1_000,
+    "retry.backoff.ms": 20,
+    "retry.backoff.max.ms": 500,
+    "allow.auto.create.topics": False,
+    "enable.metrics.push": False,
+}
+_PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
+    "linger.ms": 1,
+    "compression.type": "lz4",
+    "request.timeout.ms": 10_000,
+    "message.timeout.ms": 0,
+    "queue.buffering.max.kbytes": 256 * 1024,
+    "topic.metadata.propagation.max.ms": 3_000,
+}
+_PRODUCER_FIXED: Final[dict[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "partitioner": "murmur2",
+    "message.max.bytes": MAX_RECORD_BYTES + ROOM_FOR_FRAMING,
+}
+_CONSUMER_DEFAULTS: Final[dict[str, Any]] = {
+    "fetch.wait.max.ms": 100,
+    "fetch.error.backoff.ms": 50,
+    "fetch.queue.backoff.ms": 50,
+}
+_CONSUMER_FIXED: Final[dict[str, Any]] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_uncommitted",
+}
+
+logger = logging.getLogger("tasktape.librdkafka")
+"""What librdkafka itself says: goes nowhere unless a handler is added here, so that users' terminals stay theirs."""
+logger.addHandler(logging.NullHandler())
+logger.propagate = False
+
+
+C = TypeVar("C", Producer, Consumer, AdminClient)
+
+
+class _Producer(Producer):
+    """A producer that can be referred to weakly."""
+
+
+class _Consumer(Consumer):
+    """A consumer that can be referred to weakly."""
+
+
+class _Admin(AdminClient):
+    """An admin client that can be referred to weakly."""
+
+
+_alive: weakref.WeakSet[Producer | Consumer | AdminClient] = weakref.WeakSet()
+
+
+def _keep_in_child() -> None:
+    """Keep a forked child from freeing clients: their threads stayed with the parent, so freeing them crashes."""
+    for client in list(_alive):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_in_child)
+
+
+class KafkaClients:
+    """Makes the clients of one log object and remembers what last went wrong with any of them.
+
+    Raises `SettingsError` for properties that librdkafka does not know or accept.
+    """
+
+    def __init__(self, servers: str, properties: Mapping[str, str]) -> None:
+        self.url = f"kafka://{servers}"
+        self._properties = {"bootstrap.servers": servers} | dict(properties)
+        self._trouble = ""
+        self.admin = self._make(_Admin, {})
+
+    def producer(self) -> Producer:
+        """Make an idempotent producer. It retries for as long as it lives: an outage keeps order and drops nothing."""
+        return self._make(_Producer, _PRODUCER_DEFAULTS | self._properties | _PRODUCER_FIXED)
+
+    def consumer(self, group: str, **properties: Any) -> Consumer:
+        """Make a consumer of a group; what it reads and commits is left to the caller."""
+        fixed = _CONSUMER_FIXED | {"group.id": group} | properties
+        return self._make(_Consumer, _CONSUMER_DEFAULTS | self._properties | fixed)
+
+    def unavailable(self, error: KafkaError | KafkaException | None = None) -> LogUnavailableError:
+        """Return the error that the broker does not answer: what librdkafka last complained of says most about why."""
+        return LogUnavailableError(self.url, self._trouble or str(error or "no answer in time"))
+
+    def _make(self, kind: type[C], properties: Mapping[str, Any]) -> C:
+        settings = _DEFAULTS | self._properties | dict(properties)
+        try:
+            client = kind(settings | {"error_cb": self._note}, logger=logger)
+        except KafkaException as error:
+            raise SettingsError(f"the Kafka settings can't be used: {error.args[0].str()}.") from error
+        _alive.add(client)
+        return client
+
+    def _note(self, error: KafkaError) -> None:
+        self._trouble = error.str()

@@ -1,0 +1,145 @@
+"""Membership in a Kafka consumer group: which partitions are ours, and the group's positions. No records pass here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from .kafka_clients import KafkaClients
+from .kafka_errors import NO_NEW_GROUP_PROTOCOL
+from .lifetime import Lifetime
+from .port import Member, Positions, TopicPartition
+
+_SERVE_EVERY: Final = 0.05
+_SERVE_WHILE_COMMITTING: Final = 0.01
+_PAUSE: Final = 0.05
+
+
+class KafkaMember(Member):
+    """A member that a thread of its own keeps alive.
+
+    Uses the group protocol of KIP-848 (`group.protocol=consumer`), or the classic one where the broker has no other.
+
+    confluent-kafka lets one thread at a time into a consumer, and a thread that blocks in `poll` shuts the others out
+    for good. So nobody blocks there: the thread serves the group's protocol at short intervals.
+    """
+
+    def __init__(
+        self, clients: KafkaClients, life: Lifetime, group: str, topics: Sequence[str], patience: float
+    ) -> None:
+        self._clients = clients
+        self._log = life
+        self._life = Lifetime(life.url)
+        self._group = group
+        self._topics = list(topics)
+        self._patience = patience
+        self._owned: frozenset[TopicPartition] = frozenset()
+        self._outcomes: deque[KafkaError | None] = deque()
+        self._given_up = 0
+        self._using = threading.Lock()
+        self._closing = threading.Event()
+        self._consumer = self._subscribe("consumer")
+        self._thread = threading.Thread(target=self._run, name="tasktape-log-member", daemon=True)
+        self._thread.start()
+
+    def owned(self) -> frozenset[TopicPartition]:
+        """Return the partitions this member owns now."""
+        self._check()
+        return self._owned
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit positions for the group; waits while the group is being settled."""
+        self._check()
+        offsets = [KafkaPartition(*source, position) for source, position in positions.items()]
+        if offsets:
+            self._insist(lambda deadline: self._commit(offsets, deadline))
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> Positions:
+        """Return the group's committed positions."""
+        self._check()
+        wanted = [KafkaPartition(*source) for source in partitions]
+        found: list[KafkaPartition] = []
+        if wanted:
+            self._insist(lambda _: found.extend(self._consumer.committed(wanted, timeout=self._patience)))
+        return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self._life.end():
+            self._closing.set()
+            self._thread.join(self._patience)
+
+    def _subscribe(self, protocol: str) -> Consumer:
+        consumer = self._clients.consumer(self._group, **{"group.protocol": protocol, "on_commit": self._committed})
+        consumer.subscribe(self._topics, on_assign=self._gained, on_revoke=self._left, on_lost=self._left)
+        return consumer
+
+    def _run(self) -> None:
+        while not (self._closing.wait(_SERVE_EVERY) or self._log.closed):
+            with self._using:
+                self._serve(0)
+        with self._using:
+            self._consumer.close()
+
+    def _serve(self, timeout: float) -> None:
+        """Serve the group's protocol. No record ever comes, since the partitions are paused."""
+        message = self._consumer.poll(timeout)
+        error = message.error() if message is not None else None
+        if error is not None and error.code() in NO_NEW_GROUP_PROTOCOL:
+            self._consumer.close()
+            self._consumer = self._subscribe("classic")
+
+    def _gained(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        """Hold partitions without reading them."""
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+        self._owned |= _sources(partitions)
+
+    def _left(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._owned -= _sources(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _commit(self, offsets: list[KafkaPartition], deadline: float) -> None:
+        """Commit and wait for the outcome until the deadline; librdkafka's own waiting has no end."""
+        self._consumer.commit(offsets=offsets, asynchronous=True)
+        while len(self._outcomes) <= self._given_up:
+            if time.monotonic() > deadline:
+                self._given_up += 1
+                raise self._clients.unavailable()
+            self._serve(_SERVE_WHILE_COMMITTING)
+        while self._given_up:
+            self._outcomes.popleft()
+            self._given_up -= 1
+        if (error := self._outcomes.popleft()) is not None:
+            raise KafkaException(error)
+
+    def _committed(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
+        """Note the outcome of a commit; they come in the order of the commits."""
+        self._outcomes.append(error or next((at.error for at in partitions if at.error), None))
+
+    def _insist(self, ask: Callable[[float], None]) -> None:
+        """Ask again until the group is settled or patience is at its end."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                with self._using:
+                    self._check()
+                    return ask(deadline)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise self._clients.unavailable(error) from error
+                time.sleep(_PAUSE)
+
+    def _check(self) -> None:
+        self._log.check()
+        self._life.check()
+
+
+def _sources(partitions: Iterable[KafkaPartition]) -> frozenset[TopicPartition]:
+    return frozenset(TopicPartition(at.topic, at.partition) for at in partitions)

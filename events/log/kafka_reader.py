@@ -1,0 +1,113 @@
+"""Following Kafka's partitions from given positions, without a group."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from ..errors import UnknownTopicError
+from .kafka_clients import KafkaClients
+from .kafka_errors import END_OF_PARTITION, FORBIDDEN, UNKNOWN_PLACE
+from .lifetime import Lifetime
+from .port import Headers, LogRecord, Positions, Reader, TopicPartition
+
+_SLICE: Final = 0.1
+
+
+class KafkaReader(Reader):
+    """A consumer whose partitions are assigned by hand. While the broker is away it waits, and goes on by itself."""
+
+    def __init__(self, clients: KafkaClients, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
+        self._clients = clients
+        self._log = life
+        self._life = Lifetime(life.url)
+        self._using = threading.Lock()
+        self._positions: Positions = {}
+        self._consumer = clients.consumer("tasktape-reader", **{"enable.partition.eof": True})
+        self.add(positions)
+
+    def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
+        """Return the next records; wait up to `timeout` seconds for the first."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            with self._use():
+                messages = self._fetch(max(0.0, min(left, _SLICE)), limit)
+                found = [record for message in messages if (record := self._take(message)) is not None]
+            if found or (left <= 0 and not messages):
+                return found
+
+    def positions(self) -> Positions:
+        """Return, for each partition read, the offset of the next record."""
+        with self._use():
+            return dict(self._positions)
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions too, from these positions."""
+        with self._use():
+            new = {source: offset for source, offset in positions.items() if source not in self._positions}
+            if new:
+                self._consumer.incremental_assign([KafkaPartition(*source, offset) for source, offset in new.items()])
+            self._positions.update(new)
+
+    def close(self) -> None:
+        """Stop reading and let go of the consumer."""
+        if self._life.end():
+            with self._using:
+                self._consumer.close()
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        self._check()
+        with self._using:
+            self._check()
+            yield
+
+    def _check(self) -> None:
+        self._log.check()
+        self._life.check()
+
+    def _fetch(self, timeout: float, limit: int) -> list[Message[Any, Any]]:
+        """Take what has arrived, else wait for one message: `consume` itself would wait for all of them."""
+        if messages := self._consumer.consume(limit, 0):
+            return messages
+        message = self._consumer.poll(timeout)
+        return [] if message is None else [message]
+
+    def _take(self, message: Message[Any, Any]) -> LogRecord | None:
+        """Return the record of a message; None for an end of partition, or for trouble that goes by."""
+        source = TopicPartition(message.topic() or "", message.partition() or 0)
+        offset = message.offset() or 0
+        if (error := message.error()) is not None:
+            self._judge(source, error, offset)
+            return None
+        self._positions[source] = offset + 1
+        key = message.key()
+        return LogRecord(
+            *source,
+            offset,
+            message.timestamp()[1] * 1000,
+            None if key is None else key.decode(errors="backslashreplace"),
+            message.value(),
+            _headers(message),
+        )
+
+    def _judge(self, source: TopicPartition, error: KafkaError, offset: int) -> None:
+        if error.code() == END_OF_PARTITION:
+            self._positions[source] = max(self._positions[source], offset)
+        elif error.code() in UNKNOWN_PLACE:
+            raise UnknownTopicError(source.topic)
+        elif error.code() in FORBIDDEN or error.fatal():
+            raise self._clients.unavailable(error)
+
+
+def _headers(message: Message[Any, Any]) -> Headers:
+    """Headers of a message; librdkafka hands them out as a list, contents as bytes or None."""
+    found: Any = message.headers() or ()
+    return tuple((name, content or b"") for name, content in found)
