@@ -17,7 +17,7 @@ from .artifacts import Artifact, Artifacts
 from .destinations import destination
 from .outputs import Outputs, outputs_of
 from .registered_tables import RegisteredTables
-from .task_base import TaskBase
+from .task_models import ModelsMixin
 from .text import as_name, as_text
 from .unused_content import delete_unused
 from .uploader import Content
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 30.0
 
 
-class ArtifactsMixin(TaskBase):
+class ArtifactsMixin(ModelsMixin):
     """Upload and read artifacts. Nothing here raises into training: what does not work is logged."""
 
     def upload_artifact(
