@@ -20,7 +20,7 @@ from .text import as_name, as_text
 from .warn import LOGGER
 
 if TYPE_CHECKING:
-    from ..projections.rows import ModelFilter, ModelRow
+    from ..projections.rows import ModelRow
 
 PACKAGE: Final = "package"
 
@@ -274,10 +274,12 @@ class BaseModel:
         self._session.emit(ModelSaved(meta=self._session.stamp(), task=self._task_id, run=self._run, model=record))
 
 
-def model_rows(wanted: ModelFilter) -> list[ModelRow]:
-    """Models as the projection knows them."""
+def model_rows(**conditions: Any) -> list[ModelRow]:
+    """Models as the projection knows them, by the conditions of `ModelFilter`."""
+    from ..projections.rows import ModelFilter  # noqa: PLC0415  for those who ask
+
     with current_session().queries() as queries:
-        return queries.models(wanted)
+        return queries.models(ModelFilter(**conditions))
 
 
 def part_of(row: ModelRow) -> ModelPart:

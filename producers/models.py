@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..events.base import new_task_id
 from ..events.errors import TasktapeError
@@ -12,7 +12,6 @@ from ..events.named_sql import load_sql
 from ..events.parts import BlobRef
 from ..events.parts import Model as ModelPart
 from ..events.task_events import ModelDeleted, ModelSaved
-from ..projections.rows import ModelFilter, ModelRow
 from .errors import InvalidArgumentError
 from .frameworks import Framework, framework_of
 from .model_base import PACKAGE, BaseModel, ModelError, design_text, model_rows, part_of
@@ -23,6 +22,9 @@ from .tag_filter import tag_filter
 from .text import as_name, as_text
 from .unused_content import delete_unused
 from .warn import LOGGER
+
+if TYPE_CHECKING:
+    from ..projections.rows import ModelRow
 
 __all__ = ["BaseModel", "Framework", "InputModel", "Model", "ModelError", "OutputModel"]
 
@@ -71,18 +73,14 @@ class Model(BaseModel):
             metadata: Values that must have been noted with them.
 
         """
-        wanted = ModelFilter(
+        rows = model_rows(
             projects=(project_name,) if project_name else (),
             metadata=tuple((as_text(key), as_text(value)) for key, value in (metadata or {}).items()),
             only_published=only_published,
             include_archived=include_archived,
         )
         meant = tag_filter(tags or ())
-        rows = [
-            row
-            for row in model_rows(wanted)
-            if model_name in {None, row.name} and meant.matches(set(row.tags) - {PACKAGE})
-        ]
+        rows = [row for row in rows if model_name in {None, row.name} and meant.matches(set(row.tags) - {PACKAGE})]
         rows.sort(key=lambda row: row.updated_at, reverse=True)
         return [Model.of(row) for row in rows[:max_results]]
 
@@ -203,7 +201,7 @@ class InputModel(Model):
 
         """
         url = _absolute(weights_url)
-        rows = [row for row in model_rows(ModelFilter(include_archived=load_archived)) if row.uri == url]
+        rows = [row for row in model_rows(include_archived=load_archived) if row.uri == url]
         return cls.of(max(rows, key=lambda row: row.updated_at)) if rows else None
 
     def connect(self, task: Any, name: str | None = None, ignore_remote_overrides: bool = False) -> None:
@@ -224,7 +222,7 @@ class InputModel(Model):
 
 
 def _row(model_id: str) -> ModelRow:
-    rows = model_rows(ModelFilter(ids=(model_id,)))
+    rows = model_rows(ids=(model_id,))
     if not rows:
         raise ModelError(f"there is no model {model_id!r} on this log.")
     return rows[0]

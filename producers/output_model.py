@@ -16,7 +16,6 @@ from ..events.errors import BlobError
 from ..events.parts import BlobRef
 from ..events.parts import Model as ModelPart
 from ..events.task_events import ModelSaved
-from ..projections.rows import ModelFilter
 from .archives import pack
 from .destinations import destination
 from .errors import InvalidArgumentError
@@ -334,7 +333,7 @@ class OutputModel(BaseModel):
 def _based_on(model_id: str | None) -> ModelPart | None:
     if model_id is None:
         return None
-    rows = model_rows(ModelFilter(ids=(model_id,)))
+    rows = model_rows(ids=(model_id,))
     if not rows:
         raise ModelError(f"there is no model {model_id!r} on this log.")
     return part_of(rows[0]).model_copy(update={"direction": "output"})

@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from ..events.blobs import make_private_folder
 from ..events.errors import TasktapeError
-from ..events.settings import load_settings
 from .archives import is_archive
 from .cache import DEFAULT_LIMIT, Cache
 from .session import process
 from .storage_places import StorageError, local_path, name_of, place_of, scheme_of
 from .warn import LOGGER
+
+if TYPE_CHECKING:
+    from ..events.settings import Settings
 
 _T = TypeVar("_T")
 GLOBAL: Final = "global"
@@ -33,8 +35,14 @@ _limits: dict[str, int] = {}
 def cache_of(context: str | None = None) -> Cache:
     """The cache of a context, below the home; below the machine's temporary folder where the home can't be written."""
     name = context or GLOBAL
-    settings = process.session.settings if process.session else load_settings()
+    settings = process.session.settings if process.session else _settings()
     return Cache(_writable(settings.home / "cache") / name, _limits.get(name, DEFAULT_LIMIT))
+
+
+def _settings() -> Settings:
+    from ..events.settings import load_settings  # noqa: PLC0415  heavy
+
+    return load_settings()
 
 
 def _writable(folder: Path) -> Path:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, Final, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..events.blobs import CHUNK, path_of, replacing
 from ..events.blobs_s3 import blob_errors, s3_client, split_s3
 from ..events.errors import BlobError, TasktapeError
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 _T = TypeVar("_T")
 HTTP_TIMEOUT: Final = 30.0
@@ -172,16 +172,21 @@ class HttpPlace(Place):
         headers: Mapping[str, str] | None = None,
     ) -> _T | None:
         """Send a request and use its answer; None where the server does not know the URL."""
+        import urllib.error  # noqa: PLC0415  heavy
+        import urllib.request  # noqa: PLC0415  heavy
+        from http.client import HTTPException  # noqa: PLC0415  heavy
+
         request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310  http or https
-        with storage_errors(url):
-            try:
-                with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT) as response:  # noqa: S310  the same
-                    return use(response)
-            except urllib.error.HTTPError as error:
-                with error:
-                    if error.code in _MISSING:
-                        return None
-                    raise
+        try:
+            with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT) as response:  # noqa: S310  the same
+                return use(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code in _MISSING:
+                    return None
+                raise StorageError(f"{url}: {error}") from error
+        except (OSError, HTTPException) as error:
+            raise StorageError(f"{url}: {error}") from error
 
 
 _PLACES: Final[dict[str, Place]] = {
@@ -224,5 +229,5 @@ def storage_errors(url: str) -> Iterator[None]:
     """Turn what the system, the network or boto3 raises into a `StorageError` about `url`."""
     try:
         yield
-    except (OSError, HTTPException, BlobError) as error:
+    except (OSError, BlobError) as error:
         raise StorageError(f"{url}: {error}") from error

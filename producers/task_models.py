@@ -9,7 +9,6 @@ from typing import Any, SupportsIndex, overload
 
 from ..events.errors import TasktapeError
 from ..events.task_events import ModelAttached
-from ..projections.rows import ModelFilter
 from .errors import InvalidArgumentError
 from .model_base import BaseModel, design_text, model_rows
 from .models import Model
@@ -151,9 +150,9 @@ class ModelsMixin(ConnectMixin):
         if self._live:
             outputs_of(self._session).uploader.wait(WAIT_SECONDS)
         try:
-            rows = model_rows(ModelFilter(task=self._id))
+            rows = model_rows(task=self._id)
             attached = tuple(row.id for row in rows if row.attached_as)
-            makers = {row.id: row for row in model_rows(ModelFilter(ids=attached))} if attached else {}
+            makers = {row.id: row for row in model_rows(ids=attached)} if attached else {}
         except TasktapeError as error:
             if not self._live:
                 raise
