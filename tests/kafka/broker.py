@@ -25,6 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 HERE = Path(__file__).parent
 VERSION = "4.3.1"
 JAVA = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
@@ -88,13 +91,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(port: int) -> bool:
-    """Whether something accepts connections at this port of 127.0.0.1."""
+def serves(address: str) -> bool:
+    """Whether a Kafka at `host:port` answers its clients now."""
+    client = AdminClient({"bootstrap.servers": address, "log_level": 0})
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
+        return bool(client.list_topics(timeout=1).brokers)
+    except KafkaException:
         return False
-    return True
 
 
 class Child:
@@ -208,10 +211,9 @@ class Broker(Child):
     def wait_until_ready(self) -> None:
         """Wait until the broker serves its clients."""
         deadline = time.monotonic() + START_TIMEOUT
-        while not answers(self.port):
+        while not serves(self.address):
             if not self.alive or time.monotonic() > deadline:
                 raise KafkaMissingError(f"Kafka did not start:\n{self.tail()}")
-            time.sleep(0.05)
 
     def _lay_out(self) -> None:
         """Write the settings and format the data folder."""

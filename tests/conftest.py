@@ -1,0 +1,194 @@
+"""Fixtures all tests share: a home of their own, the logs, a real Kafka and a real Schema Registry."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tasktape.events.log import Log, open_log
+from tasktape.tests.kafka.broker import Broker, Cluster, KafkaMissingError
+from tasktape.tests.kafka.container import engine_answers, kafka_container
+from tasktape.tests.kafka.registry import Registry
+
+KEPT = ("TASKTAPE_TEST_", "TASKTAPE_REQUIRE_", "TASKTAPE_KAFKA_CACHE")
+LOG_OF_FIXTURE = {"kafka_url": "kafka", "broker": "kafka", "cluster": "kafka"}
+tests_on_log: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not name.startswith(KEPT)]:
+    del os.environ[name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[tests_on_log] = Counter()
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Count tests that ran, by the log they ran on; skipped ones did not."""
+    if call.when == "call" and (call.excinfo is None or not call.excinfo.errisinstance(pytest.skip.Exception)):
+        item.config.stash[tests_on_log].update(kind for kind in logs_of(item))
+
+
+def logs_of(item: pytest.Item) -> set[str]:
+    """Kinds of log a test uses: from its parameter, else from its fixtures."""
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    if kind := parameters.get("log_kind") or parameters.get("log_url"):
+        return {kind}
+    return {kind for fixture, kind in LOG_OF_FIXTURE.items() if fixture in getattr(item, "fixturenames", ())}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many tests ran on which log."""
+    if counts := config.stash[tests_on_log]:
+        line = " · ".join(f"log {kind}: {count} tests" for kind, count in sorted(counts.items()))
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder for everything tasktape keeps; nothing touches the user's own."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TASKTAPE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any]], Any]:
+    """Wait for a condition: calls again until the answer is true, fails after 30 seconds, returns the answer."""
+    return wait_until
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"still not so after {timeout:.0f} s: {inspect.getsource(condition)}"
+        time.sleep(0.002)
+    return answer
+
+
+def missing(what: str, error: KafkaMissingError) -> NoReturn:
+    """Fail where the thing is required, else skip."""
+    if os.environ.get(f"TASKTAPE_REQUIRE_{what}") == "1":
+        pytest.fail(f"required, but not to be had: {error}")
+    pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def kafka_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Kafka for all tests that do it no harm."""
+    with ExitStack() as stack:
+        try:
+            address = _find_kafka(stack, tmp_path_factory)
+        except KafkaMissingError as error:
+            missing("KAFKA", error)
+        yield f"kafka://{address.removeprefix('kafka://')}"
+
+
+def _find_kafka(stack: ExitStack, folders: pytest.TempPathFactory) -> str:
+    """Return the Kafka that was named, else one in a container, else one as a child process."""
+    if named := os.environ.get("TASKTAPE_TEST_KAFKA"):
+        return named
+    if engine_answers():
+        return stack.enter_context(kafka_container())
+    return stack.enter_context(Broker(folders.mktemp("kafka"))).address
+
+
+@pytest.fixture(scope="session")
+def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Schema Registry: the one TASKTAPE_TEST_REGISTRY names, else one as a child process."""
+    with ExitStack() as stack:
+        try:
+            named = os.environ.get("TASKTAPE_TEST_REGISTRY")
+            url = named or stack.enter_context(Registry(tmp_path_factory.mktemp("registry"))).url
+        except KafkaMissingError as error:
+            missing("REGISTRY", error)
+        yield url
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of the test's own, to be broken."""
+    try:
+        started = Broker(tmp_path / "kafka").start()
+    except KafkaMissingError as error:
+        missing("KAFKA", error)
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Three brokers of the test's own."""
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(Cluster(tmp_path / "cluster"))
+        except KafkaMissingError as error:
+            missing("KAFKA", error)
+        yield started
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log_kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of log in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def any_log_url(log_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of each kind of log in turn. The Kafka is the session's: use topics of your own."""
+    urls: dict[str, Callable[[], str]] = {
+        "memory": lambda: f"memory://{uuid.uuid4().hex}",
+        "sqlite": lambda: f"sqlite://{tmp_path}/log.db",
+        "kafka": lambda: str(request.getfixturevalue("kafka_url")),
+    }
+    return urls[log_kind]()
+
+
+@pytest.fixture
+def any_log(any_log_url: str) -> Iterator[Log]:
+    """A log of each kind in turn."""
+    with open_log(any_log_url) as log:
+        yield log
+
+
+@pytest.fixture
+def kafka_log(kafka_url: str) -> Iterator[Log]:
+    """A log on the session's Kafka."""
+    with open_log(kafka_url) as log:
+        yield log
+
+
+@pytest.fixture
+def topic() -> str:
+    """Name of a topic of the test's own, on whatever log."""
+    return f"test-{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log_url(request: pytest.FixtureRequest, home: Path) -> str:
+    """URL of an empty log for programs, embedded and Kafka in turn: `TASKTAPE_LOG` for them."""
+    if request.param == "sqlite":
+        return f"sqlite://{home}/log.db"
+    url = str(request.getfixturevalue("kafka_url"))
+    if not os.environ.get("TASKTAPE_TEST_KAFKA"):
+        empty(url.removeprefix("kafka://"))
+    return url
+
+
+def empty(address: str) -> None:
+    """Delete all topics of tasktape from a Kafka of our own."""
+    client = AdminClient({"bootstrap.servers": address})
+    ours = [name for name in client.list_topics(timeout=10).topics if name.startswith("tasktape.")]
+    if ours:
+        for future in client.delete_topics(ours, operation_timeout=10).values():
+            future.result()
+    wait_until(lambda: not any(name.startswith("tasktape.") for name in client.list_topics(timeout=10).topics))
