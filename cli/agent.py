@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,10 +13,22 @@ Queues = Annotated[
     typer.Option("--queue", "-q", metavar="QUEUE", help="Queues to serve, best first; by default `default`."),
 ]
 More = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="More queues to serve, in order.")]
+Environment = Annotated[
+    Literal["venv", "current"],
+    typer.Option("--environment", help="Run tasks in virtual environments of their own, or in the agent's own."),
+]
+LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help="What the agent says of itself.")]
 Services = Annotated[bool, typer.Option("--services", help="Run any number of long-lived tasks at once.")]
 
 
-def agent(queue: Queues = None, more: More = None, *, services: Services = False) -> None:
+def agent(
+    queue: Queues = None,
+    more: More = None,
+    *,
+    services: Services = False,
+    environment: Environment = "venv",
+    log_format: LogFormat = "text",
+) -> None:
     """Serve queues: claim tasks, build their environments, run them, send heartbeats, watch other workers.
 
     Ctrl-C or SIGTERM once: hand back what has not started, finish what runs. Twice: stop now.
@@ -30,4 +42,6 @@ def agent(queue: Queues = None, more: More = None, *, services: Services = False
     from ..events.settings import load_settings  # noqa: PLC0415  the same
 
     queues = [*(queue or ()), *(more or ())] or [DEFAULT_QUEUE]
-    raise typer.Exit(run_agent(load_settings(), queues, services=services))
+    raise typer.Exit(
+        run_agent(load_settings(), queues, services=services, environment=environment, log_format=log_format)
+    )

@@ -47,8 +47,10 @@ def _by_name(queries: Queries, text: str) -> list[TaskRow]:
 
 
 def find_queue(queries: Queries, name: str) -> str:
-    """The queue of this name; `default` is always there. Raises `NotFoundError` with near matches."""
-    names = {queue.name for queue in queries.queues()} | {DEFAULT_QUEUE}
+    """The queue of this name; some are always there. Raises `NotFoundError` with near matches."""
+    from ..producers.task_queues import ALWAYS_THERE  # noqa: PLC0415  the SDK is for those who need it
+
+    names = {*ALWAYS_THERE, *(queue.name for queue in queries.queues())}
     if name not in names:
         raise NotFoundError("queue", name, near_matches(name, names), "`tasktape queues create` makes one.")
     return name

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
@@ -170,10 +170,16 @@ def terminal_line(line: str) -> Text:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[None]:
-    """Show on standard error that something goes on while the block runs; only in a terminal, and gone afterwards."""
+def progress(description: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error that something goes on while the block runs; only in a terminal, and gone afterwards.
+
+    The block may say how far it is.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
-    with notes().status(one_line(description)):
-        yield
+    from rich.markup import escape  # noqa: PLC0415  the same
+
+    text = escape(one_line(description))
+    with notes().status(text) as shown:
+        yield lambda said: shown.update(f"{text} · {escape(said)}")

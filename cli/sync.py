@@ -18,8 +18,8 @@ def sync(*, as_json: Json = False) -> None:
     from ..producers.sync import sync as bring  # noqa: PLC0415  the same
 
     settings = load_settings()
-    with progress(f"Bringing what is left on this machine to {settings.log}"):
-        brought = bring(settings)
+    with progress(f"Bringing what is left on this machine to {settings.log}") as say:
+        brought = bring(settings, lambda records: say(f"{records:,} records"))
     if as_json:
         print_json(brought)
     else:

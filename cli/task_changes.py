@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ from ..dashboard.columns import parameter_value
 from ..dashboard.formatting import one_line
 from ..events.errors import SettingsError
 from ..projections.rows import TaskRow
-from .errors import NotFoundError
+from .errors import NotFoundError, RefusedError
 from .lookup import DEFAULT_QUEUE, find_queue, find_task
 from .options import Json, Reason, TaskId, TaskIds
 from .output import note, print_json, progress
@@ -29,17 +29,26 @@ Set = Annotated[
     typer.Option("--set", "-s", metavar="NAME=VALUE", help="A parameter of the clone: General/lr=0.1; repeatable."),
 ]
 Undo = Annotated[bool, typer.Option("--undo", help="Bring archived tasks back.")]
+ForceEnqueue = Annotated[bool, typer.Option("--force", help="Even if it has run already, or waits or runs now.")]
 ForceReset = Annotated[bool, typer.Option("--force", help="Even if it runs or is published.")]
 
 
-def enqueue(tasks: TaskIds, queue: Queue = DEFAULT_QUEUE, *, as_json: Json = False) -> None:
+def enqueue(
+    tasks: TaskIds, queue: Queue = DEFAULT_QUEUE, *, force: ForceEnqueue = False, as_json: Json = False
+) -> None:
     """Put tasks into a queue, for an agent to run.
 
     Examples:
     $ tasktape tasks enqueue 0199a3c2 --queue gpu
+    $ tasktape tasks enqueue digits --force
     """
-    found = _find(tasks, queue)
-    _change(found, lambda task: _sdk().enqueue(task, queue_name=queue), f"enqueued in {queue}", as_json=as_json)
+    _change(
+        _find(tasks, queue),
+        lambda task: _sdk().enqueue(task, queue_name=queue, force=force),
+        f"enqueued in {queue}",
+        "Reset or clone it first, or give --force.",
+        as_json=as_json,
+    )
 
 
 def clone(
@@ -76,10 +85,12 @@ def abort(tasks: TaskIds, reason: Reason = "", *, as_json: Json = False) -> None
     Examples:
     $ tasktape tasks abort 0199a3c2 --reason "the loss diverged"
     """
+    found = _find(tasks)
     _change(
-        _find(tasks),
+        found,
         lambda task: task.mark_stop_request(status_message=reason or None),
-        "asked to stop",
+        "asked to stop" if any(row.status == "in_progress" for row in found) else "out of its queue",
+        "Only what runs or waits can be aborted.",
         as_json=as_json,
     )
 
@@ -90,7 +101,8 @@ def reset(tasks: TaskIds, *, force: ForceReset = False, as_json: Json = False) -
     Examples:
     $ tasktape tasks reset 0199a3c2
     """
-    _change(_find(tasks), lambda task: task.reset(force=force), "reset to a draft", as_json=as_json)
+    hint = "Abort or clone it, or give --force."
+    _change(_find(tasks), lambda task: task.reset(force=force), "reset to a draft", hint, as_json=as_json)
 
 
 def archive(tasks: TaskIds, *, undo: Undo = False, as_json: Json = False) -> None:
@@ -117,17 +129,30 @@ def _find(texts: Sequence[str], queue: str = "") -> list[TaskRow]:
         return [find_task(queries, text) for text in texts]
 
 
-def _change(rows: Iterable[TaskRow], change: Callable[[Task], object], done: str, *, as_json: bool) -> None:
-    rows = list(rows)
-    for row in rows:
-        with progress(f"{done}: {row.name}"):
-            change(_task(row.id))
-    _flush()
+def _change(
+    rows: Sequence[TaskRow], change: Callable[[Task], object], done: str, hint: str = "", *, as_json: bool
+) -> None:
+    """Change tasks one after the other; the first that can't be changed ends it."""
+    try:
+        for row in rows:
+            with progress(f"{row.name}: {done}"):
+                _guarded(row, change, hint)
+    finally:
+        _flush()
     if as_json:
         print_json([{"id": row.id, "name": row.name, "done": done} for row in rows])
         return
     for row in rows:
         note(f"{_named(row)}: {done}.")
+
+
+def _guarded(row: TaskRow, change: Callable[[Task], object], hint: str) -> None:
+    from ..producers.errors import InvalidTransitionError  # noqa: PLC0415  see `_sdk`
+
+    try:
+        change(_task(row.id))
+    except InvalidTransitionError as error:
+        raise RefusedError(f"{_named(row)} is {error.status} and can't be {error.change}. {hint}") from error
 
 
 def _task(task_id: str) -> Task:

@@ -29,7 +29,7 @@ Summary = Literal["last", "min", "max"]
 def draw() -> None:
     """Draw the comparison of the tasks that the address names."""
     st.title("Compare", anchor=False)
-    ids = tuple(filter(None, st.query_params.get("compare", "").split(",")))[:_MOST]
+    ids = tuple(dict.fromkeys(filter(None, st.query_params.get("compare", "").split(","))))[:_MOST]
     tasks = _tasks(ids)
     if not tasks:
         nothing("Select two or more tasks in the table of tasks to compare them here.")

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import History, falling
 from typer.testing import CliRunner, Result
 
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.events.base import new_task_id
+from tasktape.tests.support.histories import History, falling
 
 pytestmark = pytest.mark.usefixtures("told")
 
