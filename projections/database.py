@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import TasktapeError
-from ..events.named_sql import statements
 from .errors import ProjectionLockedError
 from .tables import Tables, sql
 
@@ -145,8 +144,7 @@ def _fits(connection: DuckDBPyConnection, log_url: str) -> bool:
 def _made(connection: DuckDBPyConnection, log_url: str) -> DuckDBPyConnection:
     connection.execute("BEGIN")
     for block in sql("schema").values():
-        for statement in statements(block):
-            connection.execute(statement)
+        connection.execute(block)
     connection.execute("INSERT INTO meta VALUES ($1, $2)", [version(), _name(log_url)])
     connection.execute("COMMIT")
     return connection

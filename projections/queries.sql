@@ -197,7 +197,7 @@ AND (len($any_tags::VARCHAR[]) = 0 OR list_has_any(tags, $any_tags::VARCHAR[]))
 AND list_has_all(tags, $all_tags::VARCHAR[])
 AND NOT list_has_any(tags, $no_tags::VARCHAR[])
 AND coalesce(list_bool_and(list_transform($metadata::STRUCT(key VARCHAR, value VARCHAR)[], lambda wanted:
-    map_extract_value(json_transform(metadata, '"MAP(VARCHAR, VARCHAR)"'), wanted.key) = wanted.value
+    coalesce(map_extract_value(json_transform(metadata, '"MAP(VARCHAR, VARCHAR)"'), wanted.key) = wanted.value, false)
 )), true)
 AND (NOT $only_published OR published)
 AND ($include_archived OR NOT archived)

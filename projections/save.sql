@@ -1,7 +1,7 @@
 -- Statements the projector writes and reads its state with. `{…}` stands for names and types out of the schema.
 
 -- name: columns
-SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY table_name, column_index;
+DESCRIBE {table};
 
 -- name: insert
 INSERT INTO {table} SELECT {values};

@@ -39,13 +39,13 @@ class DatabaseSource:
     def table(self, query: str, values: Values, order: Sequence[str] = ()) -> pa.Table:
         """Answer a named query with Arrow."""
         with self._cursor() as cursor:
-            return cursor.execute(statement(query, order), values).to_arrow_table()
+            return cursor.sql(statement(query, order), params=values).to_arrow_table()
 
     def sql(self, query: str) -> pa.Table:
         """Answer one SELECT of the user's, within `SQL_SECONDS`; anything else raises `QueryError`."""
         check_select(query)
         with self._cursor() as cursor, _limited(cursor):
-            return cursor.execute(query).to_arrow_table()
+            return cursor.sql(query).to_arrow_table()
 
     def close(self) -> None:
         """Let go of the database."""

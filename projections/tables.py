@@ -5,7 +5,6 @@ DuckDB takes a millisecond for each row of an `executemany`, and ten microsecond
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -46,13 +45,11 @@ class Tables:
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
         self.connection = connection
-        self._columns: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        for table, column, kind in connection.execute(sql("save")["columns"]).fetchall():
-            self._columns[table].append((column, kind))
+        self._known: dict[str, list[tuple[str, str]]] = {}
 
     def insert(self, table: str, rows: Iterable[Row]) -> None:
         """Append rows."""
-        self._execute("insert", table, list(rows), self._columns[table])
+        self._execute("insert", table, list(rows), self._columns(table))
 
     def delete(self, table: str, keys: Iterable[Row]) -> None:
         """Delete the rows with these keys (see `KEYS`)."""
@@ -66,7 +63,7 @@ class Tables:
 
     def select(self, table: str, keys: Iterable[Row], by: tuple[str, ...] = ()) -> list[Row]:
         """Return the rows with these keys, or with these values of the columns `by`."""
-        columns = [(column, kind) for column, kind in self._columns[table] if column in (by or KEYS[table])]
+        columns = [(column, kind) for column, kind in self._columns(table) if column in (by or KEYS[table])]
         found = self._execute("select", table, list(keys), columns)
         return [] if found is None else found.fetchall()
 
@@ -84,16 +81,23 @@ class Tables:
         statement = sql("save")[block].format(
             table=table,
             keys=", ".join(f'"{column}"' for column, _ in columns),
-            columns=", ".join(_read(column, kind) for column, kind in self._columns[table]),
+            columns=", ".join(_read(column, kind) for column, kind in self._columns(table)),
             values=", ".join(_values(number, kind) for number, (_, kind) in enumerate(columns, start=1)),
         )
         return self.connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
 
+    def _columns(self, table: str) -> list[tuple[str, str]]:
+        """Return names and types of a table's columns."""
+        if table not in self._known:
+            found = self.connection.execute(sql("save")["columns"].format(table=table)).fetchall()
+            self._known[table] = [(column, kind) for column, kind, *_ in found]
+        return self._known[table]
+
     def _key(self, table: str) -> list[tuple[str, str]]:
-        return [(column, kind) for column, kind in self._columns[table] if column in KEYS[table]]
+        return [(column, kind) for column, kind in self._columns(table) if column in KEYS[table]]
 
     def _place(self, table: str, column: str) -> int:
-        return [name for name, _ in self._columns[table]].index(column)
+        return [name for name, _ in self._columns(table)].index(column)
 
 
 def _values(number: int, kind: str) -> str:
