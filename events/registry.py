@@ -5,6 +5,7 @@ Subjects are `<topic>-<record full name>` (Confluent's TopicRecordNameStrategy):
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -24,7 +25,8 @@ _SERVER_ERROR: Final = 500
 class SchemaRegistry:
     """A registry with Confluent's API at `url`; user and password may be in the URL. Thread-safe; ids are cached.
 
-    Methods raise `RegistryUnavailableError` where the registry does not answer: what can't be read now can be later.
+    Its connections are closed when it is no longer used. Methods raise `RegistryUnavailableError` where the registry
+    does not answer: what can't be read now can be later.
     """
 
     def __init__(self, url: str) -> None:
@@ -75,6 +77,7 @@ class SchemaRegistry:
             from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415  heavy
 
             self._client = SchemaRegistryClient({"url": self._url, **_PATIENCE, **self._credentials})
+            weakref.finalize(self, self._client.close)
         return self._client
 
 
