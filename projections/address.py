@@ -55,8 +55,9 @@ def live_address(database: Path) -> Address | None:
 
 def _read(database: Path) -> Address | None:
     try:
-        return Address(**json.loads(address_file(database).read_text()))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(address_file(database).read_text())
+        return Address(str(found["address"]), str(found["token"]), int(found["pid"]))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
