@@ -86,8 +86,9 @@ class Predecessors:
 
     def release(self) -> None:
         """Let another process have the script's last task."""
-        if self._slot is not None:
-            self._slot.release()
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.release()
 
 
 def continued(session: Session, task: str) -> Earlier:

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any, Self
 
 from ..events.parts import Parameter
-from .parameters import localized, plain
+from .parameters import localized, plain, value_of
 
 Flat = dict[str, Any]
 _SCALARS = (bool, int, float, str, Enum, PurePath, type(None))
@@ -32,10 +32,15 @@ def flatten(group: Any, prefix: str = "") -> Flat:
 
 
 def write_back(group: Any, remote: Mapping[str, Parameter], prefix: str = "") -> None:
-    """Put parameters into a group, in the types the group has; names it does not have are left out."""
+    """Put parameters into a group, in the types the group has; names it does not have are left out.
+
+    A dict inside it may have been set whole, as one parameter; that counts then.
+    """
     for key, value in list(fields_of(group)):
         path = f"{prefix}{key}"
-        if is_group(value):
+        if isinstance(value, dict) and path in remote and isinstance(whole := value_of(remote[path]), dict):
+            store(group, key, whole)
+        elif is_group(value):
             write_back(value, remote, f"{path}/")
         elif path in remote:
             store(group, key, localized(remote[path], value))

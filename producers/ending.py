@@ -9,6 +9,7 @@ from typing import Final
 
 from ..events.base import Meta
 from ..events.task_events import RunCompleted, RunFailed, RunStopped
+from .text import as_text
 from .types import TaskStatusEnum
 
 Uninstall = Callable[[], None]
@@ -28,12 +29,13 @@ class Ending:
 
     def event(self, meta: Meta, task: str, run: int) -> FinalEvent:
         """The event that says so."""
-        about = {"meta": meta, "task": task, "run": run, "message": self.message, "force": self.force}
+        about = {"meta": meta, "task": task, "run": run, "message": as_text(self.message), "force": self.force}
+        reason = as_text(self.reason)
         if self.status == TaskStatusEnum.completed:
             return RunCompleted(**about)
         if self.status == TaskStatusEnum.stopped:
-            return RunStopped(**about, reason=self.reason)
-        return RunFailed(**about, reason=self.reason, traceback=self.traceback, exit_code=self.exit_code)
+            return RunStopped(**about, reason=reason)
+        return RunFailed(**about, reason=reason, traceback=as_text(self.traceback), exit_code=self.exit_code)
 
 
 COMPLETED: Final = Ending(TaskStatusEnum.completed)

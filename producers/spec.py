@@ -1,12 +1,16 @@
-"""Looking into a task's spec: a field at a dotted path, a parameter or configuration by its name."""
+"""Looking into a task's spec: a field at a dotted path, a parameter or configuration by its name; and fit texts."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
+from ..events.base import Part
 from ..events.parts import Configuration, Parameter, TaskSpec
+from .text import as_text
+
+P = TypeVar("P", bound=Part)
 
 
 def value_at(spec: TaskSpec, field: str) -> Any:
@@ -20,6 +24,22 @@ def value_at(spec: TaskSpec, field: str) -> Any:
 def json_of(value: Any) -> str:
     """JSON text of a field's value, as `TaskEdited` holds it."""
     return to_json(value).decode()
+
+
+def fit(value: Any) -> Any:
+    """A value of plain containers and texts with all its texts in valid Unicode."""
+    if isinstance(value, str):
+        return as_text(value)
+    if isinstance(value, (list, tuple)):
+        return [fit(item) for item in value]
+    return {fit(key): fit(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def fit_part(part: P) -> P:
+    """A record with all its texts in valid Unicode."""
+    plain = part.model_dump()
+    fitting = fit(plain)
+    return part if fitting == plain else type(part).model_validate(fitting)
 
 
 def parameter(spec: TaskSpec, name: str) -> Parameter | None:

@@ -70,7 +70,8 @@ class TaskBase:
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
-        return f"Task(id={self._id!r})"
+        known = self._known_spec or self._known_row or self._sketch
+        return f"Task(id={self._id!r}, name={known.name!r})" if known else f"Task(id={self._id!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskBase) and other._id == self._id
@@ -174,34 +175,38 @@ class TaskBase:
             LOGGER.warning("the analysis of the script is not done after %g s: the task goes on without.", timeout)
 
     def _emit(self, event: Event) -> None:
-        """Say an event about this task, after which what was read of it may be old."""
+        """Say an event about this task; after a change of its state, what was read of that is old."""
         self._session.emit(event)
-        if not self._live:
+        if not isinstance(event, TaskEdited | ParametersSet | ConfigurationSet):
             self._known_row = None
 
     def _require_editable(self, change: str) -> None:
         """Raise `InvalidTransitionError` unless the task is a draft or runs, the states in which code may be edited."""
-        if not self._live and (status := self._fresh_row().status) not in EDITABLE:
+        if not self._live and (status := self._row.status) not in EDITABLE:
             raise InvalidTransitionError(self._id, status, change)
 
     def _edit(self, field: str, value: Any, *, reason: str = "", force: bool = False) -> bool:
-        """Change one field of the spec; says nothing where it has the value already. Returns whether it changed."""
+        """Change one field of the spec; returns whether it had another value.
+
+        Of a live task, whose values are known for sure, what is as it was is not said again.
+        """
         with self._lock:
             old = specs.json_of(specs.value_at(self._spec, field))
-            edited = spec_fold.with_field(self._spec, field, specs.json_of(value))
+            edited = spec_fold.with_field(self._spec, field, specs.json_of(specs.fit(value)))
             new = specs.json_of(specs.value_at(edited, field))
-            if old == new:
+            if old == new and self._live:
                 return False
             self._known_spec = edited
             said = {"field": field, "old": old, "new": new, "reason": reason, "force": force}
             self._emit(TaskEdited(meta=self._session.stamp(), task=self._id, **said))
-            return True
+            return old != new
 
     def _put_parameters(self, parameters: Iterable[Parameter], removed: Iterable[str] = ()) -> None:
-        """Set parameters and remove others; what is as it was is not said again."""
+        """Set parameters and remove others; as for `_edit`, what is as it was is not said again."""
         with self._lock:
             before = {held.name: held for held in self._spec.parameters}
-            changed = [given for given in parameters if before.get(given.name) != given]
+            given = [specs.fit_part(parameter) for parameter in parameters]
+            changed = [p for p in given if before.get(p.name) != p or not self._live]
             gone = [name for name in removed if name in before]
             if not changed and not gone:
                 return
@@ -213,8 +218,9 @@ class TaskBase:
     def _put_configuration(self, configuration: Configuration) -> None:
         """Set a configuration object whole."""
         with self._lock:
+            configuration = specs.fit_part(configuration)
             before = specs.configuration(self._spec, configuration.name)
-            if before == configuration:
+            if before == configuration and self._live:
                 return
             self._known_spec = spec_fold.with_configuration(self._spec, configuration)
             self._emit(

@@ -11,6 +11,7 @@ from ..events.base import new_task_id
 from ..events.parts import Container, Script, TaskSpec
 from ..events.task_events import TaskCreated
 from . import describing
+from . import spec as specs
 from .errors import InvalidArgumentError
 from .parameters import ARGUMENTS_SECTION, full_name, make
 from .requirements import read_requirements
@@ -181,7 +182,7 @@ class CreateMixin(QueuesMixin):
 
     @classmethod
     def _created(cls, spec: TaskSpec) -> Self:
-        session = current_session()
+        session, spec = current_session(), specs.fit_part(spec)
         task = cls(new_task_id(), run=0, spec=spec)
         session.emit(TaskCreated(meta=session.stamp(), task=task.id, spec=spec))
         return task

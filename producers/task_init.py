@@ -15,6 +15,7 @@ from ..events.errors import LogUnavailableError
 from ..events.parts import TaskSpec
 from ..events.task_events import RunStarted, TaskCreated, TaskReset
 from . import describing, lineage
+from . import spec as specs
 from .begin import Earlier, Predecessors, continued
 from .capture.entry import Entry, find_entry
 from .errors import UsageError
@@ -200,7 +201,7 @@ class InitMixin(ExportMixin):
     @classmethod
     def _new(cls, task_id: str, wanted: Wanted) -> Self:
         session = current_session()
-        spec = wanted.spec(session)
+        spec = specs.fit_part(wanted.spec(session))
         task = cls(task_id, run=1, spec=spec, execution=Execution())
         session.emit(TaskCreated(meta=session.stamp(), task=task_id, spec=spec))
         task._start()

@@ -190,6 +190,8 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
             lineage.withdraw()
         self._execution = None
         self._session.outbox.flush(FLUSH_SECONDS)
+        if self._before is not None:
+            self._before.release()
         execution.ended.set()
 
     def __enter__(self) -> Self:

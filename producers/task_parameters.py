@@ -154,9 +154,9 @@ def _is_usable(name: str, value: Any) -> bool:
 def _typed(value: Any, value_type: Any) -> Any:
     """The value in the type that was named, a class or its name; as it is where it is no such value."""
     try:
-        if isinstance(value_type, type) and not isinstance(value, str):
-            return value_type(value)
-        return from_text(value, getattr(value_type, "__name__", str(value_type))) if value_type else value
+        if value_type and isinstance(value, str):
+            return from_text(value, getattr(value_type, "__name__", str(value_type)))
+        return value_type(value) if isinstance(value_type, type) else value
     except (TypeError, ValueError):
         return value
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..events.errors import LogUnavailableError
 from ..events.queue_events import EntryDequeued, EntryEnqueued, QueueCreated, entry_id
 from ..events.task_events import EntryLeft
 from ..events.topics import TOPICS, queue_spec
-from .errors import InvalidArgumentError, InvalidTransitionError, NotEnqueuedError, UnknownQueueError
+from .errors import InvalidArgumentError, InvalidTransitionError, NotEnqueuedError, UnknownQueueError, UnknownTaskError
 from .session import Session, current_session
 from .task_editing import OWN
 from .task_results import ResultsMixin
@@ -50,7 +50,6 @@ class QueuesMixin(ResultsMixin):
 
         """
         queue = _named(queue_name, queue_id)
-        cls._require_queue(queue)
         cls._given(task)._enqueue(queue, force=force)
         fields = {"status": str(Status.queued), "execution.queue": queue}
         return {"queued": 1, "updated": 1, "fields": fields}
@@ -87,7 +86,13 @@ class QueuesMixin(ResultsMixin):
     @staticmethod
     def _require_queue(queue: str) -> None:
         """Raise `UnknownQueueError` where there is no such queue; create it where it is one that is always there."""
-        _prepare(current_session(), queue)
+        session = current_session()
+        try:
+            with session.queries() as queries:
+                existing = [known.name for known in queries.queues()]
+        except LogUnavailableError:
+            return
+        _require_queue(session, queue, existing)
 
     @classmethod
     def _given(cls, task: Any) -> Self:
@@ -99,7 +104,7 @@ class QueuesMixin(ResultsMixin):
 
     def _enqueue(self, queue: str, *, force: bool = False) -> None:
         self._settle()
-        status, last_run = self._state()
+        status, last_run = self._prepare(queue)
         if status not in _ENQUEUABLE:
             if not force:
                 raise InvalidTransitionError(self._id, status, "enqueued")
@@ -120,14 +125,23 @@ class QueuesMixin(ResultsMixin):
         )
         self._run = run
 
-    def _state(self) -> tuple[str, int]:
-        """Status and highest run; what this process knows itself where the log does not answer."""
+    def _prepare(self, queue: str) -> tuple[str, int]:
+        """Make sure the queue is there; returns the task's status and highest run.
+
+        While the log is away nobody can say which queues there are: the entry of a task that this process knows waits
+        in the spool with everything else.
+        """
         try:
-            row = self._fresh_row()
-        except LogUnavailableError:
+            with self._session.queries() as queries:
+                existing, row = [known.name for known in queries.queues()], queries.task(self._id)
+            _require_queue(self._session, queue, existing)
+        except LogUnavailableError as error:
             if self._run is None or self._status == Status.unknown:
                 raise
+            warn_once("queue_not_checked", f"the task is enqueued in {queue!r} once the log answers: {error}")
             return self._status, self._run
+        if row is None:
+            raise UnknownTaskError(self._id)
         return row.status, row.last_run
 
     def _leave_queue(self, reason: str) -> None:
@@ -152,24 +166,11 @@ def _named(queue_name: str | None, queue_id: str | None) -> str:
     return str(queue_name or queue_id)
 
 
-def _prepare(session: Session, queue: str) -> None:
-    """Make sure the queue is there and its topic can be used.
-
-    While the log is away nobody can say which queues there are: the entry waits in the spool with everything else.
-    """
-    try:
-        _require_queue(session, queue)
-        with session.open_log() as log:
-            log.create_topics([*TOPICS, queue_spec(queue)])
-    except LogUnavailableError as error:
-        warn_once("queue_not_checked", f"the task is enqueued in {queue!r} once the log answers: {error}")
-
-
-def _require_queue(session: Session, queue: str) -> None:
-    with session.queries() as queries:
-        existing = [row.name for row in queries.queues()]
-    if queue in existing:
-        return
-    if queue not in ALWAYS_THERE:
-        raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
-    session.emit(QueueCreated(meta=session.stamp(), queue=queue))
+def _require_queue(session: Session, queue: str, existing: Collection[str]) -> None:
+    """Make sure the queue is there and its topic can be used; one that is always there is created on first use."""
+    if queue not in existing:
+        if queue not in ALWAYS_THERE:
+            raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
+        session.emit(QueueCreated(meta=session.stamp(), queue=queue))
+    with session.open_log() as log:
+        log.create_topics([*TOPICS, queue_spec(queue)])
