@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...events.parts import Parameter
 from .. import lineage
@@ -17,27 +17,39 @@ from ..parameters import ARGUMENTS_SECTION, localized, make
 from .patches import safely
 
 if TYPE_CHECKING:
+    from ...events.parts import TaskSpec
     from ..task import Task
 
 Chosen = bool | Mapping[str, Any]
 _NOT_RECORDED: Final = object()
 
 
+class Found(NamedTuple):
+    """A value that a parser found; `library` is the parser's, where there is a switch for it."""
+
+    value: Any
+    library: str = ""
+
+
 class Arguments:
     """What parsers found in this process, by full parameter name, and the task it is for."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Any] = {}
-        self._configurations: dict[str, str] = {}
+        self._found: dict[str, Found] = {}
+        self._configurations: dict[str, Found] = {}
         self._task: Task | None = None
         self._chosen: Chosen = True
+        self._libraries: Chosen = True
 
-    def attach(self, task: Task, chosen: Chosen = True) -> None:
-        """Record what was found so far, and what will be, in `task`; `chosen` says which arguments (`is_chosen`)."""
-        self._task, self._chosen = task, chosen
+    def attach(self, task: Task, chosen: Chosen = True, libraries: Chosen = True) -> None:
+        """Record what was found so far, and what will be, in `task`.
+
+        `chosen` says which arguments (`is_chosen`), `libraries` which parsers that are frameworks of their own.
+        """
+        self._task, self._chosen, self._libraries = task, chosen, libraries
         safely("arguments", self._record, dict(self._found))
-        for name, text in self._configurations.items():
-            safely("arguments", self._record_configuration, name, text)
+        for name, found in self._configurations.items():
+            safely("arguments", self._record_configuration, name, found)
 
     def detach(self) -> None:
         """The task is over."""
@@ -49,10 +61,14 @@ class Arguments:
         return lineage.announced() is None
 
     @cached_property
-    def _assigned(self) -> dict[str, Parameter]:
+    def _spec(self) -> TaskSpec | None:
+        """What the agent that started this process says of the task."""
         assigned = lineage.assigned() if self.is_task_owner else None
-        spec = assigned.spec if assigned else None
-        return {parameter.name: parameter for parameter in spec.parameters} if spec else {}
+        return assigned.spec if assigned else None
+
+    @cached_property
+    def _assigned(self) -> dict[str, Parameter]:
+        return {parameter.name: parameter for parameter in self._spec.parameters} if self._spec else {}
 
     def remote(self, section: str = ARGUMENTS_SECTION) -> dict[str, Parameter]:
         """The task's own parameters of a section by their keys, under an agent; nothing elsewhere."""
@@ -61,8 +77,7 @@ class Arguments:
 
     def remote_configuration(self, name: str) -> str | None:
         """A configuration object of the task, under an agent."""
-        assigned = lineage.assigned() if self._assigned else None
-        held = assigned.spec.configurations if assigned and assigned.spec else []
+        held = self._spec.configurations if self._spec else []
         return next((configuration.text for configuration in held if configuration.name == name), None)
 
     def override(
@@ -79,32 +94,43 @@ class Arguments:
         value = localized(remote, local)
         return convert(value) if convert and value is not None else value
 
-    def found(self, values: Mapping[str, Any], section: str = ARGUMENTS_SECTION) -> None:
+    def found(self, values: Mapping[str, Any], section: str = ARGUMENTS_SECTION, library: str = "") -> None:
         """Record what a parser found, by key, and as it was before any override."""
         if not self.is_task_owner:
             return
-        recorded = {f"{section}/{key}": recordable(value) for key, value in values.items()}
-        new = {name: value for name, value in recorded.items() if value is not _NOT_RECORDED}
+        recorded = {f"{section}/{key}": Found(recordable(value), library) for key, value in values.items()}
+        new = {name: found for name, found in recorded.items() if found.value is not _NOT_RECORDED}
         self._found |= new
         self._record(new)
 
-    def found_configuration(self, name: str, text: str) -> None:
+    def found_configuration(self, name: str, text: str, library: str = "") -> None:
         """Record a configuration that a parser put together."""
         if self.is_task_owner:
-            self._configurations[name] = text
-            self._record_configuration(name, text)
+            self._configurations[name] = Found(text, library)
+            self._record_configuration(name, self._configurations[name])
 
-    def _record(self, values: Mapping[str, Any]) -> None:
+    def _record(self, found: Mapping[str, Found]) -> None:
         """Put values into the task, except those it has from elsewhere under an agent."""
         if self._task is None:
             return
-        chosen = {name: value for name, value in values.items() if is_chosen(self._chosen, name.partition("/")[2])}
-        if new := {name: value for name, value in chosen.items() if name not in self._assigned}:
+        new = {
+            name: value
+            for name, (value, library) in found.items()
+            if name not in self._assigned and self._is_wanted(library) and is_chosen(self._chosen, _key(name))
+        }
+        if new:
             self._task.update_parameters(new)
 
-    def _record_configuration(self, name: str, text: str) -> None:
-        if self._task is not None and self.remote_configuration(name) is None:
-            self._task.set_configuration_object(name, config_text=text, config_type="yaml")
+    def _record_configuration(self, name: str, found: Found) -> None:
+        if self._task is not None and self._is_wanted(found.library) and self.remote_configuration(name) is None:
+            self._task.set_configuration_object(name, config_text=found.value, config_type="yaml")
+
+    def _is_wanted(self, library: str) -> bool:
+        return not library or is_chosen(self._libraries, library)
+
+
+def _key(full_name: str) -> str:
+    return full_name.partition("/")[2]
 
 
 def is_edited(remote: Parameter, local: Any) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..parameters import value_of
 from .import_hook import ImportHook
-from .patches import OWN, Patches, safely
+from .patches import Patches, caller, safely
 
 if TYPE_CHECKING:
     from argparse import Action, ArgumentParser, Namespace
@@ -53,14 +53,7 @@ def _is_internal(parser: ArgumentParser) -> bool:
     """Whether a library that is watched by itself parses for its own needs."""
     if any(kind.__module__.startswith("jsonargparse") for kind in type(parser).__mro__):
         return True
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  who calls is nowhere else to be seen
-    while frame is not None and _package(frame) in {"argparse", OWN}:
-        frame = frame.f_back
-    return frame is not None and _package(frame) in _WATCHED_BY_THEMSELVES
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return caller("argparse") in _WATCHED_BY_THEMSELVES
 
 
 def _override(parser: ArgumentParser, parsed: Namespace, arguments: Arguments) -> None:

@@ -18,6 +18,7 @@ from .patches import Patches, safely
 if TYPE_CHECKING:
     from .arguments import Arguments
 
+LIBRARY: Final = "hydra"
 SECTION: Final = "Hydra"
 CONFIGURATION: Final = "OmegaConf"
 ALLOW_EDIT: Final = "_allow_omegaconf_edit_"
@@ -44,7 +45,7 @@ def _composed(compose: Callable[..., Any], arguments: Arguments) -> Callable[...
         hydra: Any, config_name: Any, overrides: Sequence[str], run_mode: Any, *args: Any, **kwargs: Any
     ) -> Any:
         found = {key: value for key, value in map(_split, overrides) if key not in _SET_BY_HYDRA}
-        safely("hydra", arguments.found, {ALLOW_EDIT: False, **found}, SECTION)
+        safely("hydra", arguments.found, {ALLOW_EDIT: False, **found}, SECTION, LIBRARY)
         config = compose(hydra, config_name, _edited(overrides, arguments), run_mode, *args, **kwargs)
         whole = _allowed_text(arguments) if run_mode.name == "RUN" else None
         return config if whole is None else _replaced(config, whole)
@@ -97,7 +98,7 @@ def _record(config: Any, arguments: Arguments) -> None:
     from omegaconf import OmegaConf  # noqa: PLC0415  Hydra has imported it
 
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    arguments.found_configuration(CONFIGURATION, OmegaConf.to_yaml(own))
+    arguments.found_configuration(CONFIGURATION, OmegaConf.to_yaml(own), LIBRARY)
 
 
 def _replaced(config: Any, text: str) -> Any:

@@ -43,7 +43,8 @@ def _watched(parse: Callable[..., Any], patches: Patches, arguments: Arguments) 
 def _record(parser: Any, parsed: Any, arguments: Arguments) -> None:
     """Record each value as jsonargparse itself writes it to a file: as text, where it is of a type of the script's."""
     written = json.loads(parser.dump(parsed, format="json"))
-    arguments.found({name: _at(written, name.split("."), value) for name, value in vars(parsed.as_flat()).items()})
+    values = {name: _at(written, name.split("."), value) for name, value in vars(parsed.as_flat()).items()}
+    arguments.found(values, library="jsonargparse")
 
 
 def _at(tree: Any, path: list[str], otherwise: Any) -> Any:

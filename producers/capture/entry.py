@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from .imports import INSTALLED
+from .imports import own_modules
 
 NOTEBOOK: Final = "notebook.py"
 INLINE: Final = "inline.py"
-_INSTALLED: Final = re.compile(rf"[/\\\\]({'|'.join(INSTALLED)})[/\\\\]")
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,7 @@ class Entry:
     """How the process was started.
 
     `file` is the script (None for code without one, which is in `source`), `module` the name after `-m`. `roots` are
-    the folders of `sys.path`, `loaded` the files of the modules imported so far, without installed ones, by name.
+    the folders of `sys.path`, `loaded` the files of the user's own modules imported so far, by name.
     """
 
     working_dir: Path
@@ -56,7 +53,9 @@ def find_entry() -> Entry:
         name=file.name if file else NOTEBOOK if cells else INLINE if source else "",
         arguments=[] if cells else sys.argv[1:],
         roots=[(folder / path).resolve() for path in sys.path],
-        loaded=_loaded_files(sys.modules),
+        loaded={
+            name: Path(file) for name, module in own_modules().items() if (file := getattr(module, "__file__", None))
+        },
     )
 
 
@@ -100,8 +99,3 @@ def _as_python(cell: str) -> str:
 
 def _is_command(line: str) -> bool:
     return line.startswith(("%", "!", "?")) or line.endswith("?")
-
-
-def _loaded_files(modules: Mapping[str, ModuleType]) -> dict[str, Path]:
-    files = {name: getattr(module, "__file__", None) for name, module in list(modules.items())}
-    return {name: Path(file) for name, file in files.items() if isinstance(file, str) and not _INSTALLED.search(file)}

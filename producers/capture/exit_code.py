@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from .patches import own_modules
+from .imports import own_modules
 
 _DYNAMIC: Final = object()
 
@@ -42,7 +42,7 @@ def unseen_exit() -> SystemExit:
 
     It has a code other than 0 where every `raise SystemExit` in the user's own modules has one; else 0.
     """
-    codes = set(_codes(filter(None, (getattr(module, "__file__", None) for module in own_modules()))))
+    codes = set(_codes(filter(None, (getattr(module, "__file__", None) for module in own_modules().values()))))
     if not codes or codes & {_DYNAMIC, None, 0}:
         return SystemExit(0)
     return SystemExit(codes.pop() if len(codes) == 1 else 1)

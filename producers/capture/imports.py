@@ -6,17 +6,21 @@ import ast
 import importlib.machinery
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NamedTuple
 
 INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _DYNAMIC: Final = frozenset({"import_module", "__import__"})
 _SUFFIXES: Final = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 _MAX_FILES: Final = 5_000
-LIBRARY: Final = Path(os.__file__).parent
+OWN: Final = __name__.partition(".")[0]
+_OURS: Final = f"{OWN}."
+_LIBRARY: Final = str(Path(os.__file__).parent)
 _READ_AS: Final = "<read by tasktape>"
 
 
@@ -44,7 +48,17 @@ def silence_warnings() -> None:
 
 def is_local(path: Path, boundary: Path) -> bool:
     """Whether a file or folder belongs to the user's own code: below `boundary`, and neither installed nor Python's."""
-    return path.is_relative_to(boundary) and INSTALLED.isdisjoint(path.parts) and not path.is_relative_to(LIBRARY)
+    return path.is_relative_to(boundary) and INSTALLED.isdisjoint(path.parts) and not path.is_relative_to(_LIBRARY)
+
+
+def own_modules() -> dict[str, ModuleType]:
+    """Imported modules that are the user's own: the script, and those outside Python's and installed packages."""
+    files = [(name, module, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    return {name: module for name, module, file in files if name == "__main__" or (file and _is_own(name, file))}
+
+
+def _is_own(name: str, file: str) -> bool:
+    return not file.startswith(_LIBRARY) and not any(map(file.__contains__, INSTALLED)) and not name.startswith(_OURS)
 
 
 def walk(entries: Iterable[Path], roots: Sequence[Path], boundary: Path, source: str = "") -> ImportGraph:

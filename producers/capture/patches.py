@@ -11,14 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any, Final
 
 from ..warn import warn_once
-from .imports import INSTALLED, LIBRARY
+from .imports import OWN, own_modules
 
 Function = Callable[..., Any]
-OWN: Final = __name__.partition(".")[0]
 _MISSING: Final = object()
 
 
@@ -30,7 +29,7 @@ class Patches:
         self._within = threading.local()
         self.active = True
 
-    def after(self, owner: Any, name: str, seen: Function, *shown_in: ModuleType) -> None:
+    def after(self, owner: Any, name: str, seen: Function, *shown_in: str) -> None:
         """Call `seen(result, *args, **kwargs)` after each call of `owner.name` that went well."""
 
         def make(original: Function) -> Function:
@@ -46,7 +45,7 @@ class Patches:
         self.wrap(owner, name, make, *shown_in)
 
     def before(self, owner: Any, name: str, seen: Function) -> None:
-        """Call `seen(*args, **kwargs)` before each call of `owner.name`."""
+        """Call `seen(*args, **kwargs)` before each call of `owner.name`, in which other calls are seen as ever."""
 
         def make(original: Function) -> Function:
             def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -59,7 +58,21 @@ class Patches:
 
         self.wrap(owner, name, make)
 
-    def wrap(self, owner: Any, name: str, make: Callable[[Function], Function], *shown_in: ModuleType) -> None:
+    def around(self, owner: Any, name: str, seen: Function) -> None:
+        """Call `seen(*args, **kwargs)` before each call of `owner.name`, whose inner calls are not seen then."""
+
+        def make(original: Function) -> Function:
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                with self.outermost() as outermost:
+                    if outermost:
+                        safely(name, seen, *args, **kwargs)
+                    return original(*args, **kwargs)
+
+            return wrapper
+
+        self.wrap(owner, name, make)
+
+    def wrap(self, owner: Any, name: str, make: Callable[[Function], Function], *shown_in: str) -> None:
         """Replace `owner.name` by `make(original)`; nothing happens where a class or module has no such function.
 
         Modules of the user's own that hold the function under a name of theirs get the wrapper too, and so do the
@@ -109,6 +122,16 @@ def safely(what: str, call: Function, *args: Any, **kwargs: Any) -> Any:
         return None
 
 
+def caller(*skipped: str) -> str:
+    """Name of the top-level package that calls, past our own frames and those of the packages `skipped`."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  who calls is nowhere else to be seen
+    while frame is not None and (package := str(frame.f_globals.get("__name__", "")).partition(".")[0]):
+        if package != OWN and package not in skipped:
+            return package
+        frame = frame.f_back
+    return ""
+
+
 def _restore(owner: Any, name: str, wrapper: Function, before: Any) -> None:
     if vars(owner).get(name) is not wrapper:
         return
@@ -118,21 +141,10 @@ def _restore(owner: Any, name: str, wrapper: Function, before: Any) -> None:
         setattr(owner, name, before)
 
 
-def _rebind(old: Function, new: Function, shown_in: Iterable[ModuleType]) -> None:
+def _rebind(old: Function, new: Function, shown_in: Iterable[str]) -> None:
     """Let names that mean `old` mean `new`, in the user's own modules (as after `from library import …`) and others."""
-    for module in [*own_modules(), *shown_in]:
+    others = (sys.modules[name] for name in shown_in if name in sys.modules)
+    for module in [*own_modules().values(), *others]:
         for name, value in list(vars(module).items()):
             if value is old:
                 setattr(module, name, new)
-
-
-def own_modules() -> list[ModuleType]:
-    """Modules that are the user's own: the script, and those that lie outside Python's and installed packages."""
-    return [module for name, module in list(sys.modules.items()) if name == "__main__" or _is_own(name, module)]
-
-
-def _is_own(name: str, module: ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    if not isinstance(file, str) or name.partition(".")[0] == OWN:
-        return False
-    return not file.startswith(str(LIBRARY)) and not any(f"/{folder}/" in file for folder in INSTALLED)

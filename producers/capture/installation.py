@@ -1,0 +1,84 @@
+"""Puts the parts of capture to work for one task, after the user's switches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import lineage
+from ..ending import Uninstall
+from . import binding_matplotlib, binding_models, binding_tensorboard
+from .argument_watch import watch
+from .arguments import is_chosen
+from .console import LOG_STREAM, ConsoleTap
+from .environment import connect_environment
+from .exit_watch import ExitWatch
+from .import_hook import ImportHook
+from .imports import silence_warnings
+from .machine import monitor
+from .model_files import ModelFiles
+from .patches import Patches, safely
+
+if TYPE_CHECKING:
+    from ..task import Task
+    from ..task_init import Connections
+
+
+def install(task: Task, connections: Connections) -> list[Uninstall]:
+    """Begin each part; one that can't begin is left out with a warning."""
+    silence_warnings()
+    parts: dict[str, Callable[[], Uninstall | None]] = {
+        "console": lambda: _listen(task, connections.streams),
+        "arguments": lambda: _watch_arguments(task, connections),
+        "environment": lambda: connect_environment(task, watch.arguments),
+        "frameworks": lambda: _bind(task, connections.frameworks),
+        "machine load": lambda: _monitor(task, connections.monitoring),
+        "end": ExitWatch(task.end).install,
+    }
+    begun = (safely(what, begin) for what, begin in parts.items())
+    return [undo for undo in begun if undo is not None]
+
+
+def _listen(task: Task, streams: Any) -> Uninstall:
+    """Listen to the console. An agent hears the streams of the process it started by itself, but no log records."""
+    assigned = lineage.assigned()
+    heard_by_agent = assigned is not None and not assigned.simulated
+
+    def write(stream: str, text: str) -> None:
+        if stream == LOG_STREAM or not heard_by_agent:
+            task._session.outbox.console(task.id, task.run).write(stream, text)  # noqa: SLF001  its way to speak
+
+    return ConsoleTap(write).listen(streams)
+
+
+def _watch_arguments(task: Task, connections: Connections) -> Uninstall:
+    watch.start()
+    watch.arguments.attach(task, connections.arguments, connections.frameworks)
+    return watch.stop
+
+
+def _bind(task: Task, frameworks: Any) -> Uninstall:
+    """Watch the frameworks that are switched on."""
+    hook, patches, files = ImportHook(), Patches(), ModelFiles(task)
+
+    def choice(key: str) -> Any:
+        """ClearML's rule: what is not mentioned is on, but nothing is where nothing is mentioned."""
+        return frameworks.get(key, bool(frameworks)) if isinstance(frameworks, Mapping) else bool(frameworks)
+
+    def unbind() -> None:
+        hook.remove()
+        patches.undo()
+        files.settle()
+
+    if choice("matplotlib"):
+        binding_matplotlib.install(hook, patches, task)
+    if choice("tensorboard"):
+        binding_tensorboard.install(hook, patches, task, choice("tensorboard"))
+    binding_models.install(hook, patches, files, choice)
+    return unbind
+
+
+def _monitor(task: Task, monitoring: Any) -> Uninstall | None:
+    """Watch the machine; a mapping gives ClearML's timings."""
+    is_on = is_chosen(monitoring, "*") if isinstance(monitoring, Mapping) else bool(monitoring)
+    return monitor(task, monitoring if isinstance(monitoring, Mapping) else None).start() if is_on else None
