@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from ..events.blobs import CHUNK
 from ..events.errors import TasktapeError
+
+if TYPE_CHECKING:
+    import tarfile
 
 SUFFIXES: Final = (".zip", ".tgz", ".tar.gz")
 
@@ -26,6 +27,8 @@ def is_archive(name: str) -> bool:
 
 def pack(archive: Path, files: Iterable[tuple[Path, str]], *, compress: bool = True) -> None:
     """Write a zip archive of files, each under the name given with it."""
+    import zipfile  # noqa: PLC0415  heavy
+
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     with zipfile.ZipFile(archive, "w", method, strict_timestamps=False) as packed:
         for path, name in files:
@@ -38,6 +41,9 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises `ArchiveError` for a damaged one, and for members with absolute or upward paths, links that lead out of the
     folder, and devices (CVE-2007-4559 and the like); what came before them may be in the folder by then.
     """
+    import tarfile  # noqa: PLC0415  heavy
+    import zipfile  # noqa: PLC0415  heavy
+
     try:
         if archive.name.lower().endswith(".zip"):
             _unpack_zip(archive, folder)
@@ -48,6 +54,8 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:
+    import zipfile  # noqa: PLC0415  heavy
+
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
             target = _inside(folder, member.filename)
@@ -59,6 +67,8 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
 
 
 def _unpack_tar(archive: Path, folder: Path) -> None:
+    import tarfile  # noqa: PLC0415  heavy
+
     with tarfile.open(archive) as packed:
         for member in packed:
             target = _inside(folder, member.name)

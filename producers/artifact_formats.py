@@ -5,12 +5,10 @@ Libraries are not imported to find out: an object of a library's can't exist unl
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import json
 import mimetypes
 import os
-import pickle
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -88,6 +86,8 @@ def _custom(value: Any, request: Request, serialize: Callable[[Any], bytes | byt
 
 def _pickle(value: Any, request: Request) -> Format:
     def write(path: Path) -> None:
+        import pickle  # noqa: PLC0415  heavy
+
         with path.open("wb") as file:
             pickle.dump(value, file)
 
@@ -114,6 +114,8 @@ def _save_npz(array: Any, name: str, path: Path) -> None:
 
 
 def _save_csv(array: Any, path: Path) -> None:
+    import gzip  # noqa: PLC0415  only where used
+
     import numpy as np  # noqa: PLC0415  there already
 
     with gzip.GzipFile(path, "wb", mtime=0) as file:

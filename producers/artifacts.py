@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -185,6 +184,8 @@ def _load_text(path: Path, _: ArtifactPart) -> str:
 
 
 def _load_pickle(path: Path, _: ArtifactPart) -> Any:
+    import pickle  # noqa: PLC0415  heavy
+
     with path.open("rb") as file:
         return pickle.load(file)  # noqa: S301  what the user stored; its hash was verified
 

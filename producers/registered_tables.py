@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -88,6 +87,8 @@ class RegisteredTables:
 
 
 def _write(text: bytes, path: Path) -> None:
+    import gzip  # noqa: PLC0415  only where used
+
     with gzip.GzipFile(path, "wb", mtime=0) as file:
         file.write(text)
 

@@ -8,7 +8,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -285,6 +284,8 @@ def _full(url: str, name: str) -> str:
 def _in_parallel(
     jobs: Iterable[Callable[[], object]], workers: int | None = None, *, silent: bool = False
 ) -> list[bool]:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  heavy
+
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda job: _warned(job, silent=silent) is not None, jobs))
 

@@ -26,8 +26,6 @@ from .warn import LOGGER, warn_once
 if TYPE_CHECKING:
     from ..projections.rows import ArtifactRow
 
-WAIT_SECONDS = 30.0
-
 
 class ArtifactsMixin(ModelsMixin):
     """Upload and read artifacts. Nothing here raises into training: what does not work is logged."""
@@ -229,7 +227,8 @@ class ArtifactsMixin(ModelsMixin):
     def _wait_for_uploads(self) -> None:
         """Wait for artifacts and models on their way, a bounded time and only while their destinations answer."""
         self._tables.upload_changed()
-        self._outputs.uploader.wait(WAIT_SECONDS)
+        uploader = self._outputs.uploader
+        uploader.wait(uploader.patience())
 
 
 def _of_row(row: ArtifactRow) -> Artifact:

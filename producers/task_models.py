@@ -19,7 +19,6 @@ from .text import as_name
 from .warn import warn_once
 
 DESIGN = "design"
-WAIT_SECONDS = 30.0
 
 
 class ModelsList(list[Model]):
@@ -148,7 +147,8 @@ class ModelsMixin(ConnectMixin):
     def _found_models(self) -> list[tuple[str, str, Model]]:
         """Direction, name in the task and model of each, once uploads of this process are done."""
         if self._live:
-            outputs_of(self._session).uploader.wait(WAIT_SECONDS)
+            uploader = outputs_of(self._session).uploader
+            uploader.wait(uploader.patience())
         try:
             rows = model_rows(task=self._id)
             attached = tuple(row.id for row in rows if row.attached_as)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 THREADS: Final = 4
 _UNREACHABLE: Final = "upload_waits"
+_LEAST_PATIENCE: Final = 30.0
+_SLOWEST: Final = 1e6
 EventOf = Callable[[BlobRef, Meta], Event]
 """Makes the event to say once content is where its reference says."""
 
@@ -108,6 +110,10 @@ class Uploader:
     def content_of(self, uri: str) -> Path | None:
         """The file that waits to become the blob at `uri`."""
         return next((waiting.content for waiting in self._chains if waiting.note.ref.uri == uri), None)
+
+    def patience(self) -> float:
+        """Seconds within which what waits should be uploaded: half a minute, and one more for each megabyte."""
+        return _LEAST_PATIENCE + sum(waiting.note.ref.size for waiting in self._chains) / _SLOWEST
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all is uploaded, or nothing more can be done now since destinations do not answer.
