@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MODULES: Final = ("torch.utils.tensorboard.writer", "tensorboardX.writer")
 HYPERPARAMETERS: Final = "Hparams"
+_TEXT_ENDING: Final = "/text_summary"
 _UNGROUPED: Final = "Scalars"
 _SUFFIXES: Final = {b"\x89PNG": ".png", b"GIF8": ".gif", b"\xff\xd8\xff": ".jpg"}
 
@@ -60,7 +61,8 @@ class _Writers:
         """A summary on its way into the file of a `FileWriter`."""
         folder = str(writer.get_logdir())
         for value in summary.value:
-            self._report(value, *self._place(value.tag, folder), self._step(folder, value.tag, global_step))
+            tag = value.tag.removesuffix(_TEXT_ENDING)
+            self._report(value, *self._place(tag, folder), self._step(folder, tag, global_step))
 
     def scalars(
         self,

@@ -1,0 +1,529 @@
+"""What frameworks plot and save is reported, and the frameworks do exactly what they do alone."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import pickle
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import joblib
+import matplotlib as mpl
+import numpy as np
+import pytest
+import tensorboardX  # type: ignore[import-untyped]
+from sklearn.linear_model import LinearRegression
+
+from tasktape.producers import models
+from tasktape.producers.capture import binding_matplotlib, binding_models, binding_tensorboard
+from tasktape.producers.capture.import_hook import ImportHook
+from tasktape.producers.capture.model_files import ModelFiles
+from tasktape.producers.capture.patches import Patches
+
+mpl.use("Agg")
+plt = importlib.import_module("matplotlib.pyplot")
+
+
+class Recorder:
+    """Stands in for a task, its logger and its session: keeps what is reported, by method."""
+
+    id, run, name, output_uri = "1", 1, "my task", None
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._session = SimpleNamespace(settings=SimpleNamespace(output_uri=""), emit=self._emitted)
+        self.grouped = self.single = False
+
+    def get_logger(self) -> Recorder:
+        return self
+
+    def get_tensorboard_auto_group_scalars(self) -> bool:
+        return self.grouped
+
+    def get_tensorboard_single_series_per_graph(self) -> bool:
+        return self.single
+
+    def _place(self, title: str, series: str, iteration: int) -> dict[str, Any]:
+        meta = {"event_id": "e", "occurred_at": 0, "actor": "a", "session": "s", "seq": 0}
+        return {"meta": meta, "task": "1", "run": 1, "title": title, "series": series, "iteration": iteration}
+
+    def _emitted(self, event: Any) -> None:
+        self.calls.append(("text", (event.title, event.series, event.text, event.iteration), {}))
+
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        if method.startswith(("report_", "update_")):
+            return lambda *args, **kwargs: self.calls.append((method, args, kwargs))
+        raise AttributeError(method)
+
+    def of(self, method: str) -> list[tuple[Any, ...]]:
+        return [args for name, args, _ in self.calls if name == method]
+
+
+class Bound:
+    """An installation of bindings for a recorder."""
+
+    def __init__(self) -> None:
+        self.task: Any = Recorder()
+        self.hook, self.patches = ImportHook(), Patches()
+        self.files = ModelFiles(self.task)
+
+    def undo(self) -> None:
+        self.hook.remove()
+        self.patches.undo()
+        self.files.settle()
+
+    def models(self, **choices: Any) -> None:
+        binding_models.install(self.hook, self.patches, self.files, lambda key: choices.get(key, True))
+
+
+@pytest.fixture
+def bound() -> Iterator[Bound]:
+    bound = Bound()
+    yield bound
+    bound.undo()
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(bound: Bound) -> Recorder:
+    binding_matplotlib.install(bound.hook, bound.patches, bound.task)
+    plt.close("all")
+    task: Recorder = bound.task
+    return task
+
+
+def titles(task: Recorder) -> list[tuple[str, int]]:
+    return [(args[0], args[3]) for args in task.of("report_matplotlib_figure")]
+
+
+def test_each_open_figure_is_reported_when_it_is_shown(shown: Recorder) -> None:
+    plt.figure().suptitle("above")
+    _, axes = plt.subplots(1, 2)
+    axes[0].set_title("left")
+    axes[1].set_title("right")
+    plt.figure("labelled")
+    plt.figure()
+    plt.show()
+    assert titles(shown) == [("above", 0), ("left, right", 0), ("labelled", 0), ("untitled 00", 0)]
+
+
+def test_a_figure_is_reported_again_only_when_it_has_changed(shown: Recorder) -> None:
+    (line,) = plt.plot([1, 2], [3, 4])
+    plt.title("curve")
+    plt.show()
+    plt.show()
+    assert titles(shown) == [("curve", 0)]
+    line.set_ydata([3, 5])
+    plt.show()
+    plt.plot([1, 2], [1, 1])
+    plt.show()
+    assert titles(shown) == [("curve", 0), ("curve", 1), ("curve", 2)]
+
+
+def test_the_current_figure_stays_the_current_one(shown: Recorder) -> None:
+    plt.figure(1)
+    plt.figure(2)
+    plt.figure(1)
+    plt.show()
+    assert plt.gcf().number == 1
+    assert len(titles(shown)) == 2
+
+
+def test_trouble_in_reporting_leaves_show_as_it_is(shown: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "get_logger", lambda _self: 1 / 0)
+    plt.figure()
+    plt.show()
+    assert shown.calls == []
+
+
+@pytest.fixture
+def written(bound: Bound, tmp_path: Path) -> Iterator[tuple[Recorder, Any]]:
+    binding_tensorboard.install(bound.hook, bound.patches, bound.task)
+    with tensorboardX.SummaryWriter(str(tmp_path / "runs/train")) as writer:
+        yield bound.task, writer
+
+
+Written = tuple[Recorder, Any]
+
+
+def test_tensorboard_scalars_are_curves_named_by_their_tags(written: Written) -> None:
+    task, writer = written
+    writer.add_scalar("loss", 0.5, 3)
+    writer.add_scalar("accuracy/train/top1", np.float32(0.25), 4)
+    writer.add_scalar("stepless", 1.0)
+    writer.add_scalar("stepless", 2.0)
+    assert task.of("report_scalar") == [
+        ("loss", "loss", 0.5, 3),
+        ("accuracy", "train/top1", 0.25, 4),
+        ("stepless", "stepless", 1.0, 0),
+        ("stepless", "stepless", 2.0, 1),
+    ]
+
+
+def test_tensorboard_curves_are_grouped_as_the_user_asked(written: Written) -> None:
+    task, writer = written
+    task.grouped = True
+    writer.add_scalar("loss", 1.0, 0)
+    task.grouped, task.single = False, True
+    writer.add_scalar("loss/train", 1.0, 0)
+    assert [args[:2] for args in task.of("report_scalar")] == [("Scalars", "loss"), ("loss - train", "train")]
+
+
+def test_writers_of_several_folders_are_told_apart(written: Written, tmp_path: Path) -> None:
+    task, writer = written
+    writer.add_scalar("loss", 1.0, 0)
+    with tensorboardX.SummaryWriter(str(tmp_path / "runs/val")) as other:
+        other.add_scalar("loss", 2.0, 0)
+    assert [args[:3] for args in task.of("report_scalar")] == [("loss", "loss", 1.0), ("loss", "loss - val", 2.0)]
+
+
+def test_many_scalars_at_once_are_curves_of_one_plot(written: Written) -> None:
+    task, writer = written
+    writer.add_scalars("loss", {"train": 1.0, "val": 2.0}, 7)
+    assert task.of("report_scalar") == [("loss", "train", 1.0, 7), ("loss", "val", 2.0, 7)]
+
+
+def test_images_are_media_as_tensorboard_encodes_them(written: Written) -> None:
+    task, writer = written
+    writer.add_image("sample/first", np.zeros((3, 4, 5), dtype=np.uint8), 2)
+    ((name, args, kwargs),) = task.calls
+    assert (name, args) == ("report_media", ("sample", "first", 2))
+    assert kwargs["stream"].read(4) == b"\x89PNG"
+    assert kwargs["file_extension"] == ".png"
+
+
+def test_sound_is_media(written: Written) -> None:
+    task, writer = written
+    proto = importlib.import_module("tensorboardX.proto.summary_pb2")
+    sound = proto.Summary.Audio(encoded_audio_string=b"RIFF")
+    writer.file_writer.add_summary(proto.Summary(value=[proto.Summary.Value(tag="sound", audio=sound)]), 1)
+    ((name, args, kwargs),) = task.calls
+    assert (name, args) == ("report_media", ("sound", "sound", 1))
+    assert (kwargs["stream"].read(), kwargs["file_extension"]) == (b"RIFF", ".wav")
+
+
+def test_histograms_are_bars_over_the_ends_of_their_buckets(written: Written) -> None:
+    task, writer = written
+    writer.add_histogram("weights/layer", np.array([1.0, 1.0, 2.0]), 5, bins=[0, 1.5, 3])
+    ((name, args, kwargs),) = task.calls
+    assert (name, args[:2], args[3]) == ("report_histogram", ("weights", "layer"), 5)
+    assert sum(args[2]) == 3
+    assert len(kwargs["xlabels"]) == len(args[2])
+
+
+def test_texts_are_texts(written: Written) -> None:
+    task, writer = written
+    writer.add_text("notes/today", "caf\u00e9", 3)
+    assert task.of("text") == [("notes", "today", "caf\u00e9", 3)]
+
+
+def test_figures_are_plots_and_not_pictures_too(written: Written) -> None:
+    task, writer = written
+    figure = plt.figure()
+    writer.add_figure("curves/one", figure, 4)
+    writer.add_figure("both", [plt.figure(), plt.figure()], 5)
+    assert [(a[0], a[1], a[3]) for a in task.of("report_matplotlib_figure")] == [
+        ("curves", "one", 4), ("both", "both 0", 5), ("both", "both 1", 5),
+    ]  # fmt: skip
+    assert task.of("report_media") == []
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_hyperparameters_are_parameters_and_their_metrics_curves(written: Written) -> None:
+    task, writer = written
+    writer.add_hparams({"lr": 0.1, "name": "n"}, {"hparam/loss": 3.0})
+    assert task.of("update_parameters") == [({"Hparams/lr": 0.1, "Hparams/name": "n"},)]
+    assert task.of("report_scalar") == [("hparam", "loss", 3.0, 0)]
+
+
+def test_hyperparameters_can_be_switched_off(bound: Bound, tmp_path: Path) -> None:
+    binding_tensorboard.install(bound.hook, bound.patches, bound.task, {"report_hparams": False})
+    with tensorboardX.SummaryWriter(str(tmp_path)) as writer:
+        writer.add_hparams({"lr": 0.1}, {"loss": 3.0})
+    assert bound.task.of("update_parameters") == []
+
+
+def test_the_event_file_is_the_same_with_and_without_us(bound: Bound, tmp_path: Path) -> None:
+    def write(folder: Path) -> bytes:
+        with tensorboardX.SummaryWriter(str(folder)) as writer:
+            for step in range(5):
+                writer.add_scalar("loss", step, step, walltime=1)
+            writer.add_histogram("h", np.arange(9.0), 0, walltime=1)
+        (file,) = folder.glob("events*")
+        return file.read_bytes()[60:]
+
+    alone = write(tmp_path / "alone")
+    binding_tensorboard.install(bound.hook, bound.patches, bound.task)
+    watched = write(tmp_path / "watched")
+    assert len(watched) == len(alone)
+    assert len(bound.task.of("report_scalar")) == 5
+
+
+class SavedModel:
+    """Stands in for `OutputModel` and `InputModel`: notes what is done with models."""
+
+    done: list[tuple[Any, ...]]
+
+    def __init__(self, task: Any, name: str, framework: str) -> None:
+        assert isinstance(task, Recorder)
+        self.name, self.framework = name, str(framework)
+        self.done.append(("new", name, str(framework)))
+
+    def update_weights(self, *args: Any, **kwargs: Any) -> None:
+        self.done.append(("saved", self.name, *args, kwargs))
+
+    @classmethod
+    def import_model(cls, weights_url: str, framework: str) -> SimpleNamespace:
+        def connect(task: Any, name: str, ignore_remote_overrides: bool) -> None:
+            assert isinstance(task, Recorder)
+            assert ignore_remote_overrides
+            cls.done.append(("loaded", weights_url, str(framework), name))
+
+        return SimpleNamespace(connect=connect)
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    monkeypatch.delenv("TASKTAPE_TASK_ID", raising=False)
+    monkeypatch.setattr(models, "OutputModel", SavedModel)
+    monkeypatch.setattr(models, "InputModel", SavedModel)
+    SavedModel.done = []
+    return SavedModel.done
+
+
+Done = list[tuple[Any, ...]]
+
+
+def test_a_model_that_joblib_saves_is_registered_where_it_lies(bound: Bound, done: Done, tmp_path: Path) -> None:
+    bound.models()
+    path = tmp_path / "model one.pkl"
+    assert joblib.dump(LinearRegression(), path) == [str(path)]
+    joblib.dump(LinearRegression(), str(path))
+    uri = {"register_uri": path.as_uri()}
+    name = "my task - model one"
+    assert done == [("new", name, "ScikitLearn"), ("saved", name, uri), ("saved", name, uri)]
+
+
+@pytest.mark.parametrize("place", ["task", "settings", "agent"])
+def test_a_model_is_uploaded_where_there_is_a_place_for_it(
+    bound: Bound, done: Done, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound.models()
+    if place == "task":
+        bound.task.output_uri = "s3://bucket"
+    elif place == "settings":
+        bound.task._session.settings.output_uri = "/place"
+    else:
+        monkeypatch.setenv("TASKTAPE_TASK_ID", "1")
+    joblib.dump({"a": 1}, tmp_path / "m.pkl")
+    assert done[1] == ("saved", "my task - m", str(tmp_path / "m.pkl"), {"auto_delete_file": False})
+
+
+def test_a_model_that_is_read_is_what_the_task_starts_from_unless_it_made_it(
+    bound: Bound, done: Done, tmp_path: Path
+) -> None:
+    joblib.dump(LinearRegression(), tmp_path / "before.pkl")
+    bound.models()
+    joblib.dump(LinearRegression(), tmp_path / "own.pkl")
+    done.clear()
+    for name in ("before.pkl", "own.pkl", "before.pkl"):
+        assert isinstance(joblib.load(tmp_path / name), LinearRegression)
+    bound.files.settle()
+    assert done == [("loaded", str(tmp_path / "before.pkl"), "ScikitLearn", "before")]
+
+
+@pytest.mark.parametrize(
+    ("choices", "recorded"),
+    [
+        ({"joblib": False}, []),
+        ({"scikit": False}, []),
+        ({"joblib": "*.pkl"}, ["my task - a"]),
+        ({"scikit": ["*.pkl", "*other*"]}, ["my task - a", "my task - other"]),
+    ],
+)
+def test_models_are_chosen_by_switches_and_patterns(
+    bound: Bound, done: Done, tmp_path: Path, choices: dict[str, Any], recorded: list[str]
+) -> None:
+    bound.models(**choices)
+    for name in ("a.pkl", "b.bin", "other.bin"):
+        joblib.dump(LinearRegression() if "scikit" in choices else {}, tmp_path / name)
+    if choices == {"scikit": False}:
+        assert done == []
+    assert [made[1] for made in done if made[0] == "new"] == recorded
+
+
+def test_what_joblib_keeps_in_its_own_cache_is_no_model(bound: Bound, done: Done, tmp_path: Path) -> None:
+    bound.models()
+    memory = joblib.Memory(tmp_path, verbose=0)
+
+    def slow(x: int) -> int:
+        return x + 1
+
+    cached = memory.cache(slow)
+    assert (cached(1), cached(1)) == (2, 2)
+    assert joblib.Parallel(n_jobs=1)(joblib.delayed(abs)(x) for x in (-1,)) == [1]
+    assert done == []
+
+
+def test_what_is_no_file_is_no_model(bound: Bound, done: Done) -> None:
+    bound.models()
+    joblib.dump({}, io.BytesIO())
+    assert done == []
+
+
+def test_a_name_bound_before_the_task_is_watched_and_given_back(bound: Bound, done: Done, tmp_path: Path) -> None:
+    module = types.ModuleType("user_script")
+    module.__file__ = "/home/user/user_script.py"
+    exec("from joblib import dump", vars(module))
+    original = joblib.dump
+    sys.modules["user_script"] = module
+    try:
+        bound.models()
+        module.dump({}, tmp_path / "m.pkl")
+        bound.undo()
+        assert module.dump is joblib.dump is joblib.numpy_pickle.dump is original
+    finally:
+        del sys.modules["user_script"]
+    assert [made[0] for made in done] == ["new", "saved"]
+
+
+def test_a_watched_function_looks_and_pickles_like_itself(bound: Bound) -> None:
+    signature = inspect.signature(joblib.dump)
+    bound.models()
+    assert inspect.signature(joblib.dump) == signature
+    assert pickle.loads(pickle.dumps(joblib.dump)) is joblib.dump
+
+
+def test_an_error_of_the_framework_is_the_frameworks_own(bound: Bound, done: Done, tmp_path: Path) -> None:
+    bound.models()
+    with pytest.raises(FileNotFoundError):
+        joblib.dump({}, tmp_path / "no folder/m.pkl")
+    assert done == []
+
+
+def test_trouble_in_registering_leaves_the_file_saved(
+    bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ModelFiles, "saved", lambda *_: 1 / 0)
+    bound.models()
+    assert joblib.dump({"a": 1}, tmp_path / "m.pkl") == [str(tmp_path / "m.pkl")]
+    assert joblib.load(tmp_path / "m.pkl") == {"a": 1}
+
+
+XGBOOST = """
+class Booster:
+    def save_model(self, fname): open(fname, "w").close()
+    def load_model(self, fname): pass
+def use(save, load):
+    Booster().save_model(save); Booster().load_model(load)
+"""
+LIGHTGBM = """
+class Booster:
+    def __init__(self, params=None, train_set=None, model_file=None): pass
+    def save_model(self, filename): open(filename, "w").close(); return self
+def use(save, load):
+    Booster().save_model(save); Booster(model_file=load)
+"""
+CATBOOST = """
+class CatBoost:
+    def save_model(self, fname, format="cbm"): open(fname, "w").close()
+    def load_model(self, fname, format="cbm"): return self
+class CatBoostClassifier(CatBoost): pass
+def use(save, load):
+    CatBoostClassifier().save_model(save); CatBoostClassifier().load_model(load)
+"""
+TORCH = """
+def save(obj, f): open(f, "w").close() if isinstance(f, str) else f.write(b"x")
+def load(f): pass
+def use(save_to, load_from):
+    with open(save_to, "wb") as file:
+        save({}, file)
+    load(load_from)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "framework", "key"),
+    [
+        ("xgboost.core", XGBOOST, "XGBoost", "xgboost"),
+        ("lightgbm.basic", LIGHTGBM, "LightGBM", "lightgbm"),
+        ("catboost.core", CATBOOST, "CatBoost", "catboost"),
+        ("torch.serialization", TORCH, "PyTorch", "pytorch"),
+        ("torch.jit._serialization", TORCH, "TorchScript", "pytorch"),
+    ],
+)
+@pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
+def test_a_framework_imported_later_is_watched_too(
+    bound: Bound, done: Done, tmp_path: Path, name: str, source: str, framework: str, key: str, is_on: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """With stand-ins that have the frameworks' own names and signatures; the real ones are tried where installed."""
+    place = tmp_path / "libraries"
+    for depth in range(1, name.count(".") + 1):
+        package = place.joinpath(*name.split(".")[:depth])
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").touch()
+    place.joinpath(*name.split(".")).with_suffix(".py").write_text(source)
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name.partition(".")[0]]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.syspath_prepend(str(place))
+    bound.models(**{key: is_on})
+    module = importlib.import_module(name)
+    (tmp_path / "given").touch()
+    module.use(str(tmp_path / "model"), str(tmp_path / "given"))
+    bound.files.settle()
+    kinds = [(entry[0], entry[2]) for entry in done if entry[0] != "saved"]
+    assert kinds == ([("new", framework), ("loaded", framework)] if is_on else [])
+    assert type(module.__loader__).__name__ == "SourceFileLoader"
+    assert module.__spec__ is not None
+    assert module.__spec__.loader is module.__loader__
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name.partition(".")[0]]:
+        del sys.modules[loaded]
+
+
+DATA = np.random.default_rng(0).random((40, 3))
+
+
+def use_xgboost(path: str) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    model = xgboost.XGBRegressor(n_estimators=2).fit(DATA, DATA[:, 0])
+    model.save_model(path + ".json")
+    xgboost.Booster().load_model(path + ".json")
+
+
+def use_lightgbm(path: str) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    model = lightgbm.LGBMRegressor(n_estimators=2, verbose=-1).fit(DATA, DATA[:, 0])
+    model.booster_.save_model(path + ".txt")
+    lightgbm.Booster(model_file=path + ".txt")
+
+
+def use_catboost(path: str) -> None:
+    catboost = pytest.importorskip("catboost")
+    model = catboost.CatBoostRegressor(iterations=2, verbose=False, allow_writing_files=False).fit(DATA, DATA[:, 0])
+    model.save_model(path + ".cbm")
+    catboost.CatBoostRegressor().load_model(path + ".cbm")
+
+
+def use_torch(path: str) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save(torch.nn.Linear(2, 1).state_dict(), path + ".pt")
+    torch.load(path + ".pt")
+
+
+@pytest.mark.parametrize(
+    ("use", "framework"),
+    [(use_xgboost, "XGBoost"), (use_lightgbm, "LightGBM"), (use_catboost, "CatBoost"), (use_torch, "PyTorch")],
+)
+def test_the_real_framework_is_watched_where_it_is_installed(
+    bound: Bound, done: Done, tmp_path: Path, use: Callable[[str], None], framework: str
+) -> None:
+    bound.models()
+    use(str(tmp_path / "model"))
+    assert [entry[:3] for entry in done if entry[0] == "new"] == [("new", "my task - model", framework)]
