@@ -1,0 +1,130 @@
+"""Several processes and one projection: all get answers, whoever holds it, and whoever is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tasktape.events.base import Stamper
+from tasktape.events.parts import TaskSpec
+from tasktape.events.settings import Settings
+from tasktape.events.task_events import RunCompleted, RunStarted, TaskCreated
+from tasktape.events.topics import TOPICS
+from tasktape.events.wire import append_event
+from tasktape.projections import open_queries
+from tasktape.projections.address import live_address
+from tasktape.projections.holding import database_path
+
+ASK = """
+from tasktape.events.settings import load_settings
+from tasktape.projections import open_queries
+with open_queries(load_settings()) as queries:
+    print(queries.count_tasks(), queries.sql("SELECT count(*) AS n FROM events").to_pylist()[0]["n"])
+"""
+SERVE = """
+from tasktape.events.settings import load_settings
+from tasktape.projections import serve_projection
+serve_projection(load_settings(), ready=lambda address: print(address.address, flush=True))
+"""
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+def write(settings: Settings, tasks: int) -> None:
+    """Put tasks on the embedded log, three events each."""
+    stamp = Stamper()
+    with settings.open_log() as log:
+        log.create_topics(TOPICS)
+        for number in range(tasks):
+            task = f"{stamp.session}-{number}"
+            spec = TaskSpec(project="p", name="n")
+            for event in (
+                TaskCreated(meta=stamp(), task=task, spec=spec),
+                RunStarted(meta=stamp(), task=task, run=1),
+                RunCompleted(meta=stamp(), task=task, run=1),
+            ):
+                append_event(log, event, codec=settings.codec())
+        assert log.flush(PATIENCE) == 0
+
+
+def start(settings: Settings, code: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TASKTAPE_HOME": str(settings.home)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    return out.strip()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    write(settings, 1)
+    process = start(settings, SERVE)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("grpc://127.0.0.1:")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_scripts_that_ask_at_once_all_get_answers(settings: Settings) -> None:
+    write(settings, 200)
+    scripts = [start(settings, ASK) for _ in range(4)]
+    assert [answer(script) for script in scripts] == ["200 600"] * 4
+
+
+def test_a_script_is_answered_by_the_process_that_serves(settings: Settings, server: subprocess.Popen[str]) -> None:
+    write(settings, 4)
+    assert answer(start(settings, ASK)) == "5 15"
+    found = live_address(database_path(settings))
+    assert found is not None
+    assert found.pid == server.pid
+
+
+def test_who_serves_follows_the_log_by_itself(settings: Settings, server: subprocess.Popen[str]) -> None:
+    write(settings, 4)
+
+    def known() -> int:
+        with open_queries(settings, fresh=False) as queries:
+            return queries.count_tasks()
+
+    until(lambda: known() == 5)
+    assert server.poll() is None
+
+
+def test_when_the_server_is_killed_the_next_one_answers(settings: Settings, server: subprocess.Popen[str]) -> None:
+    server.send_signal(signal.SIGKILL)
+    server.wait(PATIENCE)
+    write(settings, 1)
+    assert answer(start(settings, ASK)) == "2 6"
+
+
+def test_a_projector_killed_in_the_middle_loses_and_repeats_nothing(settings: Settings) -> None:
+    write(settings, 4000)
+    database = database_path(settings)
+    script = start(settings, ASK)
+    until(lambda: database.with_name(database.name + ".wal").exists() or script.poll() is not None)
+    script.kill()
+    script.communicate()
+    assert script.returncode == -signal.SIGKILL
+    assert answer(start(settings, ASK)) == "4000 12000"
