@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..projections.query import Queries
 
 _RETRY_SECONDS: Final = 2.0
+_SETTLE_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.02
 
 
 class Holder:
@@ -40,11 +42,7 @@ class Holder:
     def behind(self) -> int:
         """How many records of the log the answers do not know yet."""
         with self._lock:
-            log = self._log = self._log or self._held.enter_context(self._settings.open_log())
-            ends = log.end_positions(topic for topic in log.topics() if topic.startswith("tasktape."))
-        with self.queries() as asked:
-            known = asked.positions()
-        return sum(max(0, end - known.get((source.topic, source.partition), 0)) for source, end in ends.items())
+            return self._behind()
 
     def close(self) -> None:
         """Let go of the projection and the log."""
@@ -63,3 +61,17 @@ class Holder:
         except ProjectionLockedError:
             return
         self._serving = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let the first answers know the whole log, if that does not take long."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while self._behind() and time.monotonic() < deadline:
+            time.sleep(_PAUSE_SECONDS)
+
+    def _behind(self) -> int:
+        log = self._log = self._log or self._held.enter_context(self._settings.open_log())
+        ends = log.end_positions(topic for topic in log.topics() if topic.startswith("tasktape."))
+        with open_queries(self._settings, fresh=not self._serving) as asked:
+            known = asked.positions()
+        return sum(max(0, end - known.get((source.topic, source.partition), 0)) for source, end in ends.items())

@@ -42,6 +42,7 @@ class History:
     """Writes events to the log of a tasktape home. Each method says one thing; `settle` waits until all is written."""
 
     def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.log: Log = open_log(f"sqlite:///{home}/log.db")
         self.log.create_topics(TOPICS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -20,8 +19,6 @@ from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.events.base import new_task_id
 from tasktape.tests.support.histories import History, falling
-
-pytestmark = pytest.mark.usefixtures("told")
 
 LONG = "x" * 10_000
 ODD = "a/'b' \"c\" <b>d</b>\n\x1b[31mé🙂"
@@ -63,16 +60,17 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("TASKTAPE_")]:
-            patch.delenv(name)
-        patch.setenv("TASKTAPE_HOME", str(home))
-        patch.setenv("COLUMNS", "200")
-        patch.chdir(home)
-        history = History(home)
-        yield Told(history)
-        history.close()
+    history = History(tmp_path_factory.mktemp("told"))
+    yield Told(history)
+    history.close()
+
+
+@pytest.fixture(autouse=True)
+def home(told: Told, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All tests of this module read one history."""
+    monkeypatch.setenv("TASKTAPE_HOME", str(told.history.home))
+    monkeypatch.setenv("COLUMNS", "200")
+    return told.history.home
 
 
 def run(*arguments: str) -> Result:

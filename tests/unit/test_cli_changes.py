@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,9 @@ from tasktape.tests.support.histories import History
 
 
 @pytest.fixture
-def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
-    for name in [name for name in os.environ if name.startswith("TASKTAPE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path))
+def history(home: Path) -> Iterator[History]:
     change_session(None)
-    history = History(tmp_path)
+    history = History(home)
     yield history
     history.close()
     change_session(None)

@@ -1,0 +1,503 @@
+"""Agents, watchers and a user over one log with a virtual clock, under a seeded scheduler that delays, loses and kills.
+
+The real minds of the agents run (`Core`); only log, clocks and machines are simulated. A failing seed fails again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasktape.agent.appends import Message, Tombstone, message_id
+from tasktape.agent.claiming import Pursuit
+from tasktape.agent.core import MAIN, ORPHANS, START, Core, Plan
+from tasktape.agent.follow import Batch, decode
+from tasktape.agent.run_control import FinalEvent, Trouble
+from tasktape.events.base import Event, Stamper
+from tasktape.events.codec import Codec, header
+from tasktape.events.errors import AppendError
+from tasktape.events.log.memory import MemoryLog
+from tasktape.events.log.port import Positions, Reader, TopicPartition
+from tasktape.events.parts import TaskSpec
+from tasktape.events.queue_events import (
+    EntryDequeued,
+    EntryEnqueued,
+    EntryMoved,
+    QueueCreated,
+    entry_id,
+    queue_topic,
+)
+from tasktape.events.task_events import EntryLeft, RunEvent, RunLost, RunStarted, TaskCreated, TasksEvent
+from tasktape.events.topics import TopicSpec
+from tasktape.projections.task_state import Rejection, TaskState, apply
+
+PARTITIONS = 2
+LEASE = 10.0
+INTERVAL = 5.0
+TICK = 0.1
+QUEUES = ("first", "second")
+TOPICS = (
+    "tasktape.tasks",
+    "tasktape.workers",
+    "tasktape.queues",
+    "tasktape.control",
+    *map(queue_topic, (*QUEUES, "elsewhere")),
+)
+CODEC = Codec()
+
+
+class World:
+    """The log, the time, and what really happened: which worker started user code of which run, and until when."""
+
+    def __init__(self, seed: int, *, agents: int, faults: bool) -> None:
+        self.random = Random(seed)
+        self.faults = faults
+        self.now = 1000.0
+        self.log = MemoryLog(clock=lambda: round(self.now * 1e6))
+        self.log.create_topics(TopicSpec(topic, PARTITIONS) for topic in TOPICS)
+        self.stamp = Stamper("user@host")
+        self.launched: list[tuple[str, int, str]] = []
+        self.happened: Counter[str] = Counter()
+        self.names = (f"w{number}" for number in itertools.count())
+        self._shares: dict[tuple[Agent, str, int, int], frozenset[int]] = {}
+        self.agents: list[Agent] = []
+        for _ in range(agents):
+            self.add_agent()
+        self.known = Known(self.log)
+        for queue in QUEUES:
+            self.append(QueueCreated(meta=self.stamp(), queue=queue))
+
+    def add_agent(self) -> Agent:
+        self.agents.append(Agent(self))
+        return self.agents[-1]
+
+    def share(self, agent: Agent, what: str) -> frozenset[int]:
+        """Partitions of a group by living member; who is stalled keeps its own, so that for a while nobody acts."""
+        living = sum(not other.dead for other in self.agents)
+        key = (agent, what, len(self.agents), living)
+        if key not in self._shares:
+            place = [other for other in self.agents if not other.dead].index(agent)
+            owned = (number for number in range(PARTITIONS) if (number + sum(map(ord, what))) % living == place)
+            self._shares[key] = frozenset(owned)
+        return self._shares[key]
+
+    def append(self, event: Event) -> None:
+        self.log.append(event.topic_name, event.key, CODEC.encode(event), headers=header(event))
+
+    def events(self, topic: str) -> list[Event]:
+        return self.known.events(topic)
+
+    def enqueue(self, task: str, queue: str, run: int = 1) -> None:
+        about = {"task": task, "queue": queue, "run": run, "entry": entry_id(queue, task, run)}
+        self.append(EntryEnqueued(meta=self.stamp(), spec=TaskSpec(project="p", name=task), **about))
+
+    def create(self, task: str) -> None:
+        self.append(TaskCreated(meta=self.stamp(), task=task, spec=TaskSpec(project="p", name=task)))
+
+    def dequeue(self, task: str, queue: str, *, note: bool) -> None:
+        entry = entry_id(queue, task, 1)
+        self.append(EntryDequeued(meta=self.stamp(), task=task, queue=queue, run=1, entry=entry))
+        if note:
+            self.append(EntryLeft(meta=self.stamp(), task=task, run=1, entry=entry))
+
+    def move(self, task: str, queue: str, target: str) -> None:
+        """A mover that dies as soon as it has said so."""
+        entry = entry_id(queue, task, 1)
+        self.append(EntryMoved(meta=self.stamp(), task=task, queue=queue, run=1, entry=entry, to_queue=target))
+
+    def run_until(self, condition: Callable[[], bool], *, seconds: float, chaos: bool = False) -> bool:
+        """Let everything happen in random order until the condition holds; False where it does not in time."""
+        deadline = self.now + seconds
+        while self.now < deadline:
+            for _ in range(self.random.randint(1, 12)):
+                self.random.choice(self.agents).act(chaos=chaos)
+            self.now += self.random.expovariate(1 / TICK)
+            if condition():
+                return True
+        return False
+
+
+class Known:
+    """What any reader knows who has read all: events by topic, tasks' states, whose starts count, who has no record."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._reader = log.read(log.start_positions(TOPICS))
+        self._events: defaultdict[str, list[Event]] = defaultdict(list)
+        self._states: dict[str, TaskState] = {}
+        self._starts: dict[tuple[str, int], str] = {}
+        self._buried: set[str] = set()
+
+    def events(self, topic: str) -> list[Event]:
+        self._read()
+        return self._events[topic]
+
+    def states(self) -> dict[str, TaskState]:
+        self._read()
+        return self._states
+
+    def valid_starts(self) -> dict[tuple[str, int], str]:
+        self._read()
+        return self._starts
+
+    def buried(self) -> set[str]:
+        self._read()
+        return self._buried
+
+    def _read(self) -> None:
+        for record in self._reader.poll(limit=1_000_000):
+            if record.value is None:
+                self._buried.add(record.key or "")
+                continue
+            event = CODEC.decode(record.value)
+            self._events[record.topic].append(event)
+            if isinstance(event, TasksEvent):
+                self._apply(event)
+
+    def _apply(self, event: TasksEvent) -> None:
+        after = apply(self._states.get(event.task, TaskState()), event)
+        if isinstance(after, Rejection):
+            return
+        self._states[event.task] = after
+        if isinstance(event, RunStarted):
+            self._starts[event.task, event.run] = event.worker
+
+
+@dataclass
+class Program:
+    """User code of one run on a simulated machine."""
+
+    pursuit: Pursuit
+    ends_at: float = float("inf")
+    is_running: bool = False
+
+
+@dataclass(eq=False)
+class Agent:
+    """One agent process: its mind, its place in each partition, what it has on the wire, and its programs."""
+
+    world: World
+    name: str = ""
+    core: Core = field(init=False)
+    wire: deque[Message] = field(default_factory=deque)
+    acks: deque[tuple[str, AppendError | None]] = field(default_factory=deque)
+    news: deque[Callable[[], None]] = field(default_factory=deque)
+    programs: dict[str, Program] = field(default_factory=dict)
+    readers: dict[str, dict[TopicPartition, Reader]] = field(default_factory=dict)
+    marks: list[tuple[str, str, Positions]] = field(default_factory=list)
+    committed: Positions = field(default_factory=dict)
+    stalled_until: float = 0.0
+    asleep: float = 0.0
+    dead: bool = False
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        world = self.world
+        self.name = next(world.names)
+        plan = Plan(self.name, "host", 1, QUEUES, 1, LEASE, INTERVAL, PARTITIONS)
+        self.core = Core(plan, self, self, lambda: Stamper(f"agent/{self.name}"), Random(world.random.random()))
+        positions = world.log.start_positions(["tasktape.tasks", "tasktape.workers", "tasktape.queues"])
+        positions |= world.log.end_positions(["tasktape.control"])
+        positions |= world.log.start_positions([queue_topic(queue) for queue in QUEUES])
+        self.follow(MAIN, positions)
+        self.mark(MAIN, START, TOPICS)
+
+    # Clocks and ports of the core.
+
+    def monotonic(self) -> float:
+        return self.world.now - self.asleep
+
+    def boottime(self) -> float:
+        return self.world.now
+
+    def append(self, message: Message) -> None:
+        self.wire.append(message)
+
+    def owned(self, queue: str) -> frozenset[int]:
+        return self.world.share(self, queue)
+
+    def watched(self) -> frozenset[int]:
+        return self.world.share(self, "workers")
+
+    def commit(self, queue: str, positions: Positions) -> None:  # noqa: ARG002  a port's signature
+        self.committed |= positions
+
+    def load(self) -> dict[str, float]:
+        return {}
+
+    def adopt(self, queue: str) -> None:
+        self.follow(ORPHANS, self.world.log.start_positions([queue_topic(queue)]))
+
+    def read_workers_to_end(self) -> None:
+        self.mark(MAIN, "workers", ["tasktape.workers"])
+
+    def open_case(self, worker: str, positions: Positions) -> None:
+        self.follow(worker, positions)
+        self.mark(worker, "case", {source.topic for source in positions})
+
+    def close_case(self, worker: str) -> None:
+        self.readers.pop(worker, None)
+        self.marks = [mark for mark in self.marks if mark[0] != worker]
+
+    def prepare(self, pursuit: Pursuit) -> None:
+        self.programs[pursuit.id] = Program(pursuit)
+        self.news.append(lambda: self.core.on_prepared(pursuit.id, None))
+
+    def launch(self, entry: str) -> Trouble | None:
+        program = self.programs[entry]
+        about = program.pursuit.entry
+        self.world.launched.append((about.task, about.run, self.name))
+        program.is_running = True
+        program.ends_at = self.world.now + self.world.random.choice([0.1, 1.0, 20.0])
+        return None
+
+    def stop(self, entry: str, *, patient: bool, grace: float) -> None:  # noqa: ARG002  a program that obeys at once
+        self.programs[entry].ends_at = self.world.now
+
+    def finish(self, entry: str, event: FinalEvent | None) -> None:
+        self.programs.pop(entry, None)
+
+        def finished() -> None:
+            if event is not None:
+                self.world.append(event)
+            self.core.on_finished(entry)
+
+        self.news.append(finished)
+
+    # What the scheduler does.
+
+    def follow(self, name: str, positions: Positions) -> None:
+        readers = self.readers.setdefault(name, {})
+        readers |= {source: self.world.log.read({source: offset}) for source, offset in positions.items()}
+
+    def mark(self, name: str, mark: str, topics: object) -> None:
+        ends = self.world.log.end_positions(topics)  # type: ignore[arg-type]
+        self.marks.append((name, mark, ends))
+
+    def act(self, *, chaos: bool) -> None:
+        """Do one random thing that this agent could do now."""
+        if self.dead or self.world.now < self.stalled_until:
+            return
+        if chaos and self.world.random.random() < 0.01:
+            self.suffer()
+            return
+        self.world.random.choice([self.read, self.read, self.send, self.acknowledge, self.hear, self.end_programs])()
+        self.core.step()
+
+    def read(self) -> None:
+        name = self.world.random.choice(list(self.readers))
+        readers = self.readers[name]
+        reader = self.world.random.choice(list(readers.values()))
+        records = reader.poll(limit=self.world.random.choice([1, 2, 100]))
+        positions = {source: reader.positions()[source] for source, reader in readers.items()}
+        passed = [mark for mark in self.marks if mark[0] == name and is_reached(positions, mark[2])]
+        self.marks = [mark for mark in self.marks if mark not in passed]
+        readings = [decode(record, CODEC) for record in records]
+        self.core.on_batch(Batch(name, readings, tuple(mark for _, mark, _ in passed), lambda: None))
+
+    def send(self) -> None:
+        """The first message on the wire reaches the log or is lost, and so does its acknowledgement."""
+        if not self.wire:
+            return
+        message = self.wire.popleft()
+        fate = self.world.random.random() if self.world.faults else 1.0
+        if fate < 0.05:
+            self.world.happened["append lost"] += 1
+        else:
+            self.write(message)
+        in_doubt = AppendError("in doubt") if fate < 0.1 else None
+        self.world.happened["acknowledgement lost"] += int(0.05 <= fate < 0.1)
+        self.acks.append((message_id(message), in_doubt))
+
+    def write(self, message: Message) -> None:
+        if isinstance(message, Tombstone):
+            self.world.log.append("tasktape.workers", message.worker, None)
+        else:
+            self.world.append(message)
+
+    def acknowledge(self) -> None:
+        if self.acks:
+            self.core.on_delivered(*self.acks.popleft())
+
+    def hear(self) -> None:
+        if self.news:
+            self.news.popleft()()
+
+    def end_programs(self) -> None:
+        for entry, program in self.programs.items():
+            if program.is_running and program.ends_at <= self.world.now:
+                program.is_running, program.ends_at = False, float("inf")
+                self.news.append(lambda entry=entry: self.core.on_exited(entry, 0))  # type: ignore[misc]
+
+    def suffer(self) -> None:
+        """Die and be replaced, or stall for long, or for so long that others take it for dead, or sleep."""
+        kind = self.world.random.choice(["killed", "stalled", "stalled long", "asleep"])
+        self.world.happened[kind] += 1
+        if kind == "killed":
+            self.dead = True
+            self.world.add_agent()
+        else:
+            seconds = {"stalled": 6.0, "stalled long": 40.0, "asleep": 40.0}[kind]
+            self.stalled_until = self.world.now + seconds
+            self.asleep += seconds if kind == "asleep" else 0.0
+
+
+def is_reached(positions: Positions, ends: Positions) -> bool:
+    return all(positions[source] >= end for source, end in ends.items() if source in positions)
+
+
+def started_runs(world: World) -> Counter[tuple[str, int]]:
+    return Counter((task, run) for task, run, _ in world.launched)
+
+
+def all_ended(world: World, tasks: list[str]) -> bool:
+    states = world.known.states()
+    waiting = [task for task in tasks if not states[task].run.ended or states[task].run.status == "failed"]
+    return not waiting
+
+
+def check_starts(world: World) -> None:
+    """User code of a run started once at most, and only on the worker whose start counts."""
+    assert all(times == 1 for times in started_runs(world).values()), world.launched
+    winners = world.known.valid_starts()
+    assert all(winners.get((task, run)) == worker for task, run, worker in world.launched)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_every_entry_is_run_once_when_all_goes_well(seed: int) -> None:
+    world = World(seed, agents=3, faults=False)
+    tasks = [f"task{number}" for number in range(4)]
+    for task in tasks:
+        world.create(task)
+        world.enqueue(task, world.random.choice(QUEUES))
+    assert world.run_until(lambda: all_ended(world, tasks), seconds=200)
+    check_starts(world)
+    assert started_runs(world) == Counter({(task, 1): 1 for task in tasks})
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_no_run_starts_twice_and_none_is_forgotten_whatever_fails(seed: int) -> None:
+    world = World(seed, agents=3, faults=True)
+    tasks = [f"task{number}" for number in range(3)]
+    for task in tasks:
+        world.create(task)
+        world.enqueue(task, "first")
+        if world.random.random() < 0.3:
+            world.enqueue(task, "second")
+    world.run_until(lambda: False, seconds=60, chaos=True)
+    assert world.run_until(lambda: all_ended(world, tasks) or gave_up(world), seconds=600), world.happened
+    check_starts(world)
+
+
+def gave_up(world: World) -> bool:
+    """A run that was lost again and again is not retried for ever."""
+    return max((run for _, run in started_runs(world)), default=0) > 3
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_what_was_dequeued_never_starts_and_what_was_moved_starts_once(seed: int) -> None:
+    world = World(seed, agents=2, faults=True)
+    for task in ("stays", "goes", "moves"):
+        world.create(task)
+        world.enqueue(task, "first")
+    world.run_until(lambda: False, seconds=world.random.choice([0.0, 0.2, 2.0]))
+    world.dequeue("goes", "first", note=world.random.random() < 0.5)
+    world.move("moves", "first", "second")
+    world.run_until(lambda: False, seconds=20, chaos=True)
+    tasks = ["stays", "moves"]
+    assert world.run_until(lambda: all_ended(world, tasks) or gave_up(world), seconds=600), world.happened
+    check_starts(world)
+    left = {event.entry for event in world.events("tasktape.tasks") if isinstance(event, EntryLeft)}
+    if entry_id("first", "goes", 1) in left and not world.known.valid_starts().get(("goes", 1)):
+        assert ("goes", 1) not in started_runs(world)
+
+
+def test_a_move_to_a_queue_nobody_serves_is_completed_by_those_who_serve_the_first() -> None:
+    world = World(1, agents=2, faults=False)
+    world.create("task")
+    world.agents[0].dead = world.agents[1].dead = True
+    world.enqueue("task", "first")
+    world.move("task", "first", "elsewhere")
+    world.add_agent()
+    arrived = lambda: any(isinstance(e, EntryEnqueued) for e in world.events(queue_topic("elsewhere")))  # noqa: E731
+    assert world.run_until(lambda: arrived() and bool(notes(world)), seconds=60)
+    assert [event.origin for event in world.events(queue_topic("elsewhere")) if isinstance(event, EntryEnqueued)] == [
+        entry_id("first", "task", 1)
+    ]
+
+
+def test_a_queue_nobody_serves_is_looked_after_by_the_watchers() -> None:
+    world = World(2, agents=2, faults=False)
+    world.append(QueueCreated(meta=world.stamp(), queue="elsewhere"))
+    world.create("task")
+    world.enqueue("task", "elsewhere")
+    world.move("task", "elsewhere", "first")
+    assert world.run_until(lambda: bool(started_runs(world)), seconds=60)
+    assert notes(world) == [entry_id("elsewhere", "task", 1)]
+
+
+def notes(world: World) -> list[str]:
+    return [event.entry for event in world.events("tasktape.tasks") if isinstance(event, EntryLeft)]
+
+
+def test_a_dead_worker_s_run_is_lost_and_runs_again_and_its_record_goes() -> None:
+    world = World(3, agents=2, faults=False)
+    world.create("task")
+    world.enqueue("task", "first")
+    assert world.run_until(lambda: bool(world.launched), seconds=60)
+    victim = next(agent for agent in world.agents if agent.name == world.launched[0][2])
+    victim.dead = True
+    assert world.run_until(lambda: all_ended(world, ["task"]), seconds=200)
+    assert [(run, worker == victim.name) for _, run, worker in world.launched] == [(1, True), (2, False)]
+    lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
+    assert lost[0].worker == victim.name
+    assert world.run_until(lambda: victim.name in world.known.buried(), seconds=60)
+
+
+def test_a_machine_that_sleeps_makes_nobody_else_lost() -> None:
+    world = World(4, agents=2, faults=False)
+    world.create("task")
+    world.enqueue("task", "first")
+    assert world.run_until(lambda: bool(world.launched), seconds=60)
+    sleeper = next(agent for agent in world.agents if agent.name != world.launched[0][2])
+    sleeper.stalled_until, sleeper.asleep = world.now + 1.0, 3600.0
+    world.run_until(lambda: False, seconds=40)
+    assert not [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
+
+
+def test_a_run_is_retried_only_so_often_when_it_kills_its_workers() -> None:
+    world = World(5, agents=1, faults=False)
+    world.create("task")
+    world.enqueue("task", "first")
+    for run in range(1, 5):
+        assert world.run_until(lambda run=run: started_runs(world)["task", run] == 1, seconds=200)  # type: ignore[misc]
+        for agent in world.agents:
+            agent.dead = True
+        world.add_agent()
+    world.run_until(lambda: False, seconds=60)
+    assert max(event.run for event in world.events("tasktape.tasks") if isinstance(event, RunEvent)) == 4
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_committed_positions_wait_for_the_note_of_what_was_dequeued(noted: bool) -> None:
+    world = World(6, agents=1, faults=False)
+    world.create("task")
+    world.agents[0].dead = True
+    world.enqueue("task", "first")
+    world.dequeue("task", "first", note=noted)
+    agent = world.add_agent()
+    fold = agent.core.view.queues["first"].fold
+    entry = lambda: fold.entry(entry_id("first", "task", 1))  # noqa: E731
+    assert world.run_until(lambda: (found := entry()) is not None and found.settled, seconds=60)
+    assert notes(world) == [entry_id("first", "task", 1)]

@@ -1,0 +1,278 @@
+"""Every page of the dashboard, drawn without a browser over a made-up history."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from tasktape.dashboard import page_compare, source
+from tasktape.dashboard.page_task import TABS
+from tasktape.dashboard.theme import APP
+from tasktape.events.blobs import open_blob_store
+from tasktape.tests.support.histories import History, falling
+
+ODD = '<script>alert(1)</script> **b** :red[x] $a$ ![i](http://evil/x.png) "q" \n é🙂'
+LONG = "x" * 10_000
+FIGURE = json.dumps({"data": [{"type": "bar", "y": [1, 2]}], "layout": {"title": {"text": "<b>t</b>"}}})
+
+
+class Told:
+    """A history with a task of every kind, and their ids by name."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.tasks: dict[str, str] = {}
+        self._finished("first", "0.1", 0.05)
+        self._finished("second", "0.2", 0.02)
+        for name in (ODD, LONG):
+            self.tasks[name] = task = history.task(name, name, parameters={f"General/{name}": f'"{name[:50]}"'})
+            history.start(task)
+            history.scalar(task, name, name, [1.0, float("nan"), float("inf")])
+            history.plot(task, name, "no figure")
+            history.console(task, name)
+            history.fail(task, name)
+        self.tasks["waiting"] = history.task("waiting")
+        history.queue("gpu")
+        history.enqueue(self.tasks["waiting"], "gpu")
+        history.worker("lab/1", ["gpu"], holds=[(self.tasks["first"], "gpu")], cpu_percent=50.0)
+        history.settle()
+
+    def _finished(self, name: str, rate: str, speed: float) -> None:
+        history = self.history
+        self.tasks[name] = task = history.task(name, parameters={"General/lr": rate, "General/same": "1"}, tags=["a"])
+        store = open_blob_store(str(history.home / "blobs"))
+        picture = BytesIO()
+        Image.new("RGB", (8, 8), "red").save(picture, "png")
+        history.start(task)
+        history.scalar(task, "loss", "train", falling(30, speed))
+        history.single(task, "score", 0.5)
+        history.plot(task, "bars", FIGURE)
+        history.image(task, store.put_bytes(picture.getvalue(), "image/png"))
+        history.artifact(task, store.put_bytes(b"{}"))
+        history.model(task, store.put_bytes(b"weights"))
+        history.console(task, "epoch 1", "\x1b[31mred\x1b[0m")
+        history.set_parameter(task, "General/lr", rate, old="0.5")
+        history.complete(task)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    history = History(tmp_path_factory.mktemp("told"))
+    yield Told(history)
+    source.holder.clear()
+    history.close()
+
+
+@pytest.fixture(autouse=True)
+def home(told: Told, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All tests of this module read one history, through one projection."""
+    monkeypatch.setenv("TASKTAPE_HOME", str(told.history.home))
+    return told.history.home
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Settings of a test's own."""
+    source.holder.clear()
+    yield monkeypatch
+    source.holder.clear()
+
+
+def opened(page: str, **query: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60)
+    app._page_hash = calc_hash(page)
+    app.query_params.update(query)
+    app.run()
+    assert [error.message for error in app.exception] == []
+    return app
+
+
+def frames(app: AppTest) -> list[pd.DataFrame]:
+    return [frame.value for frame in app.dataframe]
+
+
+def said(app: AppTest) -> str:
+    """All text on the page, without the backslashes that keep Markdown from obeying names."""
+    kinds = ("title", "markdown", "caption", "code", "error", "warning", "info", "metric", "text")
+    found = [getattr(one, "value", "") for kind in kinds for one in getattr(app, kind)]
+    found += [one.label for one in app.expander]
+    return "\n".join(str(text) for text in found).replace("\\", "")
+
+
+def test_projects_have_their_tasks_by_status() -> None:
+    app = opened("projects")
+    assert "3 tasks" in said(app)
+    assert "2 completed" in said(app)
+    assert "1 queued" in said(app)
+
+
+def test_the_table_shows_every_task_that_changed_last_first(told: Told) -> None:
+    (table,) = frames(opened("tasks"))
+    assert set(table["name"]) >= {"first", "second", "waiting"}
+    assert len(table) == len(told.tasks)
+    assert all(len(name) <= 80 and "\n" not in name for name in table["name"])
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"q": "fir"}, {"first"}),
+        ({"status": "Queued"}, {"waiting"}),
+        ({"status": "Completed", "q": "sec"}, {"second"}),
+        ({"project": "vision"}, {"first", "second", "waiting"}),
+    ],
+)
+def test_the_address_filters_the_table(query: dict[str, str], names: set[str]) -> None:
+    (table,) = frames(opened("tasks", **query))
+    assert set(table["name"]) == names
+
+
+def test_chosen_columns_show_parameters_and_metrics() -> None:
+    app = opened("tasks", project="vision")
+    app.multiselect(key="columns").select("General/lr").select("loss/train:min").run()
+    app.selectbox(key="sort").select("loss/train:min ↑").run()
+    (table,) = frames(app)
+    assert list(table["name"])[:2] == ["first", "second"]
+    assert list(table["c0"])[:2] == [0.1, 0.2]
+    assert table["c1"][0] == pytest.approx(min(falling(30, 0.05)))
+
+
+def test_a_filter_that_nothing_matches_says_so() -> None:
+    assert "No task matches" in said(opened("tasks", q="bogus"))
+
+
+@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("name", [ODD, LONG, "waiting"], ids=["odd", "long", "waiting"])
+def test_every_tab_is_drawn_whatever_the_names_and_however_little_there_is(told: Told, name: str, tab: str) -> None:
+    app = opened("task", task=told.tasks[name], tab=tab)
+    assert app.title[0].value.replace("\\", "").startswith(name[:20])
+
+
+def test_a_task_is_found_by_an_address_without_a_page(told: Told) -> None:
+    assert opened("", task=told.tasks["first"]).title[0].value == "first"
+
+
+def test_markup_in_a_name_is_shown_not_obeyed(told: Told) -> None:
+    title = opened("task", task=told.tasks[ODD]).title[0].value
+    assert r"\!\[i\]\(http\:\/\/evil\/x\.png\)" in title
+    assert r"\:red\[x\] \$a\$" in title
+    assert "\n" not in title
+
+
+def test_a_task_shows_its_scalars_values_and_state(told: Told) -> None:
+    app = opened("task", task=told.tasks["first"])
+    assert len(app.get("plotly_chart")) == 1
+    assert [metric.value for metric in app.metric] == ["0.5"]
+    assert "Completed" in said(app)
+    (values,) = frames(app)
+    assert (values["Points"][0], values["Max"][0]) == (30, pytest.approx(1.05))
+
+
+def test_smoothing_keeps_the_reported_values_behind(told: Told) -> None:
+    app = opened("task", task=told.tasks["first"])
+    app.slider(key="task-smoothing").set_value(0.9).run()
+    (chart,) = app.get("plotly_chart")
+    assert len(json.loads(chart.proto.spec)["data"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("tab", "words"),
+    [
+        ("Parameters", "General"),
+        ("Execution", "train.py"),
+        ("Artifacts & models", "predictions"),
+        ("Console", "epoch 1\nred"),
+        ("Debug samples", "samples"),
+        ("Plots", "bars"),
+    ],
+)
+def test_a_tab_tells_what_there_is(told: Told, tab: str, words: str) -> None:
+    assert words in said(opened("task", task=told.tasks["first"], tab=tab))
+
+
+def test_history_tells_changes_newest_first(told: Told) -> None:
+    (table,) = frames(opened("task", task=told.tasks["first"], tab="History"))
+    assert list(table["Event"])[-1] == "TaskCreated"
+    assert "General/lr: 0.5 → 0.1" in list(table["What"])
+    assert "ScalarsReported" not in set(table["Event"])
+
+
+def test_a_plot_that_is_none_is_a_warning(told: Told) -> None:
+    assert "no plotly figure" in said(opened("task", task=told.tasks[ODD], tab="Plots"))
+
+
+def test_a_failed_task_says_why(told: Told) -> None:
+    assert "alert(1)" in said(opened("task", task=told.tasks[ODD]))
+
+
+def test_an_unknown_task_is_no_error() -> None:
+    assert "There is no task bogus" in said(opened("task", task="bogus"))
+
+
+def test_a_comparison_overlays_scalars(told: Told) -> None:
+    app = opened("compare", compare=",".join((told.tasks["first"], told.tasks["second"], "bogus")))
+    (chart,) = app.get("plotly_chart")
+    assert [line["name"] for line in json.loads(chart.proto.spec)["data"]] == ["first · train", "second · train"]
+
+
+def test_a_comparison_of_values_and_parameters(told: Told) -> None:
+    both = ",".join((told.tasks["first"], told.tasks["second"]))
+    (values,) = frames(opened("compare", compare=both, tab="Values"))
+    assert list(values.columns) == ["first", "second"]
+    assert values.loc["score", "first"] == 0.5
+    app = opened("compare", compare=both, tab="Parameters")
+    assert list(frames(app)[0].index) == ["General/lr", "General/same"]
+    app.toggle(key="compare-differences").set_value(True).run()
+    assert list(frames(app)[0].index) == ["General/lr"]
+
+
+def test_a_comparison_of_nothing_says_how_to_choose() -> None:
+    assert "Select two or more tasks" in said(opened("compare"))
+
+
+def test_tasks_of_one_name_are_told_apart() -> None:
+    class Row:
+        def __init__(self, name: str, task_id: str) -> None:
+            self.name, self.id = name, task_id
+
+    rows: list[Any] = [Row("a", "1" * 32), Row("a", "2" * 32), Row("", "3" * 32)]
+    assert page_compare.labels(rows) == ["a 111111", "a 222222", "(no name)"]
+
+
+def test_queues_and_workers_are_shown(told: Told) -> None:
+    app = opened("queues")
+    queues, workers = frames(app)
+    assert dict(zip(queues["Queue"], queues["Waiting"], strict=True)) == {"gpu": 1}
+    assert (workers["Worker"][0], workers["Runs"][0]) == ("lab/1", "first (run 1)")
+    assert app.metric[0].value == "1"
+    assert told.tasks["waiting"] not in said(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [("tasks", "Two lines make a script a task"), ("projects", "tasktape demo"), ("queues", "tasktape agent")],
+)
+def test_an_empty_log_tells_what_to_do(tmp_path: Path, elsewhere: pytest.MonkeyPatch, page: str, words: str) -> None:
+    elsewhere.setenv("TASKTAPE_HOME", str(tmp_path / "empty"))
+    assert words in said(opened(page))
+
+
+def test_a_log_that_does_not_answer_is_a_sentence(elsewhere: pytest.MonkeyPatch) -> None:
+    elsewhere.setenv("TASKTAPE_LOG", "sqlite:////dev/null/log.db")
+    app = opened("tasks")
+    assert "does not answer" in app.error[0].value
+
+
+def test_no_page_trusts_html() -> None:
+    for path in APP.parent.glob("*.py"):
+        assert not re.search(r"unsafe_allow_html|st\.html|components\.v1", path.read_text()), path
