@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from ..events.base import Event
 from ..events.report_events import ConsoleWritten, PlotReported, TextReported
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from .arrival import Arrival
     from .tables import Row
     from .verdict import Verdict
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+"""Where an object of the decoder's lay in memory: the one part of an error that is not a function of the record."""
 
 
 def event_row(arrival: Arrival, verdict: Verdict) -> Row:
@@ -40,7 +44,7 @@ def event_row(arrival: Arrival, verdict: Verdict) -> Row:
 def dead_letter_row(record: LogRecord, error: DecodeError) -> Row:
     """Return the row of a record that could not be read."""
     value = b"" if record.value is None else record.value
-    return (*record.source, record.offset, record.timestamp, record.key, str(error), value)
+    return (*record.source, record.offset, record.timestamp, record.key, _ADDRESS.sub("", str(error)), value)
 
 
 def body(event: Event | ScalarColumns) -> str:
