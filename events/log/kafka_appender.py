@@ -14,7 +14,7 @@ from .kafka_errors import FATAL, append_failure
 from .port import Delivery, Headers, OnDelivery, check_record
 from .reports import Reports, call
 
-_POLL: Final = 0.5
+_POLL: Final = 0.1
 _PURGE: Final = 1.0
 
 

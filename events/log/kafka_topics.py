@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from ..errors import TopicMismatchError, UnknownTopicError
 from ..topics import TopicSpec
 from .kafka_clients import ROOM_FOR_FRAMING, KafkaClients
-from .kafka_errors import TOPIC_EXISTS
+from .kafka_errors import FORBIDDEN, TOPIC_EXISTS
 from .port import MAX_RECORD_BYTES, Positions, TopicPartition
 
 _PAUSE: Final = 0.05
@@ -75,15 +75,19 @@ class KafkaTopics:
         return {TopicPartition(at.topic, at.partition): future.result().offset for at, future in futures.items()}
 
     def _insist(self, ask: Callable[[], T]) -> T:
-        """Ask again, while leaders change and connections break, until patience is at its end."""
+        """Ask again, while leaders change and connections break, until patience is at its end.
+
+        librdkafka asks the leaders it remembers, and takes a broker's "not leader" as the answer: so look them up anew.
+        """
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 return ask()
             except KafkaException as error:
-                if time.monotonic() > deadline or not error.args[0].retriable():
+                if time.monotonic() > deadline or error.args[0].code() in FORBIDDEN:
                     raise self._unavailable(error) from error
                 time.sleep(_PAUSE)
+                self._metadata()
 
     def _result(self, future: Any, ignore: frozenset[int] | set[int] = frozenset()) -> Any:
         try:

@@ -11,15 +11,16 @@ Append
     A record is never written twice by a retry, however often its delivery was in doubt.
     `flush` returns the number of records whose delivery is still open: 0 when everything is on the log.
     A record that can't be written is reported with an `AppendError`; it is never dropped in silence.
-    A record of more than `MAX_RECORD_BYTES` can't be written, on any log: `RecordRefusedError`, an `AppendError` that
-    says that trying again is no use.
+    A record of more than `MAX_RECORD_BYTES` can't be written, on any log.
+    What no retry would get onto the log is reported with a `RecordRefusedError`, which is an `AppendError`.
     Appending to a topic that was never created is reported with an `UnknownTopicError`.
     What was delivered survives the death of the process that appended it.
     Key, value and headers come back byte for byte; a value of None (a tombstone) comes back as None.
 
 Offsets and times
     Offsets of a partition start at 0 and grow; a later record has a larger offset. Gaps may occur.
-    The log stamps each record with the time of its append (µs since 1970), and within a partition these never decrease.
+    The log stamps each record with the time of its append in µs since 1970.
+    Within a partition these times never decrease; on Kafka that is so as far as its brokers' clocks agree.
 
 Read
     A reader starts exactly at the positions given and sees every record from there on, in each partition in order.
