@@ -109,6 +109,12 @@ def test_errors_do_not_print_what_was_given(text: str) -> None:
     assert "tasktape.toml" in str(raised.value)
 
 
+def test_not_even_a_programmers_mistake_prints_what_was_given() -> None:
+    with pytest.raises(ValueError, match="kafka") as raised:
+        Settings(kafka=SECRET)  # type: ignore[arg-type]
+    assert SECRET not in str(raised.value)
+
+
 def test_an_unknown_key_is_named_with_its_file() -> None:
     path = write(Path("tasktape.toml"), 'lock = "sqlite:///x.db"').absolute()
     with pytest.raises(SettingsError, match=rf"{path}: unknown key 'lock'.*\blog\b"):
