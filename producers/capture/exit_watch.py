@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import contextlib
 import os
 import signal
 import sys
@@ -79,8 +80,11 @@ class ExitWatch:
         return self._left or unseen_exit()
 
     def _at_exit(self) -> None:
-        if os.getpid() == self._pid:
-            safely("end", lambda: self._end(self.ending()))
+        if os.getpid() != self._pid:
+            return
+        safely("end", lambda: self._end(self.ending()))
+        if isinstance(_uncaught(), KeyboardInterrupt):
+            _note_interrupt()
 
     def _leaves(self, code: Any = None) -> None:
         """Note the code the program asks to leave with; only the main thread's leads out of it."""
@@ -124,6 +128,12 @@ class ExitWatch:
 def _uncaught() -> BaseException | None:
     """The exception that the interpreter last found nobody to catch."""
     return getattr(sys, "last_value", None)
+
+
+def _note_interrupt() -> None:
+    """Let the interpreter end by SIGINT, as it does after an interrupt unless code was compiled and run since."""
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102  this is how the interpreter takes note of one
 
 
 def _restore_handler(handle: Any, before: Any) -> None:
