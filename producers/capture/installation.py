@@ -11,12 +11,14 @@ from . import binding_matplotlib, binding_models, binding_tensorboard
 from .argument_watch import watch
 from .arguments import is_chosen
 from .console import LOG_STREAM, ConsoleTap
+from .entry import find_entry
 from .environment import connect_environment
 from .exit_watch import ExitWatch
 from .import_hook import ImportHook
 from .imports import silence_warnings
 from .machine import monitor
 from .model_files import ModelFiles
+from .notebook import follow_notebook
 from .patches import Patches, safely
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def install(task: Task, connections: Connections) -> list[Uninstall]:
         "environment": lambda: connect_environment(task, watch.arguments),
         "frameworks": lambda: _bind(task, connections.frameworks),
         "machine load": lambda: _monitor(task, connections.monitoring),
+        "notebook": lambda: follow_notebook(lambda: task._describe(find_entry(), connections.frameworks)),  # noqa: SLF001
         "end": ExitWatch(task.end).install,
     }
     begun = (safely(what, begin) for what, begin in parts.items())

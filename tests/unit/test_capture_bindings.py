@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import matplotlib as mpl
@@ -69,7 +69,7 @@ class Bound:
     """An installation of bindings for a recorder."""
 
     def __init__(self) -> None:
-        self.task: Any = Recorder()
+        self.task = cast("Any", Recorder())
         self.hook, self.patches = ImportHook(), Patches()
         self.files = ModelFiles(self.task)
 

@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -16,6 +19,7 @@ from tasktape.events.blobs import FolderStore
 from tasktape.events.parts import Script
 from tasktape.producers.capture.entry import Entry, notebook_source
 from tasktape.producers.capture.materialise import materialise
+from tasktape.producers.capture.notebook import follow_notebook
 from tasktape.producers.capture.script import INLINE_LIMIT, capture
 from tasktape.producers.capture.tree import UnsafeArchiveError, unpack
 
@@ -23,6 +27,7 @@ SHOW = """
 import sys, tempfile, pathlib
 from tasktape.events.blobs import FolderStore
 from tasktape.producers.capture.entry import find_entry
+from tasktape.producers.capture.notebook import follow_notebook
 from tasktape.producers.capture.script import capture
 blobs = FolderStore(pathlib.Path(sys.argv[1]))
 print(capture(find_entry(), blobs).script.model_dump_json())
@@ -116,6 +121,43 @@ def test_the_cells_of_a_notebook_are_its_script() -> None:
     assert (names["x"], names["y"]) == (1, 2)
     assert "# !pip install b" in text
     assert "# ls" in text
+
+
+class Events:
+    """IPython's registry of callbacks, as far as it is used."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[], None]] = []
+
+    def register(self, event: str, callback: Callable[[], None]) -> None:
+        assert event == "post_run_cell"
+        self.callbacks.append(callback)
+
+    def unregister(self, event: str, callback: Callable[[], None]) -> None:
+        assert event == "post_run_cell"
+        self.callbacks.remove(callback)
+
+
+def test_a_notebook_is_described_again_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    events, described = Events(), threading.Semaphore(0)
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "get_ipython", lambda: SimpleNamespace(events=events), raising=False)
+    stop = follow_notebook(described.release)
+    assert stop is not None
+    events.callbacks[0]()
+    assert not described.acquire(blocking=False)
+    clock = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: clock + 61)
+    events.callbacks[0]()
+    monkeypatch.undo()
+    assert described.acquire(timeout=30)
+    stop()
+    assert described.acquire(timeout=30)
+    assert events.callbacks == []
+
+
+def test_outside_a_notebook_nothing_is_followed() -> None:
+    assert follow_notebook(lambda: None) is None
 
 
 @pytest.mark.parametrize("content", ["# long\n" * INLINE_LIMIT, "# caf\xe9\n".encode("latin-1")], ids=["long", "latin"])
