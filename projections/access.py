@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .address import Address, live_address, remove_address, write_address
-from .errors import ProjectionLockedError, ProjectionUnavailableError
+from .errors import ProjectionLockedError, ProjectionUnavailableError, ProjectionWriteError
 from .holding import Holding, database_path, hold, hold_in_memory, is_held, release
 from .query import Queries
 from .source import DatabaseSource
@@ -46,9 +46,13 @@ def open_queries(settings: Settings, *, fresh: bool = True) -> Queries:
         return _asking(FlightSource.of_url(settings.projection), fresh=fresh)
     deadline = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < deadline:
-        with suppress(ProjectionLockedError):
-            return _served(settings, fresh=fresh) or _answering(_holding(settings), fresh=fresh)
-        time.sleep(_PAUSE_SECONDS)
+        try:
+            return _served(settings, fresh=fresh) or _answering(hold(settings), fresh=fresh)
+        except ProjectionLockedError:
+            time.sleep(_PAUSE_SECONDS)
+        except ProjectionWriteError as error:
+            LOGGER.warning("%s. The answer is made in memory.", error, extra={"action": "projection_in_memory"})
+            break
     return _answering(hold_in_memory(settings), fresh=fresh)
 
 
@@ -141,8 +145,8 @@ def _answering(holding: Holding, *, fresh: bool) -> Queries:
 def _holding(settings: Settings) -> Holding:
     try:
         return hold(settings)
-    except OSError as error:
-        LOGGER.warning("the projection is made in memory: %s", error, extra={"action": "projection_in_memory"})
+    except ProjectionWriteError as error:
+        LOGGER.warning("%s. It is held in memory.", error, extra={"action": "projection_in_memory"})
         return hold_in_memory(settings)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..events.errors import TasktapeError
-from .errors import ProjectionLockedError
+from .errors import ProjectionLockedError, ProjectionWriteError
 from .tables import Tables, sql
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "python_enable_replacements": False,
     "autoinstall_known_extensions": False,
 }
-
-
-class DamagedDatabaseError(TasktapeError):
-    """The file is no database that can be opened."""
 
 
 class Database:
@@ -52,19 +47,18 @@ class Database:
 
         Raises:
             ProjectionLockedError: Another process holds it.
-            OSError: The folder can't be written.
+            ProjectionWriteError: File or folder can't be written.
 
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            connection = _connect(path)
-            if _fits(connection, log_url):
-                return cls(connection, path)
-            connection.close()
-        except DamagedDatabaseError:
-            pass
-        _remove(path)
-        return cls(_made(_connect(path), log_url), path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = _fitting(path, log_url)
+            if connection is None:
+                _remove(path)
+                connection = _made(_connect(path), log_url)
+        except OSError as error:
+            raise ProjectionWriteError(str(path), str(error)) from error
+        return cls(connection, path)
 
     @classmethod
     def in_memory(cls, log_url: str) -> Database:
@@ -73,14 +67,19 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Tables]:
-        """Write in one transaction."""
+        """Write in one transaction. Raises `ProjectionWriteError` where the disk is full or fails."""
+        import duckdb  # noqa: PLC0415  heavy
+
         self.connection.execute("BEGIN")
         try:
             yield self.tables
-        except BaseException:
-            self.connection.execute("ROLLBACK")
+            self.connection.execute("COMMIT")
+        except BaseException as error:
+            with suppress(duckdb.Error):
+                self.connection.execute("ROLLBACK")
+            if isinstance(error, duckdb.Error):
+                raise ProjectionWriteError(str(self.path), str(error)) from error
             raise
-        self.connection.execute("COMMIT")
 
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection for reading, for the calling thread alone; to be closed."""
@@ -101,23 +100,40 @@ class Database:
         self.connection.close()
 
 
+class _DamagedError(Exception):
+    """The file is no database, or was made by another DuckDB."""
+
+
 def _connect(path: Path | None) -> DuckDBPyConnection:
     import duckdb  # noqa: PLC0415  heavy
 
     try:
         return duckdb.connect(path or ":memory:", config=_CONFIG)
-    except duckdb.IOException as error:
-        if "lock" in str(error):
-            raise ProjectionLockedError(str(path)) from None
-        raise _damaged_or_unwritable(path, error) from None
     except duckdb.Error as error:
-        raise DamagedDatabaseError(str(error)) from None
+        if "Could not set lock" in str(error):
+            raise ProjectionLockedError(str(path)) from None
+        if "Cannot open file" in str(error):
+            raise OSError(str(error)) from error
+        raise _DamagedError from error
 
 
-def _damaged_or_unwritable(path: Path | None, error: Exception) -> Exception:
-    if path is not None and path.is_file():
-        return DamagedDatabaseError(str(error))
-    return OSError(f"{path} can't be opened: {error}")
+def _fitting(path: Path, log_url: str) -> DuckDBPyConnection | None:
+    """Open what lies there; None where that is no projection of this log that can be understood."""
+    import duckdb  # noqa: PLC0415  heavy
+
+    if not path.exists():
+        return None
+    try:
+        connection = _connect(path)
+    except _DamagedError:
+        return None
+    try:
+        if connection.execute("SELECT version, log FROM meta").fetchone() == (version(), _name(log_url)):
+            return connection
+    except duckdb.Error:
+        pass
+    connection.close()
+    return None
 
 
 def _remove(path: Path) -> None:
@@ -131,22 +147,18 @@ def version() -> str:
     return hashlib.sha256(f"{FOLD_VERSION} {sql('schema')}".encode()).hexdigest()[:16]
 
 
-def _fits(connection: DuckDBPyConnection, log_url: str) -> bool:
+def _made(connection: DuckDBPyConnection, log_url: str) -> DuckDBPyConnection:
     import duckdb  # noqa: PLC0415  heavy
 
     try:
-        found = connection.execute("SELECT version, log FROM meta").fetchone()
-    except duckdb.Error:
-        return False
-    return found == (version(), _name(log_url))
-
-
-def _made(connection: DuckDBPyConnection, log_url: str) -> DuckDBPyConnection:
-    connection.execute("BEGIN")
-    for block in sql("schema").values():
-        connection.execute(block)
-    connection.execute("INSERT INTO meta VALUES ($1, $2)", [version(), _name(log_url)])
-    connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        for block in sql("schema").values():
+            connection.execute(block)
+        connection.execute("INSERT INTO meta VALUES ($1, $2)", [version(), _name(log_url)])
+        connection.execute("COMMIT")
+    except duckdb.Error as error:
+        connection.close()
+        raise OSError(str(error)) from error
     return connection
 
 

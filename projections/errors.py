@@ -15,6 +15,15 @@ class ProjectionLockedError(TasktapeError):
         self.path = path
 
 
+class ProjectionWriteError(TasktapeError):
+    """The projection's database can't be written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"the projection's database {path} can't be written: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class ProjectionBehindError(TasktapeError):
     """The projection did not reach a position of the log in time."""
 

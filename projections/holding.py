@@ -42,7 +42,7 @@ class Holding:
 
         Raises:
             ProjectionLockedError: Another process holds the file.
-            OSError: The file can't be written.
+            ProjectionWriteError: The file can't be written.
             LogUnavailableError: The log does not answer.
 
         """
@@ -62,6 +62,7 @@ class Holding:
 
         Raises:
             ProjectionBehindError: Nothing came from the log for `SILENCE_SECONDS`.
+            ProjectionWriteError: The disk is full, or fails.
 
         """
         with self._lock:

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tasktape.projections.flight import FlightSource
 from tasktape.projections.holding import database_path, is_held
 from tasktape.projections.query import Queries
 from tasktape.projections.rows import TaskFilter
+from tasktape.projections.tables import Row, Tables
 
 
 class Writer:
@@ -148,6 +149,27 @@ def test_where_no_file_can_be_written_the_answer_comes_from_memory(settings: Set
     settings.home.write_text("a file where a folder should be")
     writer.create("t1")
     assert ask(settings) == ["t1"]
+
+
+def test_on_a_full_disk_the_answer_comes_from_memory(
+    settings: Settings, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.create("t1")
+    ask(settings)
+    writer.create("t2")
+    insert = Tables.insert
+    refused: list[str] = []
+
+    def full(tables: Tables, table: str, rows: Iterable[Row]) -> None:
+        on_disk = "SELECT path FROM duckdb_databases() WHERE path IS NOT NULL AND NOT internal"
+        if tables.connection.execute(on_disk).fetchone():
+            refused.append(table)
+            raise duckdb.IOException("No space left on device")
+        insert(tables, table, rows)
+
+    monkeypatch.setattr(Tables, "insert", full)
+    assert ask(settings) == ["t1", "t2"]
+    assert refused
 
 
 def test_others_ask_the_process_that_serves(settings: Settings, writer: Writer) -> None:
