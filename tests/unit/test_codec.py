@@ -6,6 +6,7 @@ import io
 import json
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -21,6 +22,7 @@ from tasktape.events.codec import Codec
 from tasktape.events.errors import DecodeError, EncodeError, RegistryUnavailableError, UnknownSchemaError
 from tasktape.events.log.memory import MemoryLog
 from tasktape.events.report_events import SingleValueReported
+from tasktape.events.schema import fingerprint
 from tasktape.events.task_events import RunFailed, RunProgressed, TaskArchived
 from tasktape.events.topics import TOPICS
 from tasktape.events.wire import append_event, read_event
@@ -224,6 +226,26 @@ def test_a_record_of_another_version_is_read_as_this_versions(schema: str) -> No
     value = b"\x00\x00\x00\x00\x00" + buffer.getvalue()
     assert Codec(registry).decode(value) == event
     assert Codec(registry).reframe(value, "t") == value
+
+
+def test_a_record_of_a_released_version_is_read_by_its_fingerprint_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = RunFailed(meta=META, task="t", run=1, reason="r", message="m")
+    old = older("RunFailed", "exit_code")
+    released = tmp_path / "released" / "0.0.1"
+    released.mkdir(parents=True)
+    (released / "RunFailed.avsc").write_text(old)
+    (released / "fingerprints.json").write_text(json.dumps({"RunFailed": fingerprint(json.loads(old))}))
+    monkeypatch.setattr(codec, "_SCHEMAS", tmp_path)
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, json.loads(old), event.model_dump())
+    codec._released.cache_clear()
+    try:
+        value = codec.SINGLE_OBJECT + bytes.fromhex(fingerprint(json.loads(old))) + buffer.getvalue()
+        assert codec.decode(value) == event
+    finally:
+        codec._released.cache_clear()
 
 
 def test_an_event_type_from_the_future_is_an_unknown_schema() -> None:
