@@ -24,12 +24,16 @@ class ConsoleBatcher:
     r"""Collects what is written to the streams of one run, and emits it as lines. Thread-safe.
 
     A line goes out within half a second or so (`tick`), at once when 64 KiB have gathered. A line that is drawn over
-    (`\r`) goes out as it is at its end, and every ten seconds while it has none. `clock` is in µs since 1970.
+    (`\r`) goes out as it is at its end, and every ten seconds while it has none. `clock` is in µs since 1970, `timer`
+    in seconds since whenever.
     """
 
-    def __init__(self, send: Send, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self, send: Send, *, clock: Callable[[], int] = now_us, timer: Callable[[], float] = time.monotonic
+    ) -> None:
         self._send = send
         self._clock = clock
+        self._timer = timer
         self._lock = threading.RLock()
         self._emitting = threading.RLock()
         self._muted = threading.local()
@@ -37,7 +41,7 @@ class ConsoleBatcher:
         self._characters = 0
         self._partial: dict[str, str] = {}
         self._partial_since: dict[str, float] = {}
-        self._since = time.monotonic()
+        self._since = timer()
 
     def write(self, stream: str, text: str) -> None:
         """Take what was written to a stream (`stdout`, `stderr`, `log` or `agent`)."""
@@ -56,7 +60,7 @@ class ConsoleBatcher:
 
     def _add(self, stream: str, text: str) -> None:
         if not self._lines:
-            self._since = time.monotonic()
+            self._since = self._timer()
         for start in range(0, max(len(text), 1), LINE_CHARACTERS):
             part = text[start : start + LINE_CHARACTERS]
             self._lines.append(ConsoleLine(at=self._clock(), stream=stream, text=part))
@@ -65,7 +69,7 @@ class ConsoleBatcher:
     def _keep(self, stream: str, partial: str) -> None:
         if partial:
             self._partial[stream] = partial
-            self._partial_since.setdefault(stream, time.monotonic())
+            self._partial_since.setdefault(stream, self._timer())
         else:
             self._partial.pop(stream, None)
             self._partial_since.pop(stream, None)
@@ -81,7 +85,7 @@ class ConsoleBatcher:
 
     def tick(self) -> None:
         """Emit what has waited long enough."""
-        now = time.monotonic()
+        now = self._timer()
         with self._lock:
             for stream, since in list(self._partial_since.items()):
                 if now - since >= PARTIAL_SECONDS:

@@ -127,19 +127,23 @@ class Drain:
             return all(self._empty(ring, thorough=thorough) for ring in list(self._journal.rings))
 
     def _empty(self, ring: Ring, *, thorough: bool) -> bool:
-        while self._drain_ready(ring):
+        bound = ring.state.tail + ring.capacity
+        while self._drain_ready(ring, bound):
             if ring.state.tail == ring.final:
                 self._journal.drained(ring)
                 return True
-            if ring.final is None and not (thorough and _has_more(ring)):
+            if ring.state.tail >= bound or (ring.final is None and not (thorough and _has_more(ring))):
                 return True
             if not self._journal.close_hole(ring, ring.state.tail, WRITING):
                 return False
         return False
 
-    def _drain_ready(self, ring: Ring) -> bool:
-        """Drain up to the first record that is not there; False when a batch is not safe yet."""
-        while ring.state.tail != ring.final and (ring.committed(ring.state.tail) or ring.state.end > ring.state.tail):
+    def _drain_ready(self, ring: Ring, bound: int) -> bool:
+        """Drain up to the first record that is not there; False when a batch is not safe yet.
+
+        What was reported before this pass lies before `bound`; without it a busy writer would keep us here for ever.
+        """
+        while ring.state.tail < bound and ring.state.tail != ring.final and _is_waiting(ring):
             if not self._rings.step(ring):
                 return False
             self._journal.drained(ring)
@@ -159,6 +163,10 @@ class Drain:
         if self._thread is not None and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
         self.drain()
+
+
+def _is_waiting(ring: Ring) -> bool:
+    return ring.committed(ring.state.tail) or ring.state.end > ring.state.tail
 
 
 def _ready_end(ring: Ring) -> int:

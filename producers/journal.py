@@ -14,7 +14,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
 
-from .ring import VOID, Ring, RingIdentity, SeriesName
+from .ring import VOID, Ring, RingError, RingIdentity, SeriesName
 from .warn import LOGGER, forget, warn_once
 
 
@@ -34,7 +34,8 @@ class Journal:
     """The rings of one process, oldest first. Writers fill the last one; the drain empties them from the first.
 
     `folder` gives the folder for a new ring, None where the disk has no room for one: then the ring is in memory.
-    `wake` tells the drain to come at once. Thread-safe.
+    `wake` tells the drain to come at once. Thread-safe. The lock is taken by itself, not through its condition: that
+    would be Python code, in which Control-C may strike between the lock's being taken and the block's being entered.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class Journal:
         self._folder = folder
         self._wake = wake
         self._sizes = sizes or Sizes()
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._current: Ring | None = None
         self._made = 0
         self._starved = False
@@ -57,7 +59,7 @@ class Journal:
 
     def current(self) -> Ring | None:
         """The ring to write to, made where there is none; None when there is no room for one."""
-        with self._changed:
+        with self._lock:
             if self._current is None and self._has_room():
                 self._current = self._new_ring()
                 self.rings.append(self._current)
@@ -104,7 +106,7 @@ class Journal:
     def widen(self, ring: Ring, position: int) -> bool:
         """Whether a position beyond the ring's limit may be used after all. If not, the ring is full, and retired."""
         self._wake()
-        with self._changed:
+        with self._lock:
             if ring is self._current:
                 ring.allow(ring.state.tail + ring.capacity)
                 if position >= ring.limit:
@@ -116,11 +118,16 @@ class Journal:
         self._current = None
 
     def number(self, ring: Ring, name: SeriesName) -> int | None:
-        """Number of a series in this ring; None when the ring is retired, as it is when it has no room for the name."""
-        with self._changed:
+        """Number of a series in this ring; None when the ring is retired, as it is when it has no room for the name.
+
+        Raises `RingError` for a name that no ring has room for.
+        """
+        with self._lock:
             if ring is not self._current:
                 return None
             number = ring.number(name)
+            if number is None and not ring.names:
+                raise RingError(f"no ring has room for the name of a series of {len(name.title)} characters.")
             if number is None:
                 self._retire(ring)
             return number
@@ -136,7 +143,7 @@ class Journal:
 
     def drained(self, ring: Ring) -> None:
         """Take note of how far the drain is with this ring: slots are free; a retired ring that is empty goes."""
-        with self._changed:
+        with self._lock:
             if ring is self._current:
                 self._allow_quarter(ring)
             elif ring.state.tail == ring.final and ring in self.rings:
@@ -164,7 +171,7 @@ class Journal:
 
     def retire_all(self) -> None:
         """Retire the current ring: what is reported later goes to a new one."""
-        with self._changed:
+        with self._lock:
             if self._current is not None:
                 self._retire(self._current)
 

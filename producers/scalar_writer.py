@@ -14,7 +14,6 @@ from .ring import RECORD, SHIFT, Ring, SeriesName
 from .text import as_name
 from .warn import warn_once
 
-_ATTEMPTS: Final = 3
 _clock = time.time
 _pack = RECORD.pack_into
 
@@ -60,15 +59,17 @@ class ScalarWriter:
         """Write a point. What is no number is warned about once, and ignored.
 
         Other types, a new series and a full ring have functions of their own, so that this one is all that most calls
-        pay. `position` keeps its name: the journal looks for it when a position was taken and never written.
+        pay. The journal looks at `position` when one was taken and never written: it is -1 where this call holds none.
         """
         if type(value) is not float or type(step) is not int:
+            position = -1
             self._report_converted(title, series, value, step)
             return
         bound = self._bound
         try:
             number = bound.numbers[title, series]
         except (KeyError, TypeError):
+            position = -1
             self._report_first(title, series, value, step)
             return
         step += self.offset
@@ -100,11 +101,8 @@ class ScalarWriter:
     def _report_first(self, title: Any, series: Any, value: float, step: int) -> None:
         """Report with a series that the ring does not know yet, or when there is no ring."""
         name = SeriesName(self._task, self._run, as_name(title), as_name(series))
-        for _ in range(_ATTEMPTS):
-            bound = self._bind()
-            number = None if bound is None else self._journal().number(bound.ring, name)
-            if bound is None:
-                break
+        while (bound := self._bind()) is not None:
+            number = self._journal().number(bound.ring, name)
             if number is not None:
                 _remember(bound, title, series, number)
                 if self._write(bound, number, value, step + self.offset):

@@ -43,7 +43,8 @@ class Sender:
         self._is_local = not settings.log.startswith("kafka://") and not settings.schema_registry
         self._straight = self._is_local
         self._lock = threading.RLock()
-        self._changed = threading.Condition()
+        self._guard = threading.RLock()  # taken by itself, as in `Journal`
+        self._changed = threading.Condition(self._guard)
         self._opening = threading.Lock()
         self._forwarder: Forwarder | None = None
         self._thread: threading.Thread | None = None
@@ -79,7 +80,7 @@ class Sender:
             return self._forwarder
 
     def _wake(self) -> None:
-        with self._changed:
+        with self._guard:
             if self._thread is None and not self._stopped:
                 thread = threading.Thread(target=self._run, name="tasktape-forwarder", daemon=True)
                 with contextlib.suppress(RuntimeError):  # the interpreter is going down: the spool keeps it
@@ -101,7 +102,7 @@ class Sender:
     def _forward(self) -> bool:
         """Bring a batch to the log, or wait for one."""
         if self._has_nothing():
-            with self._changed:
+            with self._guard:
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._spool)
             return False
@@ -123,7 +124,7 @@ class Sender:
         return self._stopped
 
     def _pause(self, seconds: float) -> None:
-        with self._changed:
+        with self._guard:
             self._changed.wait_for(lambda: self._stopped, seconds)
 
     def _note_away(self, reason: Exception) -> None:
@@ -136,7 +137,7 @@ class Sender:
             LOGGER.info("the log %s answers again.", self._settings.log)
             forget("log_away")
         self._answers = True
-        with self._changed:
+        with self._guard:
             self._changed.notify_all()
 
     def settled(self) -> bool:
@@ -145,7 +146,7 @@ class Sender:
 
     def synced(self, timeout: float) -> bool:
         """Wait until everything is on the log; False when it is not within `timeout` seconds."""
-        with self._changed:
+        with self._guard:
             return self._changed.wait_for(lambda: not self._spool, timeout)
 
     def finish(self, timeout: float) -> bool:
@@ -154,7 +155,7 @@ class Sender:
         That is `timeout` seconds when the log answers, a second when it is away, three when it has not spoken yet.
         """
         began = time.monotonic()
-        with self._changed:
+        with self._guard:
             while self._spool and (left := began + self._patience(timeout) - time.monotonic()) > 0:
                 self._changed.wait(min(left, _LOOK_AROUND))
             self._stopped = True

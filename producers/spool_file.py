@@ -96,7 +96,7 @@ class SpoolFile:
 
     @classmethod
     def open(cls, path: Path) -> SpoolFile:
-        """Open a file that exists, up to its last whole record. Raises `SpoolError` where it is none."""
+        """Open a file that exists, and cut off what is torn at its end. Raises `SpoolError` where it is none."""
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         head = os.pread(descriptor, _HEAD, 0)
         if len(head) < _HEAD or not head.startswith(_MAGIC):
@@ -104,6 +104,7 @@ class SpoolFile:
             raise SpoolError(f"{path} is no spool file.")
         file = cls(path, descriptor, _acknowledged(head), os.fstat(descriptor).st_size)
         file.end = max((end for end, _ in file._frames()), default=file.front)
+        os.ftruncate(descriptor, file.end)
         return file
 
     def append(self, data: bytes) -> None:

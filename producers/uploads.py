@@ -32,7 +32,7 @@ class Uploads:
 
     def __init__(self, folder: Callable[[], Path | None]) -> None:
         self._folder = folder
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # taken by itself, as in `Journal`
         self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._waiting = False
@@ -67,7 +67,7 @@ class Uploads:
             raise BlobError(f"{payload.name} can't be kept in {folder}: {error}") from error
 
     def _wake(self) -> None:
-        with self._changed:
+        with self._lock:
             self._waiting = True
             if self._thread is None and not self._stopped:
                 thread = threading.Thread(target=self._run, name="tasktape-uploads", daemon=True)
@@ -78,14 +78,14 @@ class Uploads:
 
     def _run(self) -> None:
         while not self._stopped:
-            with self._changed:
+            with self._lock:
                 self._changed.wait_for(lambda: self._waiting or self._stopped)
                 self._waiting = False
             try:
                 self._upload_all()
             except Exception as error:  # noqa: BLE001  the payloads are kept: they are tried again, whatever it was
                 warn_once("uploads", f"{error} What was to be stored is kept here and tried again.")
-                with self._changed:
+                with self._lock:
                     self._waiting = True
                     self._failures += 1
                     pause = _PAUSES[min(self._failures, len(_PAUSES)) - 1]
@@ -96,13 +96,13 @@ class Uploads:
             upload_all(folder, lambda: self._stopped)
         self._failures = 0
         forget("uploads")
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
 
     def finish(self, timeout: float) -> bool:
         """Wait for what is on its way, unless the store is away, and stop; whether nothing is left."""
         deadline = time.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             while self._is_left() and self._thread is not None and not self._failures:
                 left = deadline - time.monotonic()
                 if left <= 0 or (not self._changed.wait(min(left, 1.0)) and time.monotonic() >= deadline):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.events.report_events import ConsoleLine
@@ -71,6 +71,7 @@ def test_lines_wait_half_a_second_for_company_but_not_when_they_are_many(sink: S
     assert len(sink.batches) == 2
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=50), repeat=st.integers(1, 2000))
 def test_a_line_of_any_length_arrives_whole_in_parts_of_bounded_length(text: str, repeat: int) -> None:
     sink = Sink()
@@ -81,6 +82,7 @@ def test_a_line_of_any_length_arrives_whole_in_parts_of_bounded_length(text: str
     assert all(len(text) <= 16_384 for _, text in sink.lines())
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab\r\n", max_size=8), max_size=10))
 def test_how_output_is_cut_into_writes_does_not_matter(writes: list[str]) -> None:
     whole, pieces = Sink(), Sink()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.events.codec import Codec
@@ -350,6 +350,7 @@ def test_titles_that_are_no_text_are_taken_as_text(tmp_path: Path, name: Any) ->
     assert desk.rows()[1:] == [(str(name), str(name), step, 1.0) for step in (1, 2)]
 
 
+@settings(deadline=None)
 @given(st.floats() | st.integers() | st.booleans() | st.decimals(allow_nan=False))
 def test_values_are_what_float_makes_of_them(value: Any) -> None:
     try:
@@ -359,6 +360,7 @@ def test_values_are_what_float_makes_of_them(value: Any) -> None:
     assert np.array_equal(as_value(value), expected, equal_nan=True)
 
 
+@settings(deadline=None)
 @given(st.integers() | st.none() | st.floats(allow_nan=False, allow_infinity=False))
 def test_steps_always_fit_into_64_bits(step: Any) -> None:
     assert -(2**63) <= as_step(step) <= LARGEST

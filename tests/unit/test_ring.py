@@ -91,7 +91,7 @@ def test_a_file_that_is_no_ring_is_a_ring_error(tmp_path: Path, damage: bytes) -
 
 
 @given(torn=st.data(), whole=st.integers(0, 40))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_a_write_cut_off_anywhere_is_not_there_and_hurts_no_other(
     tmp_path: Path, torn: st.DataObject, whole: int
 ) -> None:
@@ -121,6 +121,7 @@ def test_a_write_cut_off_anywhere_is_not_there_and_hurts_no_other(
     assert drained(Ring.open(tmp_path / "a.ring")) == expected
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=8), cut=st.integers(0, 100))
 def test_a_name_cut_off_while_it_was_written_is_not_there(text: str, cut: int) -> None:
     ring = Ring.create(None, IDENTITY, capacity=4, names_bytes=400)
@@ -140,6 +141,7 @@ def test_a_name_cut_off_while_it_was_written_is_not_there(text: str, cut: int) -
     assert names[1:] in ([], [SeriesName(text, 2, text, text)])
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 28), states=st.lists(st.integers(0, 50), min_size=1, max_size=6))
 def test_a_state_cut_off_while_it_was_written_leaves_the_one_before(cut: int, states: list[int]) -> None:
     ring = Ring.create(None, IDENTITY, capacity=4, names_bytes=400)

@@ -10,7 +10,7 @@ from typing import Any
 import fastavro
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.events import codec, scalars
@@ -87,6 +87,7 @@ def _survives_single(value: float) -> bool:
         return struct.pack("<d", float(np.float64(np.float32(value)))) == struct.pack("<d", value)
 
 
+@settings(deadline=None)
 @given(columns())
 def test_the_bytes_are_those_that_fastavro_writes(batch: ScalarColumns) -> None:
     buffer = io.BytesIO()
@@ -94,11 +95,13 @@ def test_the_bytes_are_those_that_fastavro_writes(batch: ScalarColumns) -> None:
     assert encode_columns(batch) == buffer.getvalue()
 
 
+@settings(deadline=None)
 @given(columns())
 def test_columns_come_back_bit_for_bit(batch: ScalarColumns) -> None:
     assert_same(decode_columns(encode_columns(batch)), batch)
 
 
+@settings(deadline=None)
 @given(columns())
 def test_an_event_and_its_columns_say_the_same(batch: ScalarColumns) -> None:
     event = event_of(batch)
@@ -107,6 +110,7 @@ def test_an_event_and_its_columns_say_the_same(batch: ScalarColumns) -> None:
     assert_same(scalars.columns_of(event), batch)
 
 
+@settings(deadline=None)
 @given(columns(), st.integers(1, 7))
 def test_arrays_in_several_blocks_with_sizes_are_read(batch: ScalarColumns, block: int) -> None:
     def array(items: list[bytes]) -> bytes:
@@ -143,6 +147,7 @@ def codec_text(text: str) -> bytes:
     return long(len(text.encode())) + text.encode()
 
 
+@settings(deadline=None)
 @given(columns(), st.data())
 def test_damaged_bytes_are_a_decode_error_or_another_batch_never_anything_else(
     batch: ScalarColumns,

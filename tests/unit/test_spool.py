@@ -52,6 +52,7 @@ class Disk:
         return self.folder
 
 
+@settings(deadline=None)
 @given(sent=st.lists(records, max_size=8))
 def test_records_come_back_as_they_went_in_from_another_process_too(
     sent: list[Record], tmp_path_factory: pytest.TempPathFactory
@@ -64,6 +65,7 @@ def test_records_come_back_as_they_went_in_from_another_process_too(
     assert front(Spool.open(folder)) == sent
 
 
+@settings(deadline=None)
 @given(sent=st.lists(records, min_size=1, max_size=4), data=st.data())
 def test_a_file_cut_off_or_damaged_at_its_end_keeps_what_lies_before(
     sent: list[Record], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
