@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from .capture.argument_watch import watch
 from .logger import Logger
 from .task_deletion import DeletionMixin
 from .types import TaskStatusEnum, TaskTypes
 from .warn import warn_once
+
+watch.start()  # a script may read its arguments before it calls Task.init
 
 
 class Task(DeletionMixin):

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..events.base import new_task_id
 from ..events.errors import LogUnavailableError
@@ -25,6 +25,9 @@ from .task_editing import OWN, checked_type
 from .task_export import ExportMixin
 from .types import TaskTypes
 from .warn import warn_once
+
+if TYPE_CHECKING:
+    from .task import Task
 
 Switch = bool | Mapping[str, Any]
 """ClearML's `auto_connect_*` arguments: on, off, or on for what a mapping says."""
@@ -287,6 +290,8 @@ class InitMixin(ExportMixin):
         seed(process.random_seed)
         self._install(connections)
         if self._execution is not None:
+            if self._execution.says_end and self._offline_folder is None:
+                self._watch_for_aborts()
             self._execution.in_background(lambda: self._describe(entry, connections.frameworks))
         return self
 
@@ -295,7 +300,7 @@ class InitMixin(ExportMixin):
         from .capture import install  # noqa: PLC0415  imports what it needs itself
 
         if self._execution is not None:
-            self._execution.uninstalls += install(self, connections)
+            self._execution.uninstalls += install(cast("Task", self), connections)
 
     def _describe(self, entry: Entry, frameworks: Switch) -> None:
         """Find out what the script is made of; under an agent that is known."""

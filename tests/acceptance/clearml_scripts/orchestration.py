@@ -31,7 +31,9 @@ def main():
 
     found = Task.get_tasks(project_name="orchestration", task_name="clone", tags=["even"])
     assert {task.id for task in found} == {clones[0].id, clones[2].id}
-    assert Task.query_tasks(project_name="orchestration", task_filter={"status": ["created"], "order_by": ["name"]}) == [
+    assert Task.query_tasks(
+        project_name="orchestration", task_filter={"status": ["created"], "order_by": ["name"]}
+    ) == [
         clones[1].id,
         template.id,
     ]

@@ -39,7 +39,10 @@ def report_plots(logger):
     logger.report_surface("surface", "A", iteration=iteration, matrix=np.arange(9).reshape(3, 3), zaxis="z")
     logger.report_table("table", "rows", iteration=iteration, table_plot=[["a", "b"], [1, 2], [3, 4]])
     logger.report_plotly(
-        title="plotly", series="bars", iteration=iteration, figure={"data": [{"type": "bar", "y": [1, 2]}], "layout": {}}
+        title="plotly",
+        series="bars",
+        iteration=iteration,
+        figure={"data": [{"type": "bar", "y": [1, 2]}], "layout": {}},
     )
 
 

@@ -38,9 +38,7 @@ def main():
     run("fork", "fork", 1)
     run("spawn", "spawn", 2)
     run("spawn", "spawn with init", 2.5, target=initialise)
-    out = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", CHILD], check=True, capture_output=True, text=True, timeout=120
-    ).stdout
+    out = subprocess.run([sys.executable, "-c", CHILD], check=True, capture_output=True, text=True, timeout=120).stdout
     assert task.id in out
     with multiprocessing.get_context("fork").Pool(2) as pool:
         pool.starmap(report, [("pool 1", 4), ("pool 2", 5)])
