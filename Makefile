@@ -43,7 +43,8 @@ test: .venv/.dev tools
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+	$(BIN)/mypy -p tasktape
+	$(BIN)/mypy tests bench
 	PYTHONPATH=.typing $(BIN)/lint-imports
 	$(BIN)/python -m tasktape.events.schema check
 
