@@ -96,6 +96,13 @@ class UploadSpool:
         """Whether the folder is this spool's own, not a dead process's."""
         return folder is self._folder
 
+    def tidy(self) -> None:
+        """Remove the folder where nothing waits in it; the next upload makes another."""
+        with self._lock:
+            if self._folder is not None and not _upload_folders(self._folder):
+                self._folder.remove()
+                self._folder = None
+
     def close(self) -> None:
         """Leave what waits to the next process; the folder goes where nothing waits."""
         with self._lock:

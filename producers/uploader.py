@@ -120,7 +120,9 @@ class Uploader:
 
         Returns whether all is uploaded.
         """
-        return self._chains.wait(timeout)
+        done = self._chains.wait(timeout)
+        self._spool.tidy()
+        return done
 
     def close(self, timeout: float) -> int:
         """Wait as `wait` does, then leave what is not uploaded to others; returns how many that are."""

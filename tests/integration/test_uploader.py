@@ -98,7 +98,7 @@ def test_to_s3_content_goes_in_the_background_and_its_event_follows(
         mine = [f"a{number}" for number in range(20) if number % 3 == chain]
         assert [name for name in said.names if name in mine] == mine
     assert content_of(said[0]).startswith(b"content")
-    assert spool(settings) == []
+    assert list((settings.home / "uploads").iterdir()) == []
 
 
 def test_later_changes_of_the_source_do_not_reach_the_upload(
