@@ -11,7 +11,7 @@ import numpy as np
 
 from tasktape.events.base import Event, Stamper, new_task_id, now_us
 from tasktape.events.codec import Codec
-from tasktape.events.log import Log, open_log
+from tasktape.events.log import Delivery, Log, open_log
 from tasktape.events.parts import Artifact, BlobRef, Model, Parameter, Script, TaskSpec
 from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, EntryTaken, QueueCreated, entry_id
 from tasktape.events.report_events import (
@@ -48,12 +48,14 @@ class History:
         self.log.create_topics(TOPICS)
         self.stamp = Stamper("ada@lab")
         self._codec = Codec()
+        self._delivered: list[Delivery] = []
 
     def say(self, event: Event) -> None:
-        append_event(self.log, event, codec=self._codec)
+        append_event(self.log, event, codec=self._codec, on_delivery=self._delivered.append)
 
     def settle(self) -> None:
         assert self.log.flush(20.0) == 0
+        assert [delivery.error for delivery in self._delivered if delivery.error] == []
 
     def close(self) -> None:
         self.settle()

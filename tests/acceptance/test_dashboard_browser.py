@@ -1,0 +1,241 @@
+"""The dashboard in a real browser: a running task's curve grows, every page is drawn, nobody outside is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tasktape.cli.dashboard import free_port
+from tasktape.events.blobs import open_blob_store
+from tasktape.tests.support.histories import History, falling
+
+pytestmark = pytest.mark.browser
+
+SCREENS = Path(__file__).parents[2] / "build" / "screens"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+]
+POINTS = (
+    "Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.calcdata?.[0]?.length ?? 0))"
+)
+TABS = {
+    "Plots": "confusion",
+    "Debug samples": "samples",
+    "Parameters": "General",
+    "Execution": "Entry point",
+    "Artifacts & models": "predictions",
+    "Console": "epoch 39",
+    "History": "Scalar, console",
+}
+HEADING, ROW = 36, 35
+"""Heights in the table of tasks, in pixels."""
+PATIENCE = 60_000
+"""Milliseconds the slowest machine may take to draw a page."""
+
+Until = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    found = os.environ.get("TASKTAPE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        reason = "no Chromium: apt-get install chromium, or name one in TASKTAPE_CHROMIUM"
+        if os.environ.get("TASKTAPE_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Told:
+    """A history with a running task, and the ids of its tasks."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.blobs = open_blob_store(str(history.home / "blobs"))
+        self.done = [self._trained(f"resnet, lr {rate}", rate, speed) for rate, speed in ((0.1, 0.06), (0.03, 0.03))]
+        self.running = history.task("resnet, lr 0.01", "vision/resnet", parameters={"General/lr": "0.01"})
+        history.start(self.running, worker="lab/agent-1")
+        self.report(0, 20)
+        failed = history.task("tokenizer", "nlp")
+        history.start(failed)
+        history.fail(failed, "ValueError: vocabulary is empty")
+        history.queue("default")
+        for number in range(3):
+            history.enqueue(history.task(f"sweep {number}", "nlp"), "default")
+        history.worker("lab/agent-1", ["default"], holds=[(self.running, "default")], cpu_percent=87.0)
+        history.settle()
+
+    def report(self, first: int, count: int) -> None:
+        history, task = self.history, self.running
+        values = falling(first + count)[first:]
+        history.scalar(task, "loss", "train", values, first)
+        history.console(task, *(f"epoch {first + i}: loss {value:.4f}" for i, value in enumerate(values)))
+        history.settle()
+
+    def _trained(self, name: str, rate: float, speed: float) -> str:
+        history = self.history
+        task = history.task(name, "vision/resnet", parameters={"General/lr": str(rate)}, tags=["baseline"])
+        history.start(task)
+        history.scalar(task, "loss", "train", falling(120, speed))
+        history.scalar(task, "loss", "validation", [value + 0.07 for value in falling(120, speed)])
+        history.scalar(task, "accuracy", "validation", [1 - value for value in falling(120, speed)])
+        history.single(task, "best accuracy", 0.97 - rate / 10)
+        matrix = [[52, 1, 0], [2, 47, 1], [0, 3, 49]]
+        layout = {"xaxis": {"title": {"text": "predicted"}}, "yaxis": {"title": {"text": "true"}}}
+        figure = {"data": [{"type": "heatmap", "z": matrix, "colorscale": "Blues"}], "layout": layout}
+        history.plot(task, "confusion", json.dumps(figure), 120)
+        history.image(task, self.blobs.put_bytes(picture(), "image/png", "sample.png"), 120)
+        history.artifact(task, self.blobs.put_bytes(b'{"a": 1}', name="predictions.json"))
+        history.model(task, self.blobs.put_bytes(b"weights" * 1000, name="resnet.pt"))
+        history.console(task, *(f"epoch {epoch}" for epoch in range(40)))
+        history.set_parameter(task, "General/lr", str(rate), old="0.5")
+        history.complete(task)
+        return task
+
+
+def picture() -> bytes:
+    image = Image.new("RGB", (128, 128), "#1c2230")
+    ImageDraw.Draw(image).ellipse((24, 24, 104, 104), fill="#7da2f2")
+    file = BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    history = History(tmp_path_factory.mktemp("home"))
+    yield Told(history)
+    history.close()
+
+
+@pytest.fixture(scope="module")
+def address(told: Told) -> Iterator[str]:
+    """Address of a dashboard that runs as its users run it."""
+    port = free_port("127.0.0.1", None)
+    command = [sys.executable, "-m", "tasktape.cli.main", "dashboard", "--no-browser", "--port", str(port)]
+    environment = {**os.environ, "TASKTAPE_HOME": str(told.history.home)}
+    output = told.history.home / "dashboard.log"
+    with output.open("wb") as file:
+        server = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    yield f"http://127.0.0.1:{port}"
+    server.send_signal(signal.SIGTERM)
+    server.wait(30)
+    assert "Traceback" not in output.read_text()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str, until: Until) -> Iterator[Page]:
+    """A page that keeps what it asked for elsewhere, and fails if it did."""
+    until(lambda: answers(address))
+    outside: list[str] = []
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, base_url=address)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    local = (address, address.replace("http", "ws"), "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(local) or outside.append(request.url))
+    yield page
+    context.close()
+    assert outside == []
+
+
+def test_a_running_tasks_curve_and_console_grow_without_a_reload(told: Told, page: Page, until: Until) -> None:
+    page.goto(f"/?task={told.running}")
+    page.wait_for_function(f"{POINTS} === 20")
+    page.evaluate("window.loadedOnce = true")
+    told.report(20, 15)
+    page.wait_for_function(f"{POINTS} === 35")
+    page.get_by_role("tab", name="Console").click()
+    page.get_by_text("epoch 34: loss").wait_for()
+    told.report(35, 1)
+    page.get_by_text("epoch 35: loss").wait_for()
+    assert page.evaluate("window.loadedOnce") is True
+    assert until(lambda: "/task?" in page.url)
+
+
+def test_a_click_on_a_name_opens_it_and_selected_rows_are_compared(told: Told, page: Page) -> None:
+    page.goto("/tasks?project=vision%2Fresnet")
+    click(page, "resnet, lr 0.1", column=0)
+    page.get_by_text("Select another row to compare").wait_for()
+    click(page, "resnet, lr 0.03", column=0)
+    page.get_by_role("button", name="Compare 2 tasks").click()
+    page.wait_for_url("**/compare?**")
+    page.get_by_text("resnet, lr 0.03").first.wait_for()
+    page.get_by_role("link", name="Tasks").click()
+    click(page, "resnet, lr 0.1", column=1)
+    page.wait_for_url(f"**/task?task={told.done[0]}")
+
+
+def click(page: Page, name: str, column: int) -> None:
+    """Click into the row of a task in the table: into its box (0) or its name (1).
+
+    The table is drawn on a canvas; a hidden table beside it, for screen readers, tells what is in which row.
+    """
+    cell = page.locator("td[data-testid^='glide-cell-1-']", has_text=re.compile(f"^{name}$")).first
+    cell.wait_for(state="attached")
+    row = int(str(cell.get_attribute("data-testid")).rpartition("-")[2])
+    table = page.get_by_test_id("stDataFrame").bounding_box()
+    assert table is not None
+    page.mouse.click(table["x"] + (18, 80)[column], table["y"] + HEADING + ROW * (row + 0.5))
+
+
+def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    both = ",".join(told.done)
+    page.goto("/tasks?columns=General%2Flr&columns=accuracy%2Fvalidation%3Amax")
+    shoot(page, "tasks", "Compare")
+    for link, words in (("Projects", "vision/resnet"), ("Queues and workers", "Longest wait")):
+        page.get_by_role("link", name=link).click()
+        shoot(page, link.split()[0].lower(), words)
+    page.goto(f"/task?task={told.done[0]}")
+    shoot(page, "task", "accuracy")
+    for tab, words in TABS.items():
+        page.get_by_role("tab", name=tab).click()
+        shoot(page, f"task-{tab.split()[0].lower()}", words)
+    page.goto(f"/compare?compare={both}")
+    shoot(page, "compare", "accuracy")
+    for tab, words in (("Values", "The largest value"), ("Parameters", "Only differences")):
+        page.get_by_role("tab", name=tab).click()
+        shoot(page, f"compare-{tab.lower()}", words)
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"/task?task={told.running}")
+    shoot(page, "task-running-dark", "loss")
+
+
+def shoot(page: Page, name: str, words: str) -> None:
+    """Take a screenshot once a page shows what it is to show."""
+    page.get_by_text(words).first.wait_for()
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
+    assert page.get_by_test_id("stException").count() == 0
+    page.screenshot(path=SCREENS / f"{name}.png", animations="disabled")
