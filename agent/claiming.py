@@ -70,6 +70,11 @@ class Pursuit:
         return self.entry.id
 
     @property
+    def attempt(self) -> str:
+        """Id of the valid claim: another attempt at the same entry has another one."""
+        return self.entry.claim
+
+    @property
     def held(self) -> bool:
         """Whether heartbeats have to name the run."""
         return self.stage not in {Stage.CHOSEN, Stage.CLAIMING}

@@ -35,6 +35,7 @@ from .watcher import Archive, Watcher
 
 LOGGER = logging.getLogger(__name__)
 MAIN: Final = "agent"
+ORPHANS: Final = "orphans"
 START: Final = "start"
 WORKERS_READ: Final = "workers"
 CASE_READ: Final = "case"
@@ -115,7 +116,7 @@ class Core:
     def on_batch(self, batch: Batch) -> None:
         """Records were read, or a place in them was passed."""
         now = self._clock.monotonic()
-        if batch.name == MAIN:
+        if batch.name in {MAIN, ORPHANS}:
             for reading in batch.readings:
                 self.view.apply(reading, now)
         else:
@@ -134,17 +135,17 @@ class Core:
         self.appends.failed(key, self._clock.monotonic())
         self.heartbeats.failed(key, self._clock.boottime())
 
-    def on_prepared(self, entry: str, trouble: Trouble | None) -> None:
+    def on_prepared(self, attempt: str, trouble: Trouble | None) -> None:
         """A run's environment and code are there, or can't be had."""
-        self.runs.prepared(entry, trouble)
+        self.runs.prepared(attempt, trouble)
 
-    def on_exited(self, entry: str, code: int) -> None:
+    def on_exited(self, attempt: str, code: int) -> None:
         """A run's program has ended."""
-        self.runs.exited(entry, code)
+        self.runs.exited(attempt, code)
 
-    def on_finished(self, entry: str) -> None:
+    def on_finished(self, attempt: str) -> None:
         """All of a run has been said and cleaned up."""
-        self.runs.finished(entry)
+        self.runs.finished(attempt)
 
     def on_case_lost(self, worker: str) -> None:
         """The records of a case can't be read."""

@@ -50,7 +50,7 @@ class Stop:
 class RunControl:
     """The run of one pursuit. `begun` says that its start is valid, `exit_code` is negative for a signal's number.
 
-    `said` is set once the final event, if this worker owes one, was handed to the outbox.
+    `next` is the id of the event that enqueues the next run, empty where none follows, None until that is decided.
     """
 
     pursuit: Pursuit
@@ -59,6 +59,7 @@ class RunControl:
     trouble: Trouble | None = None
     stop: Stop | None = None
     exit_code: int | None = None
+    next: str | None = None
 
     @property
     def task(self) -> str:

@@ -38,21 +38,21 @@ _LOOK_SECONDS: Final = 0.05
 class Prepared(NamedTuple):
     """A run's environment and code are there, or can't be had."""
 
-    entry: str
+    attempt: str
     trouble: Trouble | None
 
 
 class Exited(NamedTuple):
     """A run's program has ended."""
 
-    entry: str
+    attempt: str
     code: int
 
 
 class Finished(NamedTuple):
     """All of a run was said and cleaned up."""
 
-    entry: str
+    attempt: str
 
 
 Post = Callable[[Prepared | Exited | Finished], None]
@@ -126,9 +126,9 @@ class LocalRun:
             return
         except (TasktapeError, OSError) as error:
             self._console.say(str(error))
-            self._shop.post(Prepared(self._pursuit.id, trouble_of(error)))
+            self._shop.post(Prepared(self._pursuit.attempt, trouble_of(error)))
         else:
-            self._shop.post(Prepared(self._pursuit.id, None))
+            self._shop.post(Prepared(self._pursuit.attempt, None))
 
     def _lay_out(self) -> None:
         spec, home = self._pursuit.request.spec, self._shop.settings.home
@@ -162,7 +162,7 @@ class LocalRun:
 
     def _wait(self) -> None:
         assert self._group is not None  # noqa: S101  it was just started
-        self._shop.post(Exited(self._pursuit.id, self._group.wait()))
+        self._shop.post(Exited(self._pursuit.attempt, self._group.wait()))
 
     def _stop_patiently(self, grace: float) -> None:
         """Wait for the abort callback that the program has announced, for as long as it asked for."""
@@ -181,7 +181,7 @@ class LocalRun:
             self._shop.outbox.emit(event)
         if self._folder != Path():
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._shop.post(Finished(self._pursuit.id))
+        self._shop.post(Finished(self._pursuit.attempt))
 
     def _deliver(self) -> None:
         """Bring what the program left in its journal and spool to the log: nothing of it comes after its end."""
@@ -194,7 +194,7 @@ class LocalRun:
 
 
 class Runner:
-    """The runs of one agent on this machine, by entry."""
+    """The runs of one agent on this machine, by attempt."""
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
@@ -202,19 +202,19 @@ class Runner:
 
     def prepare(self, pursuit: Pursuit) -> None:
         """Build the environment and lay out the code."""
-        self._runs[pursuit.id] = LocalRun(pursuit, self._shop)
+        self._runs[pursuit.attempt] = LocalRun(pursuit, self._shop)
 
-    def launch(self, entry: str) -> Trouble | None:
+    def launch(self, attempt: str) -> Trouble | None:
         """Start user code."""
-        return self._runs[entry].launch()
+        return self._runs[attempt].launch()
 
-    def stop(self, entry: str, *, patient: bool, grace: float) -> None:
+    def stop(self, attempt: str, *, patient: bool, grace: float) -> None:
         """End a program."""
-        self._runs[entry].stop(patient=patient, grace=grace)
+        self._runs[attempt].stop(patient=patient, grace=grace)
 
-    def finish(self, entry: str, event: FinalEvent | None) -> None:
+    def finish(self, attempt: str, event: FinalEvent | None) -> None:
         """Deliver all the run has said, say how it ended, clean up."""
-        self._runs.pop(entry).finish(event)
+        self._runs.pop(attempt).finish(event)
 
 
 def trouble_of(error: Exception) -> Trouble:

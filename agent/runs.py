@@ -23,18 +23,18 @@ LAST_GRACE: Final = 2.0
 
 
 class Machine(Protocol):
-    """What this machine does for runs; each is named by its entry. Nothing here waits, except `launch` for a moment."""
+    """What this machine does for runs, each named by its attempt. Nothing here waits, except `launch` for a moment."""
 
     def prepare(self, pursuit: Pursuit) -> None:
         """Build the environment and lay out the code; `prepared` tells the end."""
 
-    def launch(self, entry: str) -> Trouble | None:
+    def launch(self, attempt: str) -> Trouble | None:
         """Start user code; `exited` tells its end. Returns why it can't be started."""
 
-    def stop(self, entry: str, *, patient: bool, grace: float) -> None:
+    def stop(self, attempt: str, *, patient: bool, grace: float) -> None:
         """End the program: SIGTERM, and SIGKILL after `grace` seconds; patiently, after its own abort callback."""
 
-    def finish(self, entry: str, event: FinalEvent | None) -> None:
+    def finish(self, attempt: str, event: FinalEvent | None) -> None:
         """Deliver all the run has said, then say how it ended, then clean up; `finished` tells when that is done."""
 
 
@@ -50,7 +50,6 @@ class Runs:
     grace: float
     leaving: str = ""
     controls: dict[str, RunControl] = field(default_factory=dict)
-    _next: dict[str, str] = field(default_factory=dict)
 
     def obey(self, command: Command) -> None:
         """Carry out what claiming has decided."""
@@ -59,10 +58,10 @@ class Runs:
                 self.appends.owe(event, "read")
             case Prepare(pursuit):
                 LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", "entry": pursuit.id})
-                self.controls[pursuit.id] = RunControl(pursuit)
+                self.controls[pursuit.attempt] = RunControl(pursuit)
                 self.machine.prepare(pursuit)
             case Begin(pursuit):
-                self.controls[pursuit.id].begun = True
+                self.controls[pursuit.attempt].begun = True
             case Drop(pursuit, reason):
                 self._drop(pursuit, reason)
 
@@ -71,20 +70,21 @@ class Runs:
         for control in list(self.controls.values()):
             self._step(control)
 
-    def prepared(self, entry: str, trouble: Trouble | None) -> None:
+    def prepared(self, attempt: str, trouble: Trouble | None) -> None:
         """A run's environment and code are there, or can't be had."""
-        if (control := self.controls.get(entry)) is not None:
+        if (control := self.controls.get(attempt)) is not None:
             control.prepared(trouble)
 
-    def exited(self, entry: str, code: int) -> None:
+    def exited(self, attempt: str, code: int) -> None:
         """A run's program has ended."""
-        control = self.controls[entry]
+        control = self.controls[attempt]
         control.exited(code)
+        entry = control.pursuit.id
         LOGGER.info("%s ended: %s", entry, code, extra={"action": "exit", "entry": entry, "exit_code": code})
 
-    def finished(self, entry: str) -> None:
+    def finished(self, attempt: str) -> None:
         """All of a run has been said and cleaned up."""
-        if (control := self.controls.get(entry)) is not None:
+        if (control := self.controls.get(attempt)) is not None:
             control.phase = Phase.CLOSED
 
     def stop_all(self) -> None:
@@ -94,8 +94,8 @@ class Runs:
 
     def _drop(self, pursuit: Pursuit, reason: str) -> None:
         LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", "entry": pursuit.id})
-        if self.controls.pop(pursuit.id, None) is not None:
-            self.machine.finish(pursuit.id, None)
+        if self.controls.pop(pursuit.attempt, None) is not None:
+            self.machine.finish(pursuit.attempt, None)
 
     def _step(self, control: RunControl) -> None:
         outcome = self.view.tasks.outcome(control.task, control.run)
@@ -104,7 +104,7 @@ class Runs:
             self._launch(control)
         if control.is_over_here:
             control.phase = Phase.CLOSING
-            self.machine.finish(control.pursuit.id, control.final_event() if outcome is None else None)
+            self.machine.finish(control.pursuit.attempt, control.final_event() if outcome is None else None)
         if control.phase is Phase.CLOSED and outcome is not None:
             self._see_to_next(control, outcome)
 
@@ -127,7 +127,7 @@ class Runs:
         entry = control.pursuit.id
         LOGGER.info("stopping %s: %s", entry, stop.kind, extra={"action": "stop", "entry": entry, "why": stop.kind})
         if control.phase is Phase.RUNNING:
-            self.machine.stop(entry, patient=patient, grace=grace)
+            self.machine.stop(control.pursuit.attempt, patient=patient, grace=grace)
 
     def _launch(self, control: RunControl) -> None:
         """Start user code, after the last look at the lease: what was decided a moment ago may be stale by now."""
@@ -137,17 +137,16 @@ class Runs:
         entry = control.pursuit.id
         LOGGER.info("starting %s", entry, extra={"action": "start", "entry": entry})
         control.phase = Phase.RUNNING
-        if (trouble := self.machine.launch(entry)) is not None:
+        if (trouble := self.machine.launch(control.pursuit.attempt)) is not None:
             control.trouble, control.phase = trouble, Phase.READY
 
     def _see_to_next(self, control: RunControl, outcome: Outcome) -> None:
         """Enqueue the next run where one is due; then the run is no longer this worker's."""
-        entry = control.pursuit.id
-        if entry not in self._next:
-            pursuit = control.pursuit
+        pursuit = control.pursuit
+        if control.next is None:
             event = successor(pursuit.request, pursuit.entry.rank, control.judged(outcome), pursuit.stamp)
-            self._next[entry] = self.appends.owe(event, "delivered") if event is not None else ""
-            LOGGER.info("%s is over: %s", entry, outcome.kind, extra={"action": "end", "entry": entry})
-        if not self.appends.is_open(self._next[entry]):
-            del self._next[entry], self.controls[entry]
-            self.claiming.release(entry)
+            control.next = self.appends.owe(event, "delivered") if event is not None else ""
+            LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
+        if not self.appends.is_open(control.next):
+            del self.controls[pursuit.attempt]
+            self.claiming.release(pursuit.id)

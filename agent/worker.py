@@ -32,7 +32,7 @@ from ..events.worker_events import WorkerEvent
 from ..producers.outbox import Outbox
 from .appends import Message, Tombstone, message_id
 from .clock import SystemClock
-from .core import CASE_READ, MAIN, START, WORKERS_READ, Core, Plan
+from .core import CASE_READ, MAIN, ORPHANS, START, WORKERS_READ, Core, Plan
 from .environment import Environments, Mode
 from .follow import Batch, Follower, FollowerDied
 from .load import machine_facts, machine_load
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from .run_control import FinalEvent, Trouble
 
 LOGGER = logging.getLogger(__name__)
-ORPHANS: Final = "orphans"
 MANY: Final = 1_000_000
 FLUSH_SECONDS: Final = 10.0
 
@@ -159,17 +158,17 @@ class Worker:
         """Build the environment and lay out the code."""
         self._runner.prepare(pursuit)
 
-    def launch(self, entry: str) -> Trouble | None:
+    def launch(self, attempt: str) -> Trouble | None:
         """Start user code."""
-        return self._runner.launch(entry)
+        return self._runner.launch(attempt)
 
-    def stop(self, entry: str, *, patient: bool, grace: float) -> None:
+    def stop(self, attempt: str, *, patient: bool, grace: float) -> None:
         """End a program."""
-        self._runner.stop(entry, patient=patient, grace=grace)
+        self._runner.stop(attempt, patient=patient, grace=grace)
 
-    def finish(self, entry: str, event: FinalEvent | None) -> None:
+    def finish(self, attempt: str, event: FinalEvent | None) -> None:
         """Deliver all a run has said, say how it ended, clean up."""
-        self._runner.finish(entry, event)
+        self._runner.finish(attempt, event)
 
     # The loop.
 
@@ -207,12 +206,12 @@ class Worker:
                 news.handled()
             case Delivered(key, error):
                 core.on_delivered(key, error)
-            case Prepared(entry, trouble):
-                core.on_prepared(entry, trouble)
-            case Exited(entry, code):
-                core.on_exited(entry, code)
-            case Finished(entry):
-                core.on_finished(entry)
+            case Prepared(attempt, trouble):
+                core.on_prepared(attempt, trouble)
+            case Exited(attempt, code):
+                core.on_exited(attempt, code)
+            case Finished(attempt):
+                core.on_finished(attempt)
             case Leave(reason, now):
                 (core.leave_now if now else core.leave)(reason)
             case FollowerDied(name, error):
