@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import mimetypes
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .plots import array
@@ -24,12 +23,6 @@ class Payload(NamedTuple):
     data: bytes
     content_type: str
     name: str
-
-
-def file_payload(path: str | Path) -> Payload:
-    """Payload of a file. Raises `OSError` where it can't be read."""
-    file = Path(path).expanduser()
-    return Payload(file.read_bytes(), content_type_of(file.name), file.name)
 
 
 def content_type_of(name: str) -> str:

@@ -150,7 +150,7 @@ class Logger(PlotsMixin, MediaMixin):
 
     def get_default_upload_destination(self) -> str:
         """Return where images and other files go."""
-        return self._upload_destination or self._session.settings.blobs
+        return self._destination
 
     @classmethod
     def set_reporting_nan_value(cls, value: float, warn_period: int = 1000) -> None:

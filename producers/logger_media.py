@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .figures import Figure
-from .images import PNG, Payload, content_type_of, file_payload, image_payload
+from .images import PNG, Payload, content_type_of, image_payload
 from .mpl_figure import to_plotly
 from .reporter import Reporter, never_raises
 from .text import as_name, as_text
@@ -56,7 +56,7 @@ class MediaMixin(Reporter):
         if picture is not None:
             self._report_payload(title, series, iteration, image_payload(picture, "image"))
         else:
-            self._report_file(title, series, iteration, local_path, url, delete=delete_after_upload)
+            self._report_elsewhere(title, series, iteration, local_path, url, delete=delete_after_upload)
 
     @never_raises
     def report_media(
@@ -89,20 +89,17 @@ class MediaMixin(Reporter):
         if stream is not None:
             self._report_payload(title, series, iteration, _stream_payload(stream, file_extension or ""))
         else:
-            self._report_file(title, series, iteration, local_path, url, delete=delete_after_upload)
+            self._report_elsewhere(title, series, iteration, local_path, url, delete=delete_after_upload)
 
-    def _report_file(
+    def _report_elsewhere(
         self, title: str, series: str, iteration: int | None, path: str | None, url: str | None, *, delete: bool
     ) -> None:
-        if path is None and url is None:
+        if path is not None:
+            self._report_file(title, series, iteration, Path(path).expanduser(), delete=delete)
+        elif url is not None:
+            self._report_address(title, series, iteration, as_text(url))
+        else:
             raise ValueError("there is nothing to report: pass a file, content or a url")
-        if path is None:
-            address = as_text(url)
-            self._report_media_at(title, series, iteration, content_type_of(address.partition("?")[0]), url=address)
-            return
-        self._report_payload(title, series, iteration, file_payload(path))
-        if delete:
-            Path(path).expanduser().unlink(missing_ok=True)
 
     @never_raises
     def report_plotly(self, title: str, series: str, figure: Any, iteration: int | None = None) -> None:

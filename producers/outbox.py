@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..events.base import Event
-    from ..events.parts import BlobRef
     from ..events.settings import Settings
-    from .images import Payload
     from .journal import Journal, Sizes
 
 _CODEC: Final = Codec()
@@ -99,13 +97,6 @@ class Outbox:
 
     def _emit_lines(self, task: str, run: int, lines: list[ConsoleLine]) -> None:
         self.emit(ConsoleWritten(meta=self._stamp(), task=task, run=run, lines=lines))
-
-    def upload(self, store_url: str, payload: Payload) -> BlobRef:
-        """Store a payload in a blob store, at once where that is a folder, else by and by, and return its reference.
-
-        Raises `BlobError` where it can neither be stored nor kept for later.
-        """
-        return self._open().uploads.put(store_url, payload)
 
     def last_step(self, task: str) -> int:
         """The largest iteration of the task's scalars that has left the journal; 0 where there is none.

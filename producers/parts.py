@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import uuid7
@@ -15,7 +14,6 @@ from .sender import Sender
 from .spool import Spool
 from .spool_folder import SpoolPlace, spool_folders
 from .sync import recover
-from .uploads import Uploads
 from .warn import LOGGER
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ class Parts:
         wake = threading.Event()
         self._journal = Journal(RingIdentity(session, actor), self._place.path, wake.set, sizes)
         self._stopped = threading.Event()
-        self.uploads = Uploads(self._place.path)
         self.sender = Sender(settings, self._spool, self._place.root / "refused")
         self.drain = Drain(self._journal, self.sender.send, wake, tick)
         self._look_after_the_dead()
@@ -69,10 +66,7 @@ class Parts:
         self._stopped.set()
         self._journal.retire_all()
         self.drain.stop()
-        began = time.monotonic()
-        uploaded = self.uploads.finish(timeout)
-        synced = self.sender.finish(max(0.0, began + timeout - time.monotonic()))
-        if uploaded and synced and not self._journal.rings:
+        if self.sender.finish(timeout) and not self._journal.rings:
             self._spool.close()
             self._place.remove()
         else:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
+from ..events.blobs import FolderStore, open_blob_store
+from ..events.errors import BlobError
 from ..events.report_events import MediaReported, PlotReported
 from .figures import figure_json
-from .images import Payload
+from .images import Payload, content_type_of
 from .numbers import as_step, clamp
+from .outputs import outputs_of
 from .text import as_name
+from .uploader import Content
 from .warn import warn_once
 
 if TYPE_CHECKING:
     from ..events.base import Event, Meta
     from ..events.parts import BlobRef
-    from ..events.settings import Settings
-    from .outbox import Outbox
+    from .session import Session
 
 INLINE_BYTES: Final = 256 << 10
 
+Fields: TypeAlias = dict[str, Any]
 P = ParamSpec("P")
 R = TypeVar("R", bound="Reporter")
-
-
-class Speaker(Protocol):
-    """What a reporter needs of a session."""
-
-    outbox: Outbox
-    settings: Settings
-
-    def stamp(self) -> Meta:
-        """Envelope of the next event."""
 
 
 class Subject(Protocol):
@@ -47,7 +43,7 @@ class Subject(Protocol):
         """The run that reports belong to."""
 
     @property
-    def _session(self) -> Speaker: ...
+    def _session(self) -> Session: ...
 
     def get_initial_iteration(self) -> int:
         """What is added to each iteration."""
@@ -79,13 +75,13 @@ class Reporter:
         self._upload_destination: str | None = None
 
     @property
-    def _session(self) -> Speaker:
+    def _session(self) -> Session:
         return self._task._session  # noqa: SLF001  `Subject` is ours
 
     def _emit(self, event: Event) -> None:
         self._session.outbox.emit(event)
 
-    def _place(self, title: Any, series: Any, iteration: Any) -> dict[str, Any]:
+    def _place(self, title: Any, series: Any, iteration: Any) -> Fields:
         """The fields that every report has."""
         step = clamp(as_step(iteration) + self._task.get_initial_iteration())
         return {
@@ -99,33 +95,54 @@ class Reporter:
 
     def _report_figure(self, title: Any, series: Any, iteration: Any, figure: Any) -> None:
         """Report a plotly figure: within the event up to 256 KiB, else from the blob store."""
-        text = figure_json(figure)
-        data = text.encode("utf-8", "backslashreplace")
+        place = self._place(title, series, iteration)
+        data = figure_json(figure).encode("utf-8", "backslashreplace")
         if len(data) > INLINE_BYTES:
-            blob = self._upload(Payload(data, "application/json", "plot.json"))
-            self._emit(PlotReported(**self._place(title, series, iteration), blob=blob))
+            payload = Payload(data, "application/json", "plot.json")
+            self._store(payload, place, lambda blob: PlotReported(**place, blob=blob))
         else:
-            self._emit(PlotReported(**self._place(title, series, iteration), figure=data.decode()))
+            self._emit(PlotReported(**place, figure=data.decode()))
 
     def _report_payload(self, title: Any, series: Any, iteration: Any, payload: Payload) -> None:
         """Report an image or other media from the blob store."""
-        blob = self._upload(payload)
-        self._report_media_at(title, series, iteration, payload.content_type, blob=blob)
-
-    def _report_media_at(
-        self,
-        title: Any,
-        series: Any,
-        iteration: Any,
-        content_type: str,
-        *,
-        blob: BlobRef | None = None,
-        url: str = "",
-    ) -> None:
         place = self._place(title, series, iteration)
-        kind = content_type.partition("/")[0] or "media"
-        self._emit(MediaReported(**place, kind=kind, content_type=content_type, blob=blob, url=url))
+        self._store(payload, place, lambda blob: _media(place, payload.content_type, blob=blob))
 
-    def _upload(self, payload: Payload) -> BlobRef:
-        destination = self._upload_destination or self._session.settings.blobs
-        return self._session.outbox.upload(destination, payload)
+    def _report_file(self, title: Any, series: Any, iteration: Any, path: Path, *, delete: bool) -> None:
+        """Report what is in a file, from the blob store."""
+        place = self._place(title, series, iteration)
+        content_type = content_type_of(path.name)
+        delete_then = (path,) if delete else ()
+        content = Content(name=path.name, content_type=content_type, source=path, delete=delete_then)
+        self._send(content, place, lambda blob: _media(place, content_type, blob=blob))
+
+    def _report_address(self, title: Any, series: Any, iteration: Any, url: str) -> None:
+        """Report what lies, and stays, at an address of the user's."""
+        place = self._place(title, series, iteration)
+        self._emit(_media(place, content_type_of(url.partition("?")[0]), url=url))
+
+    @property
+    def _destination(self) -> str:
+        return self._upload_destination or self._session.settings.blobs
+
+    def _store(self, payload: Payload, place: Fields, event_of: Callable[[BlobRef], Event]) -> None:
+        """Bring a payload to the blob store: at once into a folder, else as uploads go."""
+        store = open_blob_store(self._destination)
+        if isinstance(store, FolderStore):
+            with contextlib.suppress(BlobError):
+                self._emit(event_of(store.put_bytes(payload.data, payload.content_type, payload.name)))
+                return
+        content = Content(payload.name, payload.content_type, write=lambda path: path.write_bytes(payload.data))
+        self._send(content, place, event_of)
+
+    def _send(self, content: Content, place: Fields, event_of: Callable[[BlobRef], Event]) -> None:
+        key = f"{place['task']}/{place['title']}/{place['series']}"
+        uploader = outputs_of(self._session).uploader
+        uploader.send(
+            content, self._destination, key, lambda blob, meta: event_of(blob).model_copy(update={"meta": meta})
+        )
+
+
+def _media(place: Fields, content_type: str, *, blob: BlobRef | None = None, url: str = "") -> MediaReported:
+    kind = content_type.partition("/")[0]
+    return MediaReported(**place, kind=kind, content_type=content_type, blob=blob, url=url)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ..events.errors import BlobError, LogUnavailableError
+from ..events.errors import LogUnavailableError
 from .drain import RingDrain
 from .forward import Forwarder, open_forwarder
 from .ring import Ring, RingError
 from .spool import Spool
 from .spool_folder import SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
-from .uploads import is_left, upload_all
-from .warn import warn_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,27 +27,42 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What was brought to the log: `records`, of so many dead `processes`. `live` ones keep what is theirs."""
+    """What was brought on: `records` to the log, of so many dead `processes`, and `uploads` to where they go.
+
+    So many uploads still wait (`uploads_waiting`), and so many `live` processes keep what is theirs.
+    """
 
     records: int
     processes: int
     live: int
+    uploads: int = 0
+    uploads_waiting: int = 0
 
     def __str__(self) -> str:
-        if not self.records and not self.processes:
-            brought = "Nothing was left behind"
-        else:
-            brought = f"{self.records} records of {self.processes} processes are on the log now"
-        return f"{brought}; {self.live} live processes send what is theirs." if self.live else f"{brought}."
+        said = [
+            (self.processes, f"{self.records} records of {self.processes} processes are on the log now"),
+            (self.uploads, f"{self.uploads} uploads are where they belong"),
+            (self.uploads_waiting, f"{self.uploads_waiting} uploads still wait for a place that does not answer"),
+            (self.live, f"{self.live} live processes send what is theirs"),
+        ]
+        return "; ".join(text for number, text in said if number) + "." if self._is_news else "Nothing was left behind."
+
+    @property
+    def _is_news(self) -> bool:
+        return any((self.processes, self.live, self.uploads, self.uploads_waiting))
 
 
 def sync(settings: Settings, progress: Progress = lambda _: None) -> SyncReport:
-    """Bring everything that dead processes left to the log.
+    """Bring everything that dead processes left to the log, and their uploads to where they go.
 
     Raises `LogUnavailableError`, or another error of the log's, where it does not take it: what it took is gone from
     the spools, the rest stays.
     """
-    return recover(settings, progress=progress)
+    from .uploader import recover_uploads  # noqa: PLC0415  it stands on the outbox, which stands on this module
+
+    records = recover(settings, progress=progress)
+    uploads = recover_uploads(settings)
+    return replace(records, uploads=uploads.uploaded, uploads_waiting=uploads.waiting)
 
 
 def recover(
@@ -91,23 +104,15 @@ class _Rescue:
         try:
             with contextlib.closing(Spool.open(folder.path)) as spool:
                 done = self._empty(list(_rings(folder.path)), spool, refused)
-            stored = done and self._uploaded(folder)
         except BaseException:
             folder.release()
             raise
-        if stored:
+        if done:
             folder.remove()
             self.processes += 1
         else:
             folder.release()
         return done
-
-    def _uploaded(self, folder: SpoolFolder) -> bool:
-        try:
-            upload_all(folder.path, self._stop)
-        except BlobError as error:  # the log is one place, the blob store another: go on
-            warn_once("uploads", f"{error} It is kept, to be tried again.")
-        return not is_left(folder.path)
 
     def _empty(self, rings: list[Ring], spool: Spool, refused: Path) -> bool:
         drain = RingDrain(spool.append, _left_end)
