@@ -114,8 +114,10 @@ def _print_scalars(scalars: list[LastScalar]) -> None:
     if not scalars:
         return
     columns = [Column("SCALAR", grow=True), *(Column(name, right=True) for name in ("LAST", "MIN", "MAX", "ITERATION"))]
+    own_first = sorted(scalars, key=lambda s: (s.title.startswith(":"), s.title, s.series))
     rows = [
-        (f"{s.title} / {s.series}", number(s.last), number(s.min), number(s.max), number(s.last_step)) for s in scalars
+        (f"{s.title} / {s.series}", number(s.last), number(s.min), number(s.max), number(s.last_step))
+        for s in own_first
     ]
     console().print()
     print_table(columns, rows, "")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..projections.rows import EventRow
 from .columns import shown_parameter
-from .formatting import number, one_line, size
+from .formatting import counted, number, one_line, size
 
 Body = Mapping[str, Any]
 
@@ -116,7 +116,7 @@ def _model(content: Body) -> str:
 
 
 def _points(content: Body) -> str:
-    return f"{number(content.get('points', 0))} points of {number(content.get('series', 0))} series"
+    return f"{counted(content.get('points', 0), 'point')} of {number(content.get('series', 0))} series"
 
 
 def _report(content: Body) -> str:
@@ -125,7 +125,7 @@ def _report(content: Body) -> str:
 
 
 def _lines(content: Body) -> str:
-    return f"{number(content.get('lines', 0))} lines"
+    return counted(content.get("lines", 0), "line")
 
 
 def _nothing(_content: Body) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from ..projections.rows import ProjectRow
 from . import navigation as to
-from .formatting import STATUSES, ago, markdown, number, status_look
+from .formatting import STATUSES, ago, counted, markdown, status_look
 from .source import queries
 from .widgets import CALM, nothing, now
 
@@ -64,7 +64,7 @@ def _cards(projects: Sequence[ProjectRow]) -> None:
 def _card(project: ProjectRow) -> None:
     with st.container(border=True):
         to.link(to.TASKS, f"**{markdown(project.name, 60)}**", {"project": project.name}, icon=":material/folder_open:")
-        st.caption(f"{number(project.tasks)} tasks · {ago(project.updated_at, now())}")
+        st.caption(f"{counted(project.tasks, 'task')} · {ago(project.updated_at, now())}")
         with st.container(horizontal=True, gap="small"):
             for status in STATUSES:
                 if count := project.statuses.get(status):

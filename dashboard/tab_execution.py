@@ -9,6 +9,7 @@ import streamlit as st
 
 from ..events.parts import Container, Script, TaskSpec
 from ..projections.rows import RunRow, TaskRow
+from . import navigation as to
 from .formatting import duration, local_time, markdown, one_line, status_look
 from .source import blob_text, queries
 from .widgets import STATUS_COLORS, STATUS_LABELS, fact, nothing, zone
@@ -32,7 +33,7 @@ def draw(task: TaskRow) -> None:
 def _script(script: Script) -> None:
     left, right = st.columns(2)
     with left:
-        fact("Repository", script.repository or "none: the script travels whole", hint=script.repository)
+        fact("Repository", _repository(script))
         fact("Commit", script.commit)
     with right:
         fact("Entry point", " ".join((script.entry_point, *script.arguments)).strip())
@@ -52,6 +53,15 @@ def _script(script: Script) -> None:
             None,
             ":material/deployed_code:",
         )
+
+
+def _repository(script: Script) -> str:
+    """Where the code is, or how it travels where no remote has it."""
+    if script.repository:
+        return script.repository + (", with commits of its own in a bundle" if script.bundle else "")
+    if script.bundle:
+        return "without a remote: its commit travels in a bundle"
+    return "none: the script travels whole" if script.source else ""
 
 
 def _lines(text: str) -> str:
@@ -75,7 +85,7 @@ def _more(task: TaskRow, spec: TaskSpec) -> None:
     if task.output_uri:
         fact("Output", task.output_uri)
     if task.parent:
-        fact("Parent", task.parent)
+        to.link(to.TASK, "Parent task", {"task": task.parent}, icon=":material/arrow_upward:")
 
 
 def _runs(runs: Sequence[RunRow]) -> None:

@@ -18,7 +18,7 @@ from ..projections.query import Queries
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from . import navigation as to
 from .columns import Task, column_name, parameter_value, task_rows
-from .formatting import ago, duration, number, one_line, status_look
+from .formatting import ago, counted, duration, one_line, status_look
 from .source import queries
 from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, nothing, now
 
@@ -95,7 +95,7 @@ def _actions(selected: Sequence[str], total: int) -> None:
         st.session_state[_ROUND] += 1
         st.rerun(scope="fragment")
     hint = "Select another row to compare." if selected else "Click a name to open it, select rows to compare."
-    st.caption(f"{number(total)} tasks. {'' if enough else hint}", width="content")
+    st.caption(f"{counted(total, 'task')}. {'' if enough else hint}", width="content")
 
 
 def _table(tasks: Sequence[Task], columns: Columns) -> None:

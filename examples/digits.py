@@ -70,7 +70,9 @@ def main() -> None:
 
     with tempfile.NamedTemporaryFile(suffix=".joblib", delete=False) as file:
         joblib.dump(network, file)
-    OutputModel(task, name="digits", framework="scikit-learn").update_weights(file.name)
+    OutputModel(task, name="digits", framework="scikit-learn").update_weights(
+        file.name, target_filename="digits.joblib"
+    )
     task.close()
 
 

@@ -67,6 +67,10 @@ def test_a_moment_is_told_by_its_distance(seconds: float, shown: str) -> None:
     assert formatting.ago(NOW - timedelta(seconds=seconds), NOW) == shown
 
 
+def test_things_are_counted_in_their_number() -> None:
+    assert [formatting.counted(count, "task") for count in (0, 1, 2000)] == ["0 tasks", "1 task", "2,000 tasks"]
+
+
 def test_times_name_utc_when_they_mean_it() -> None:
     assert formatting.utc_time(NOW) == "2025-03-01 12:00:00 UTC"
 
