@@ -81,7 +81,7 @@ class KafkaLog(Log):
     def read(self, positions: Mapping[TopicPartition, int]) -> Reader:
         """Open a reader at these positions."""
         self._life.check()
-        reader = KafkaReader(self._clients, self._life, positions)
+        reader = KafkaReader(self._clients, self._topics, self._life, positions)
         self._users.add(reader)
         return reader
 

@@ -27,6 +27,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "retry.backoff.ms": 20,
     "retry.backoff.max.ms": 500,
     "allow.auto.create.topics": False,
+    "topic.metadata.propagation.max.ms": 3_000,
     "enable.metrics.push": False,
 }
 _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
@@ -35,7 +36,6 @@ _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
     "request.timeout.ms": 10_000,
     "message.timeout.ms": 0,
     "queue.buffering.max.kbytes": 256 * 1024,
-    "topic.metadata.propagation.max.ms": 3_000,
 }
 _PRODUCER_FIXED: Final[dict[str, Any]] = {
     "enable.idempotence": True,

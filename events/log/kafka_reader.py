@@ -14,17 +14,23 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from ..errors import UnknownTopicError
 from .kafka_clients import KafkaClients
 from .kafka_errors import END_OF_PARTITION, FORBIDDEN, UNKNOWN_PLACE
+from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
 _SLICE: Final = 0.1
+_HEARD_OF_WITHIN: Final = 2.0
 
 
 class KafkaReader(Reader):
     """A consumer whose partitions are assigned by hand. While the broker is away it waits, and goes on by itself."""
 
-    def __init__(self, clients: KafkaClients, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self, clients: KafkaClients, topics: KafkaTopics, life: Lifetime, positions: Mapping[TopicPartition, int]
+    ) -> None:
         self._clients = clients
+        self._topics = topics
+        self._unseen: dict[str, float] = {}
         self._log = life
         self._life = Lifetime(life.url)
         self._using = threading.Lock()
@@ -40,6 +46,8 @@ class KafkaReader(Reader):
             with self._use():
                 messages = self._fetch(max(0.0, min(left, _SLICE)), limit)
                 found = [record for message in messages if (record := self._take(message)) is not None]
+                if not messages and self._unseen:
+                    self._look_for_topics()
             if found or (left <= 0 and not messages):
                 return found
 
@@ -55,6 +63,7 @@ class KafkaReader(Reader):
             if new:
                 self._consumer.incremental_assign([KafkaPartition(*source, offset) for source, offset in new.items()])
             self._positions.update(new)
+            self._unseen.update((source.topic, time.monotonic()) for source in new)
 
     def close(self) -> None:
         """Stop reading and let go of the consumer."""
@@ -84,6 +93,7 @@ class KafkaReader(Reader):
         """Return the record of a message; None for an end of partition, or for trouble that goes by."""
         source = TopicPartition(message.topic() or "", message.partition() or 0)
         offset = message.offset() or 0
+        self._unseen.pop(source.topic, None)
         if (error := message.error()) is not None:
             self._judge(source, error, offset)
             return None
@@ -97,6 +107,15 @@ class KafkaReader(Reader):
             message.value(),
             _headers(message),
         )
+
+    def _look_for_topics(self) -> None:
+        """Raise `UnknownTopicError` for a topic that all brokers had the time to hear of: librdkafka waits for ever."""
+        existing = self._topics.existing(_SLICE)
+        for topic, since in list(self._unseen.items()):
+            if topic in existing:
+                del self._unseen[topic]
+            elif existing and time.monotonic() - since > _HEARD_OF_WITHIN:
+                raise UnknownTopicError(topic)
 
     def _judge(self, source: TopicPartition, error: KafkaError, offset: int) -> None:
         if error.code() == END_OF_PARTITION:

@@ -63,6 +63,13 @@ class KafkaTopics:
                 raise UnknownTopicError(name)
         return [TopicPartition(name, number) for name in names for number in range(self._counts[name])]
 
+    def existing(self, timeout: float) -> set[str]:
+        """Return the names of all topics; none when no broker answers within `timeout` seconds."""
+        try:
+            return set(self._admin.list_topics(timeout=timeout).topics)
+        except KafkaException:
+            return set()
+
     def ends(self, topics: Iterable[str]) -> Positions:
         """Return the high watermarks."""
         partitions = self.partitions(topics)

@@ -236,7 +236,7 @@ class _MemoryReader(Reader):
             for source in positions:
                 if source not in self._store.partitions:
                     raise UnknownTopicError(source.topic)
-            self._positions.update(positions)
+            self._positions = {**positions, **self._positions}
 
     def close(self) -> None:
         self._life.end()

@@ -27,10 +27,10 @@ Read
     A position before the first kept record starts at that record.
     A reader follows: records appended later, by any process, arrive without reopening.
     `poll` returns as soon as there is something, at most `limit` records, and nothing after `timeout`.
-    `positions` says, for each partition, the offset of the next record to be returned; it reaches the partition's end
-    even where the last records are gone.
+    `positions` says, for each partition, the offset of the next record to be returned.
+    It reaches the partition's end even where the last records are gone.
     A reader of a topic that was never created raises `UnknownTopicError`, at the latest when it is polled.
-    Partitions can be added to a reader while it reads.
+    Partitions can be added to a reader while it reads; those it reads already go on where they are.
     Readers do not disturb each other.
 
 Positions
@@ -161,7 +161,7 @@ class Reader(ABC):
 
     @abstractmethod
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions too, from these positions."""
+        """Read these partitions too, from these positions; those read already go on where they are."""
 
     @abstractmethod
     def close(self) -> None:

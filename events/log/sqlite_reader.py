@@ -67,7 +67,7 @@ class SqliteReader(Reader):
                 if source not in known:
                     raise UnknownTopicError(source.topic)
             self._identities.update((source, known[source]) for source in positions)
-            self._positions.update(positions)
+            self._positions = {**positions, **self._positions}
 
     def close(self) -> None:
         """Stop reading and let go of the connection."""

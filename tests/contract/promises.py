@@ -8,10 +8,11 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -57,7 +58,7 @@ def elsewhere(url: str, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
 
 
-def kafka_servers(log: Log) -> dict[str, str]:
+def kafka_servers(log: Log) -> dict[str, Any]:
     """Settings of a client beside ours."""
     return {"bootstrap.servers": log.url.removeprefix("kafka://")}
 
@@ -86,7 +87,7 @@ def make_gap(log: Log, source: TopicPartition) -> None:
         log.flush()
         _delete(log, source, "place = ?", log.end_positions([source.topic])[source] - 1)
     else:
-        _begin_and_abort(log, source)
+        _run_transaction(log, source)
 
 
 def _delete(log: Log, source: TopicPartition, condition: str, offset: int) -> None:
@@ -97,13 +98,16 @@ def _delete(log: Log, source: TopicPartition, condition: str, offset: int) -> No
         connection.execute(f"DELETE FROM records WHERE place >= ? AND {condition}", (first, first + offset))
 
 
-def _begin_and_abort(log: Log, source: TopicPartition) -> None:
-    """End a transaction: its marker takes an offset."""
+def _run_transaction(log: Log, source: TopicPartition) -> None:
+    """End a transaction: its marker takes an offset, a little later."""
+    before = log.end_positions([source.topic])[source]
     producer = Producer(kafka_servers(log) | {"transactional.id": source.topic})
     producer.init_transactions(30)
     producer.begin_transaction()
     producer.produce(source.topic, b"in a transaction", partition=source.partition)
     producer.commit_transaction(30)
+    while log.end_positions([source.topic])[source] < before + 2:
+        time.sleep(0.01)
 
 
 def take(reader: port.Reader, count: int) -> list[LogRecord]:
