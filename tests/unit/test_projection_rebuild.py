@@ -321,7 +321,7 @@ def contents(database: Database, without: Callable[[str, str], bool] = nothing) 
     }
 
 
-LEAN = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LEAN = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 chances = st.randoms(use_true_random=True)
 sizes = st.integers(1, 250)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.events.base import Meta
@@ -304,6 +304,9 @@ def histories(draw: st.DrawFn) -> list[Record]:
     return records
 
 
+FEW = settings(max_examples=40)
+
+
 def folded(records: list[Record]) -> QueueFold:
     fold = QueueFold("q", lease=LEASE)
     for record in records:
@@ -311,6 +314,7 @@ def folded(records: list[Record]) -> QueueFold:
     return fold
 
 
+@FEW
 @given(histories())
 def test_every_entry_ends_as_the_designs_table_says(history: list[Record]) -> None:
     fold = folded(history)
@@ -328,6 +332,7 @@ def test_every_entry_ends_as_the_designs_table_says(history: list[Record]) -> No
                 assert (found.state, claim, found.worker, found.changed_us, found.rank) == expected
 
 
+@FEW
 @given(histories())
 def test_what_waits_is_what_the_entries_say(history: list[Record]) -> None:
     fold = folded(history)
@@ -337,6 +342,7 @@ def test_what_waits_is_what_the_entries_say(history: list[Record]) -> None:
     assert {e.id for e in fold.claimed()} == {e.id for e in known if e is not None and e.state == "claimed"}
 
 
+@FEW
 @given(histories(), st.randoms(use_true_random=False))
 def test_partitions_may_be_read_in_any_interleaving(history: list[Record], random: object) -> None:
     by_partition = [[r for r in history if r.partition == p] for p in (0, 1)]
@@ -349,6 +355,7 @@ def test_partitions_may_be_read_in_any_interleaving(history: list[Record], rando
         assert one.entry(entry_id("q", task, 1)) == other.entry(entry_id("q", task, 1))
 
 
+@FEW
 @given(histories(), st.data())
 def test_copies_of_any_record_anywhere_later_change_nothing(history: list[Record], data: st.DataObject) -> None:
     copied = list(history)
@@ -369,6 +376,7 @@ def _fate(entry: Entry | None) -> object:
     return entry and (entry.state, entry.worker, entry.claim, entry.changed_us, entry.rank)
 
 
+@FEW
 @given(histories(), st.sets(st.sampled_from(TASKS)))
 def test_the_committed_position_stops_at_the_first_entry_still_needed(history: list[Record], noted: set[str]) -> None:
     fold = folded(history)
