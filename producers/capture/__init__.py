@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..task import Task
     from ..task_init import Connections
 
-__all__ = ["install"]
+__all__ = ["install", "join"]
 
 
 def install(task: Task, connections: Connections) -> list[Uninstall]:
@@ -23,3 +23,15 @@ def install(task: Task, connections: Connections) -> list[Uninstall]:
     from .installation import install as begin  # noqa: PLC0415  agents use parts of this package, and none of that
 
     return begin(task, connections)
+
+
+def join(task: Task) -> list[Uninstall]:
+    """Begin to capture in a process that takes part in its parent's run: console and frameworks alone.
+
+    Returns:
+        What undoes it, to be called in reverse order.
+
+    """
+    from .installation import join as begin  # noqa: PLC0415  agents use parts of this package, and none of that
+
+    return begin(task)

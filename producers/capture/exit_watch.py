@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, Final
 
 from ..ending import Ending, Uninstall, ending_of
+from ..session import process
 from ..types import TaskStatusEnum
 from .exit_code import has_returned, outermost_frame, unseen_exit
 from .patches import Patches, safely
@@ -115,14 +116,21 @@ class ExitWatch:
     def _die(self, number: int) -> None:
         """Say that the run is stopped, then end by the signal as if nobody had noticed it.
 
-        Said by another thread: this one may hold any lock where the signal came.
+        Said by another thread: this one may hold any lock where the signal came. A forked child, such as a worker of a
+        pool that is closed, only says what it has not said yet.
         """
-        if os.getpid() == self._pid:
-            speaker = threading.Thread(target=safely, args=("end", self._end, _TERMINATED), daemon=True)
-            speaker.start()
-            speaker.join(SIGNAL_SECONDS)
+        last_words = (self._end, _TERMINATED) if os.getpid() == self._pid else (_flush,)
+        speaker = threading.Thread(target=safely, args=("end", *last_words), daemon=True)
+        speaker.start()
+        speaker.join(SIGNAL_SECONDS)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _flush() -> None:
+    """Deliver what this process has reported, if it has."""
+    if process.session is not None:
+        process.session.outbox.flush(SIGNAL_SECONDS)
 
 
 def _uncaught() -> BaseException | None:

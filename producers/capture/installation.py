@@ -26,18 +26,31 @@ if TYPE_CHECKING:
     from ..task_init import Connections
 
 
+Part = Callable[[], Uninstall | None]
+
+
 def install(task: Task, connections: Connections) -> list[Uninstall]:
     """Begin each part; one that can't begin is left out with a warning."""
     silence_warnings()
-    parts: dict[str, Callable[[], Uninstall | None]] = {
-        "console": lambda: _listen(task, connections.streams),
-        "arguments": lambda: _watch_arguments(task, connections),
-        "environment": lambda: connect_environment(task, watch.arguments),
-        "frameworks": lambda: _bind(task, connections.frameworks),
-        "machine load": lambda: _monitor(task, connections.monitoring),
-        "notebook": lambda: follow_notebook(lambda: task._describe(find_entry(), connections.frameworks)),  # noqa: SLF001
-        "end": ExitWatch(task.end).install,
-    }
+    return _begun(
+        {
+            "console": lambda: _listen(task, connections.streams),
+            "arguments": lambda: _watch_arguments(task, connections),
+            "environment": lambda: connect_environment(task, watch.arguments),
+            "frameworks": lambda: _bind(task, connections.frameworks),
+            "machine load": lambda: _monitor(task, connections.monitoring),
+            "notebook": lambda: follow_notebook(lambda: task._describe(find_entry(), connections.frameworks)),  # noqa: SLF001
+            "end": ExitWatch(task.end).install,
+        }
+    )
+
+
+def join(task: Task) -> list[Uninstall]:
+    """Begin what a process does that takes part in its parent's run: it has a console and frameworks of its own."""
+    return _begun({"console": lambda: _listen(task, streams=True), "frameworks": lambda: _bind(task, frameworks=True)})
+
+
+def _begun(parts: Mapping[str, Part]) -> list[Uninstall]:
     begun = (safely(what, begin) for what, begin in parts.items())
     return [undo for undo in begun if undo is not None]
 
@@ -60,13 +73,14 @@ def _watch_arguments(task: Task, connections: Connections) -> Uninstall:
     return watch.stop
 
 
-def _bind(task: Task, frameworks: Any) -> Uninstall:
-    """Watch the frameworks that are switched on."""
+def _bind(task: Task, frameworks: Any) -> Uninstall | None:
+    """Watch the frameworks that are switched on: those not mentioned are, but none where none is mentioned."""
+    if not frameworks:
+        return None
     hook, patches, files = ImportHook(), Patches(), ModelFiles(task)
 
     def choice(key: str) -> Any:
-        """ClearML's rule: what is not mentioned is on, but nothing is where nothing is mentioned."""
-        return frameworks.get(key, bool(frameworks)) if isinstance(frameworks, Mapping) else bool(frameworks)
+        return frameworks.get(key, True) if isinstance(frameworks, Mapping) else True
 
     def unbind() -> None:
         hook.remove()
