@@ -15,7 +15,7 @@ Queues = Annotated[
 More = Annotated[list[str] | None, typer.Argument(metavar="[QUEUE]...", help="More queues to serve, in order.")]
 Environment = Annotated[
     Literal["venv", "current"],
-    typer.Option("--environment", help="Run tasks in virtual environments of their own, or in the agent's own."),
+    typer.Option("--env", help="Run tasks in virtual environments of their own, or in the agent's own."),
 ]
 LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help="What the agent says of itself.")]
 Services = Annotated[bool, typer.Option("--services", help="Run any number of long-lived tasks at once.")]
