@@ -96,7 +96,7 @@ WHERE list_contains($metrics::STRUCT(title VARCHAR, series VARCHAR)[], {'title':
 AND task IN (SELECT unnest($tasks::VARCHAR[]));
 
 -- name: spec
-SELECT s.state FROM task_states s JOIN tasks t ON t.id = s.id WHERE s.id = $task;
+SELECT state FROM task_states WHERE id = $task AND created_at IS NOT NULL AND NOT deleted;
 
 -- name: runs
 SELECT * REPLACE (epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at)

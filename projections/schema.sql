@@ -137,10 +137,10 @@ FROM run_states s JOIN task_states t ON t.id = s.task
 WHERE NOT t.deleted;
 
 CREATE VIEW parameters AS
-SELECT p.* FROM task_parameters p JOIN tasks t ON t.id = p.task;
+SELECT p.* FROM task_parameters p JOIN task_states t ON t.id = p.task WHERE NOT t.deleted;
 
 CREATE VIEW configurations AS
-SELECT c.* FROM task_configurations c JOIN tasks t ON t.id = c.task;
+SELECT c.* FROM task_configurations c JOIN task_states t ON t.id = c.task WHERE NOT t.deleted;
 
 CREATE VIEW artifacts AS
 SELECT

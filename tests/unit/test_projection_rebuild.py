@@ -113,7 +113,8 @@ class Story:
 
     def scalars(self) -> Fields:
         about, size = self.run(), self.chance.randint(0, 8)
-        series = [(self.one_of(("loss", ":monitor:cpu", self.name())), self.name()) for _ in range(self.one_of((1, 3)))]
+        titles, names = ("loss", "loss", ":monitor:cpu", self.name()), ("a", "a", "a", self.name())
+        series = [(self.one_of(titles), self.one_of(names)) for _ in range(self.one_of((1, 3)))]
         times = [self.one_of((0, 10**15, 2**63 - 1, -(2**63))) for _ in range(size)]
         columns = ScalarColumns(
             meta=meta("", 0),
