@@ -44,19 +44,27 @@ def find_entry() -> Entry:
     cells = notebook_source(main)
     source = cells or _inline_source()
     file = None if source else _file(main)
-    folder = Path.cwd()
+    folder = _working_dir()
     return Entry(
         working_dir=folder.resolve(),
         file=file,
         module=_module_name(main) if file else "",
         source=source,
         name=file.name if file else NOTEBOOK if cells else INLINE if source else "",
-        arguments=[] if cells else sys.argv[1:],
+        arguments=[] if cells else list(getattr(sys, "argv", [])[1:]),
         roots=[(folder / path).resolve() for path in sys.path],
         loaded={
             name: Path(file) for name, module in own_modules().items() if (file := getattr(module, "__file__", None))
         },
     )
+
+
+def _working_dir() -> Path:
+    """The current folder; the root where it is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
 
 
 def real(path: Path) -> Path:

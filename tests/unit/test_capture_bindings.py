@@ -249,6 +249,53 @@ def test_hyperparameters_can_be_switched_off(bound: Bound, tmp_path: Path) -> No
     assert bound.task.of("update_parameters") == []
 
 
+TORCH_WRITER = """
+from tensorboardX.summary import scalar
+class FileWriter:
+    def __init__(self, log_dir): self.log_dir, self.steps = log_dir, []
+    def get_logdir(self): return self.log_dir
+    def add_summary(self, summary, global_step=None, walltime=None): self.steps.append(global_step)
+class SummaryWriter:
+    def __init__(self, log_dir): self.log_dir, self.file_writer = log_dir, FileWriter(log_dir)
+    def add_scalar(self, tag, scalar_value, global_step=None):
+        self.file_writer.add_summary(scalar(tag, scalar_value), global_step)
+    def add_scalars(self, main_tag, tag_scalar_dict, global_step=None):
+        for tag, value in tag_scalar_dict.items():
+            FileWriter(self.log_dir + "/" + main_tag + "_" + tag).add_summary(scalar(main_tag, value), global_step)
+"""
+
+
+def test_torchs_writers_are_watched_like_tensorboardxs(
+    bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in that has the names and signatures of torch's own writers."""
+    stand_in(tmp_path, "torch.utils.tensorboard.writer", TORCH_WRITER, monkeypatch)
+    binding_tensorboard.install(bound.hook, bound.patches, bound.task)
+    module = importlib.import_module("torch.utils.tensorboard.writer")
+    writer = module.SummaryWriter("runs")
+    writer.add_scalar("loss/train", 0.5, 3)
+    writer.add_scalars("many", {"a": 1.0}, 4)
+    assert writer.file_writer.steps == [3]
+    assert bound.task.of("report_scalar") == [("loss", "train", 0.5, 3), ("many", "a", 1.0, 4)]
+
+
+def stand_in(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a module of this name importable, and forget it and its packages after the test."""
+    place = folder / "libraries"
+    parts = name.split(".")
+    for depth in range(1, len(parts)):
+        package = place.joinpath(*parts[:depth])
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").touch()
+    place.joinpath(*parts).with_suffix(".py").write_text(source)
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == parts[0]]:
+        monkeypatch.delitem(sys.modules, loaded)
+    for depth in range(1, len(parts) + 1):
+        monkeypatch.setitem(sys.modules, ".".join(parts[:depth]), types.ModuleType(name))
+        del sys.modules[".".join(parts[:depth])]
+    monkeypatch.syspath_prepend(str(place))
+
+
 def test_the_event_file_is_the_same_with_and_without_us(bound: Bound, tmp_path: Path) -> None:
     def write(folder: Path) -> bytes:
         with tensorboardX.SummaryWriter(str(folder)) as writer:
@@ -464,15 +511,7 @@ def test_a_framework_imported_later_is_watched_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """With stand-ins that have the frameworks' own names and signatures; the real ones are tried where installed."""
-    place = tmp_path / "libraries"
-    for depth in range(1, name.count(".") + 1):
-        package = place.joinpath(*name.split(".")[:depth])
-        package.mkdir(parents=True, exist_ok=True)
-        (package / "__init__.py").touch()
-    place.joinpath(*name.split(".")).with_suffix(".py").write_text(source)
-    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name.partition(".")[0]]:
-        monkeypatch.delitem(sys.modules, loaded)
-    monkeypatch.syspath_prepend(str(place))
+    stand_in(tmp_path, name, source, monkeypatch)
     bound.models(**{key: is_on})
     module = importlib.import_module(name)
     (tmp_path / "given").touch()
@@ -483,8 +522,6 @@ def test_a_framework_imported_later_is_watched_too(
     assert type(module.__loader__).__name__ == "SourceFileLoader"
     assert module.__spec__ is not None
     assert module.__spec__.loader is module.__loader__
-    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name.partition(".")[0]]:
-        del sys.modules[loaded]
 
 
 DATA = np.random.default_rng(0).random((40, 3))

@@ -105,6 +105,14 @@ def test_a_broken_repository_leaves_the_script_to_travel_alone_and_says_so(folde
     assert len(captured.notes) == 1
 
 
+def test_a_script_whose_folder_is_gone_is_still_found(folder: Path) -> None:
+    (folder / "gone").mkdir()
+    (folder / "lone.py").write_text("import os\nos.rmdir(os.getcwd())\n" + SHOW)
+    command = [sys.executable, str(folder / "lone.py"), str(folder.parent / "blobs")]
+    done = subprocess.run(command, cwd=folder / "gone", check=True, capture_output=True, text=True)
+    assert Script.model_validate_json(done.stdout).source.startswith("import os\n")
+
+
 def test_an_interactive_shell_has_no_script(folder: Path) -> None:
     script = capture(Entry(folder), FolderStore(folder / "blobs")).script
     assert (script.entry_point, script.source, script.untracked) == ("", "", None)
