@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import now_us
+from ..events.errors import TasktapeError
 from .errors import InvalidTransitionError, UnknownTaskError
 from .last_tasks import Horizon, LastTask, Slot
 from .replay import TOPIC, Replayed, replay
@@ -81,8 +82,11 @@ class Predecessors:
 
     def look_ahead(self) -> None:
         """Note how far the log is, so that later processes need not read what lies before; asks the log."""
-        with self._session.open_log() as log:
-            self._horizon.look(log, TOPIC)
+        try:
+            with self._session.open_log() as log:
+                self._horizon.look(log, TOPIC)
+        except TasktapeError as error:
+            LOGGER.debug("how far the log is can't be noted: %r", error)
 
     def release(self) -> None:
         """Let another process have the script's last task."""

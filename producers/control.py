@@ -16,7 +16,7 @@ from ..events.errors import DecodeError, TasktapeError
 from ..events.log.port import Reader, TopicPartition, partition_of
 from ..events.queue_events import AbortRequested
 from ..events.wire import read_event
-from .warn import LOGGER, warn_once
+from .warn import LOGGER
 
 if TYPE_CHECKING:
     from .session import Session
@@ -55,7 +55,7 @@ class AbortWatcher:
             try:
                 return self._follow()
             except TasktapeError as error:
-                warn_once("control", f"abort requests can't be heard until the log answers: {error}")
+                LOGGER.debug("abort requests can't be heard until the log answers: %s", error)
                 self._stopping.wait(RETRY_SECONDS)
         return None
 

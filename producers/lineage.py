@@ -57,12 +57,16 @@ def withdraw() -> None:
 
 
 def announced() -> Announced | None:
-    """Return the task of the process that started this one, if that process lives and is not this one itself."""
+    """Return the task of the process that started this one, if that process lives and is not this one itself.
+
+    An agent that was started from a process with a task runs other tasks: those it names count.
+    """
     try:
         found = Announced(**json.loads(os.environ[PROC_TASK]))
     except (KeyError, ValueError, TypeError):
         return None
-    return found if found.pid != os.getpid() and _is_alive(found.pid) else None
+    is_parents = found.pid != os.getpid() and os.environ.get(TASK_ID, found.task) == found.task
+    return found if is_parents and _is_alive(found.pid) else None
 
 
 def assigned() -> Assigned | None:

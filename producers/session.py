@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..events.base import Meta, Stamper
+from ..events.errors import LogUnavailableError
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from ..projections.query import Queries
     from .task_init import InitMixin
 
-FLUSH_SECONDS = 10.0
+FLUSH_SECONDS: Final = 10.0
+SYNC_SECONDS: Final = 10.0
+AWAY_SECONDS: Final = 15.0
 
 
 class Session:
@@ -34,6 +38,7 @@ class Session:
     def __init__(self, settings: Settings, stamp: Stamper | None = None, *, folder: Path | None = None) -> None:
         self.settings = settings
         self.folder = folder
+        self._away_until = 0.0
         self._stamp = stamp or Stamper()
         self.outbox = Outbox(settings, self._stamp)
 
@@ -51,10 +56,27 @@ class Session:
         self.outbox.emit(event)
 
     def queries(self) -> Queries:
-        """Open the projection, with all that this session has said in it. The caller closes it."""
+        """Open the projection, with all that this session has said in it. The caller closes it.
+
+        Raises:
+            LogUnavailableError: The log does not answer within some seconds; for a while after that at once.
+
+        """
+        if time.monotonic() < self._away_until:
+            raise LogUnavailableError(self.settings.log, f"it did not within the last {AWAY_SECONDS:g} s")
+        try:
+            return self._open_queries()
+        except LogUnavailableError:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            raise
+
+    def _open_queries(self) -> Queries:
         from ..projections import open_queries  # noqa: PLC0415  DuckDB is for those who ask
 
-        self.outbox.synced(FLUSH_SECONDS)
+        if not self.outbox.synced(SYNC_SECONDS):
+            raise LogUnavailableError(
+                self.settings.log, f"it did not take what was said here within {SYNC_SECONDS:g} s"
+            )
         return open_queries(self.settings, fresh=True)
 
     def open_log(self) -> Log:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import random
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..events.base import new_task_id
@@ -74,6 +75,10 @@ class Connections:
     monitoring: Any
     streams: Switch
 
+    def of_child(self) -> Connections:
+        """What a child process connects: its own output, but neither its arguments nor the machine once more."""
+        return replace(self, arguments=False, monitoring=False)
+
 
 class InitMixin(ExportMixin):
     """`Task.init`."""
@@ -120,15 +125,15 @@ class InitMixin(ExportMixin):
 
         """
         kind = checked_type(task_type)
+        connections = Connections(
+            auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring, auto_connect_streams
+        )
         with process.lock:
-            if process.task is None:
-                cls._join_parent()
+            if process.task is None and (joined := cls._join_parent()):
+                joined._install(connections.of_child())
             if process.task is not None:
                 return cls._again(project_name, task_name, kind if task_type else None)
             entry = find_entry()
-            connections = Connections(
-                auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring, auto_connect_streams
-            )
             if assigned := lineage.assigned():
                 return cls._assigned(assigned, continue_last_task)._go(entry, connections)
             project, name = describing.default_names(entry)
@@ -160,17 +165,18 @@ class InitMixin(ExportMixin):
         return task
 
     @classmethod
-    def _join_parent(cls) -> None:
-        """Take part in the run of the process that started this one, if that has one."""
+    def _join_parent(cls) -> Self | None:
+        """Take part in the run of the process that started this one; None where that has none."""
         parent = lineage.announced()
         if parent is None:
-            return
+            return None
         if parent.offline_folder:
             change_session(offline_session(parent.task))
         sketch = TaskSpec(project=parent.project, name=parent.name, task_type=parent.task_type)
         task = cls(parent.task, run=parent.run, sketch=sketch, execution=Execution(owner_pid=parent.pid))
         task.set_initial_iteration(parent.initial_iteration)
         process.task = task
+        return task
 
     @classmethod
     def _assigned(cls, assigned: lineage.Assigned, go_on: bool | int | str) -> Self:
@@ -199,6 +205,7 @@ class InitMixin(ExportMixin):
         task = task or cls._new(new_task_id(), wanted)
         before.remember(task.id)
         task._before = before
+        _tell(task)
         return task
 
     @classmethod
@@ -218,6 +225,7 @@ class InitMixin(ExportMixin):
         change_session(session)
         task = cls._new(task_id, wanted)
         task._offline_folder = session.folder
+        _tell(task)
         return task
 
     @classmethod
@@ -324,6 +332,14 @@ def seed(value: int | None) -> None:
         numpy.random.seed(value % 2**32)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(value)
+
+
+def _tell(task: InitMixin) -> None:
+    """One line for the person who started the script, where its own output is not in the way."""
+    run = f", run {task.run}" if task.run > 1 else ""
+    where = f"{task.name!r:.200} in project {task.get_project_name()!r:.200}"
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no stderr, or a closed one
+        sys.stderr.write(f"tasktape: task {task.id}{run}, {where}\n")
 
 
 def _machine() -> dict[str, str]:

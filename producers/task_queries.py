@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from .errors import InvalidArgumentError, UnknownTaskError
 from .session import current_session, process
@@ -40,6 +40,30 @@ _KNOWN: Final = frozenset(
 
 class QueriesMixin(WaitingMixin):
     """Tasks are found in the projection, with all that this process has said in it."""
+
+    @overload
+    @classmethod
+    def get_task(
+        cls,
+        task_id: str,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        tags: Sequence[str] | None = None,
+        allow_archived: bool = True,
+        task_filter: Mapping[str, Any] | None = None,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def get_task(
+        cls,
+        task_id: None = None,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        tags: Sequence[str] | None = None,
+        allow_archived: bool = True,
+        task_filter: Mapping[str, Any] | None = None,
+    ) -> Self | None: ...
 
     @classmethod
     def get_task(
@@ -174,7 +198,7 @@ class QueriesMixin(WaitingMixin):
         return cls(row.id, row=row)
 
     @classmethod
-    def _join_parent(cls) -> None:
+    def _join_parent(cls) -> Self | None:
         raise NotImplementedError
 
 

@@ -116,7 +116,7 @@ class ResultsMixin(QueriesMixin):
 
     def get_output_log_web_page(self) -> str:
         """Return the address of the task's page in a dashboard that runs on this machine."""
-        return f"http://127.0.0.1:8501/task?id={self._id}"
+        return f"http://127.0.0.1:8501/task?task={self._id}"
 
     def get_executed_queue(self, return_name: bool = False) -> str | None:
         """Return the queue that the task waits in, or came from last; its id is its name."""

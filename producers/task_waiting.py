@@ -28,8 +28,8 @@ class WaitingMixin(LifecycleMixin):
 
     def wait_for_status(
         self,
-        status: Iterable[Status] = (Status.completed, Status.stopped, Status.closed),
-        raise_on_status: Iterable[Status] | None = (Status.failed,),
+        status: Iterable[str] = (Status.completed, Status.stopped, Status.closed),
+        raise_on_status: Iterable[str] | None = (Status.failed,),
         check_interval_sec: float = 60.0,
     ) -> None:
         """Wait until the task has one of these states.

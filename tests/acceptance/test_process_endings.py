@@ -138,7 +138,7 @@ def test_a_script_that_somebody_aborts(start: Start, settings: Settings) -> None
     assert process.stdout.readline() == "ready\n"
     with open_queries(settings) as queries:
         (task,) = queries.tasks()
-    Task.get_task(task.id).mark_stop_request(status_message="too slow")  # type: ignore[union-attr]
+    Task.get_task(task.id).mark_stop_request(status_message="too slow")
     out, _ = process.communicate(timeout=60)
     assert out == "callback\n"
     run = only_run(settings)
@@ -160,7 +160,7 @@ def test_a_script_that_will_not_be_interrupted_is_ended_by_force(start: Start, s
     assert process.stdout.readline() == "ready\n"
     with open_queries(settings) as queries:
         (task,) = queries.tasks()
-    Task.get_task(task.id).mark_stop_request()  # type: ignore[union-attr]
+    Task.get_task(task.id).mark_stop_request()
     assert process.wait(60) == 128 + signal.SIGINT
     assert only_run(settings).status == "stopped"
     deadline = time.monotonic() + 20

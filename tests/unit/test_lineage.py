@@ -43,6 +43,14 @@ def test_a_parent_that_is_gone_has_no_task() -> None:
     assert lineage.announced() is None
 
 
+def test_an_agents_run_is_no_part_of_the_task_that_started_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage.announce(parent(os.getppid()))
+    monkeypatch.setenv(lineage.TASK_ID, "another")
+    assert lineage.announced() is None
+    monkeypatch.setenv(lineage.TASK_ID, "t")
+    assert lineage.announced() is not None
+
+
 def test_nothing_is_announced_after_the_withdrawal() -> None:
     lineage.announce(parent(os.getppid()))
     lineage.withdraw()

@@ -246,7 +246,7 @@ def test_a_task_is_exported_edited_and_imported() -> None:
     other = Task.create("project", "other")
     other.set_parameter("General/old", 1)
     assert other.update_task({"hyperparams": {"General": {"new": {"value": "2", "type": "int"}}}})
-    assert Task.get_task(other.id).get_parameters(cast=True) == {"General/old": 1, "General/new": 2}  # type: ignore[union-attr]
+    assert Task.get_task(other.id).get_parameters(cast=True) == {"General/old": 1, "General/new": 2}
 
 
 def test_wishes_for_packages_are_noted(tmp_path: Path) -> None:

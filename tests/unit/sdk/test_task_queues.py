@@ -64,10 +64,10 @@ def test_an_unknown_queue_is_refused_with_the_names_there_are() -> None:
     assert [entry.task for entry in entries("gpu")] == [task.id]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"queue_name": "a", "queue_id": "b"}])
-def test_one_queue_is_to_be_named(arguments: dict[str, str]) -> None:
+@pytest.mark.parametrize(("name", "queue_id"), [(None, None), ("a", "b")])
+def test_one_queue_is_to_be_named(name: str | None, queue_id: str | None) -> None:
     with pytest.raises(InvalidArgumentError, match="name the queue"):
-        Task.enqueue(Task.create("project", "draft"), **arguments)
+        Task.enqueue(Task.create("project", "draft"), name, queue_id)
 
 
 def test_what_is_no_task_is_refused() -> None:
@@ -220,10 +220,11 @@ def test_a_function_becomes_a_task(begin: Begin) -> None:
 
 
 def test_a_function_task_calls_its_function_and_ends(begin: Begin, as_agent: AsAgent) -> None:
-    made = begin().create_function_task(work, epochs=3)
+    maker = begin()
+    made = maker.create_function_task(work, epochs=3)
     assert made is not None
     made.set_parameter("Function/epochs", 5)
-    Task.current_task().close()  # type: ignore[union-attr]
+    maker.close()
     task = as_agent(made)
     assert task.create_function_task(print, func_name="another") is None
     called: list[dict[str, Any]] = []
