@@ -100,7 +100,7 @@ class Environments:
     def _cached(self, recipe: Recipe, tools: Tools, report: Callable[[str], None]) -> Path:
         folder = self._root / recipe.key
         if not _is_complete(folder):
-            self._root.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(folder.with_name(f"{folder.name}.lock")):
                 if not _is_complete(folder):
                     _build(folder, recipe, tools, report)

@@ -132,7 +132,7 @@ class LocalRun:
 
     def _lay_out(self) -> None:
         spec, home = self._pursuit.request.spec, self._shop.settings.home
-        (home / "runs").mkdir(parents=True, exist_ok=True)
+        (home / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=home / "runs"))
         self._python = self._shop.environments.python(spec.script, self._tools, self._console.say)
         self._program = check_out(spec.script, self._folder / "code", home / "mirrors")

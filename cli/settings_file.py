@@ -41,7 +41,7 @@ def render(choices: Choices) -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file whole or not at all, mode 0600 from its first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

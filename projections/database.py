@@ -51,11 +51,12 @@ class Database:
 
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             connection = _fitting(path, log_url)
             if connection is None:
                 _remove(path)
                 connection = _made(_connect(path), log_url)
+                path.chmod(0o600)
         except OSError as error:
             raise ProjectionWriteError(str(path), str(error)) from error
         return cls(connection, path)

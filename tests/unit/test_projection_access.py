@@ -109,6 +109,15 @@ def test_many_threads_may_ask_at_once(settings: Settings, writer: Writer) -> Non
     assert found == [["t1"]] * 8
 
 
+def test_only_the_owner_can_read_the_database(settings: Settings, writer: Writer) -> None:
+    writer.create("t1")
+    with open_queries(settings) as queries:
+        assert queries.task("t1")
+    path = database_path(settings)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
 def test_each_log_has_a_projection_of_its_own(settings: Settings, writer: Writer, tmp_path: Path) -> None:
     writer.create("t1")
     ask(settings)
