@@ -1,0 +1,245 @@
+"""Agents as real processes, on both logs: run, abort, retry, die, stall, leave. Each fault is seen to have happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasktape.events.log import TopicPartition
+from tasktape.events.log.port import partition_of
+from tasktape.events.queue_events import EntryEnqueued, EntryTaken, queue_topic
+from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped
+from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
+from tasktape.tests.support.agent_site import AgentSite, agent_site, is_alive
+
+SLEEPER = """
+import os, pathlib, time
+name = f"{os.environ['TASKTAPE_RUN']}.pid"
+pathlib.Path(os.environ["SITE"], name).write_text(str(os.getpid()))
+print("running", flush=True)
+"""
+FOR_EVER = SLEEPER + "time.sleep(600)\n"
+UNTIL_TOLD = (
+    SLEEPER
+    + """
+while not pathlib.Path(os.environ["SITE"], "go").exists():
+    time.sleep(0.02)
+"""
+)
+
+
+@pytest.fixture
+def site(log_url: str, home: Path, tmp_path: Path) -> Iterator[AgentSite]:
+    with agent_site(log_url, home, tmp_path / "site") as made:
+        yield made
+
+
+def pid_of_run(site: AgentSite, run: int) -> int:
+    file = site.file(f"{run}.pid")
+    site.wait(lambda: file.exists() and file.read_text())
+    return int(file.read_text())
+
+
+def test_an_agent_runs_what_waits_and_says_all_that_happened(site: AgentSite) -> None:
+    task = site.put("import sys\nprint('héllo')\nprint('oh', file=sys.stderr)\nprint(__file__)")
+    site.agent()
+    assert site.wait_for_end(task) == (1, "RunCompleted")
+    said = site.console(task)
+    assert ("stdout", "héllo") in said
+    assert ("stderr", "oh") in said
+    (started,) = site.of(task, RunStarted)
+    (worker,) = site.events(WorkerStarted)
+    (taken,) = site.events(EntryTaken)
+    assert started.worker == worker.worker == taken.worker
+    assert started.entry == taken.entry
+    assert started.machine["host"]
+    assert [path.name for path in (site.home / "runs").iterdir()] == []
+
+
+def test_a_script_with_two_lines_added_is_the_task_the_agent_runs(site: AgentSite) -> None:
+    task = site.put(
+        "from tasktape import Task\n"
+        "task = Task.init('other project', 'other name')\n"
+        "task.get_logger().report_single_value('score', 0.5)\n"
+        "print('I am', task.id)\n"
+    )
+    site.agent("--env", "current")
+    assert site.wait_for_end(task) == (1, "RunCompleted")
+    assert ("stdout", f"I am {task}") in site.console(task)
+
+
+def test_a_failing_script_fails_with_its_exit_code_and_is_retried_as_often_as_it_says(site: AgentSite) -> None:
+    task = site.put("raise SystemExit(7)", retries=1)
+    site.agent()
+    site.wait(lambda: len(site.ends(task)) == 2)
+    failures = site.of(task, RunFailed)
+    assert [(failed.run, failed.exit_code, failed.cause) for failed in failures] == [(1, 7, "task"), (2, 7, "task")]
+    assert [entry.run for entry in site.events(EntryEnqueued)] == [1, 2]
+
+
+def test_two_agents_start_one_entry_once(site: AgentSite) -> None:
+    site.agent()
+    site.agent()
+    site.wait(lambda: len({beat.worker for beat in site.events(WorkerHeartbeat)}) == 2)
+    tasks = [site.put(SLEEPER + "open(os.environ['SITE'] + f'/{os.getpid()}.ran', 'x')") for _ in range(6)]
+    for task in tasks:
+        assert site.wait_for_end(task) == (1, "RunCompleted")
+        assert len(site.of(task, RunStarted)) == 1
+    assert len(list(site.folder.glob("*.ran"))) == len(tasks)
+
+
+def test_the_run_of_a_killed_agent_is_lost_and_the_other_runs_it_again(site: AgentSite) -> None:
+    victim = site.agent()
+    task = site.put(UNTIL_TOLD)
+    program = pid_of_run(site, 1)
+    site.agent()
+    victim.kill()
+    victim.wait()
+    site.wait(lambda: not is_alive(program))
+    assert pid_of_run(site, 2) != program
+    site.file("go").touch()
+    site.wait(lambda: site.ends(task) == [(1, "RunLost"), (2, "RunCompleted")])
+    (lost,) = site.of(task, RunLost)
+    first, second = site.of(task, RunStarted)
+    assert lost.worker == first.worker != second.worker
+    site.wait(lambda: first.worker in tombstones(site))
+
+
+def tombstones(site: AgentSite) -> set[str | None]:
+    ends = site.log.end_positions(["tasktape.workers"])
+    found: set[str | None] = set()
+    with site.log.read(dict.fromkeys(ends, 0)) as reader:
+        while any(position < ends[source] for source, position in reader.positions().items()):
+            found |= {record.key for record in reader.poll(1.0) if record.value is None}
+    return found
+
+
+def test_a_stalled_agent_finds_out_that_its_run_was_lost_and_ends_it(site: AgentSite) -> None:
+    stalled = site.agent()
+    task = site.put(UNTIL_TOLD)
+    program = pid_of_run(site, 1)
+    site.agent()
+    site.wait(lambda: len(site.events(WorkerStarted)) == 2)
+    stalled.send_signal(signal.SIGSTOP)
+    site.wait(lambda: site.ends(task) == [(1, "RunLost")])
+    pid_of_run(site, 2)
+    assert is_alive(program), "the program of the stalled agent is to be ended by the agent itself"
+    stalled.send_signal(signal.SIGCONT)
+    site.wait(lambda: not is_alive(program))
+    site.file("go").touch()
+    site.wait(lambda: (2, "RunCompleted") in site.ends(task))
+    assert len(site.of(task, RunStarted)) == 2
+
+
+def test_an_abort_ends_the_program_and_all_it_started(site: AgentSite) -> None:
+    site.agent()
+    task = site.put("import subprocess, sys\n" + FOR_EVER.replace("time.sleep(600)", CHILD))
+    program, child = pid_of_run(site, 1), pid_of_run(site, 1000)
+    site.abort(task)
+    assert site.wait_for_end(task) == (1, "RunStopped")
+    (stopped,) = site.of(task, RunStopped)
+    assert (stopped.reason, stopped.message) == ("aborted", "enough")
+    assert not is_alive(program)
+    site.wait(lambda: not is_alive(child))
+
+
+CHILD = """
+code = "import os, time; open(os.environ['SITE'] + '/1000.pid', 'w').write(str(os.getpid())); time.sleep(600)"
+subprocess.run([sys.executable, "-c", code])
+"""
+
+
+def test_an_abort_waits_for_the_callback_that_the_program_has_announced(site: AgentSite) -> None:
+    site.agent()
+    task = site.put(
+        SLEEPER + "note = pathlib.Path(os.environ['TASKTAPE_ABORT_NOTE'])\n"
+        "note.write_text('60')\n"
+        "go = pathlib.Path(os.environ['SITE'], 'go')\n"
+        "while not go.exists():\n    time.sleep(0.02)\n"
+        "print('cleaned up', flush=True)\n"
+        "note.unlink()\n"
+        "time.sleep(600)\n"
+    )
+    program = pid_of_run(site, 1)
+    site.abort(task)
+    site.wait(lambda: "stopping" in site.said())
+    assert is_alive(program)
+    site.file("go").touch()
+    assert site.wait_for_end(task) == (1, "RunStopped")
+    assert ("stdout", "cleaned up") in site.console(task)
+
+
+def test_a_signal_lets_the_agent_finish_what_runs_and_take_nothing_new(site: AgentSite) -> None:
+    agent = site.agent()
+    task = site.put(UNTIL_TOLD)
+    pid_of_run(site, 1)
+    agent.send_signal(signal.SIGTERM)
+    site.wait(lambda: site.events(WorkerHeartbeat))
+    waiting = site.put("print('never')")
+    site.file("go").touch()
+    assert agent.wait(30) == 0
+    assert site.ends(task) == [(1, "RunCompleted")]
+    assert site.of(waiting, RunStarted) == []
+    (stopped,) = site.events(WorkerStopped)
+    assert stopped.reason == "SIGTERM"
+    assert tombstones(site) == {stopped.worker}
+
+
+def test_two_signals_stop_now_and_the_run_goes_back_to_its_queue(site: AgentSite) -> None:
+    agent = site.agent()
+    task = site.put(UNTIL_TOLD)
+    program = pid_of_run(site, 1)
+    agent.send_signal(signal.SIGINT)
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(30) == 130
+    assert not is_alive(program)
+    (failed,) = site.of(task, RunFailed)
+    assert (failed.reason, failed.cause) == ("handed back", "infrastructure")
+    site.file("go").touch()
+    site.agent()
+    site.wait(lambda: (2, "RunCompleted") in site.ends(task))
+    assert [(entry.run, entry.losses) for entry in site.events(EntryEnqueued)] == [(1, 0), (2, 0)]
+
+
+def test_a_services_agent_runs_many_tasks_at_once(site: AgentSite) -> None:
+    site.agent("--services")
+    both = (
+        "import os, pathlib, time\n"
+        "folder = pathlib.Path(os.environ['SITE'])\n"
+        "(folder / f\"{os.environ['TASKTAPE_TASK_ID']}.here\").touch()\n"
+        "while len(list(folder.glob('*.here'))) < 2:\n    time.sleep(0.02)\n"
+    )
+    tasks = [site.put(both), site.put(both)]
+    for task in tasks:
+        assert site.wait_for_end(task) == (1, "RunCompleted")
+
+
+def test_a_waiting_agent_commits_what_is_done_so_that_lag_is_seen_from_outside(site: AgentSite) -> None:
+    site.agent()
+    task = site.put("pass")
+    site.wait_for_end(task)
+    topic = queue_topic("default")
+    ends = site.log.end_positions([topic])
+    place = TopicPartition(topic, partition_of(task, len(ends)))
+    with site.log.join("tasktape.agent.default", [topic]) as member:
+        site.wait(lambda: member.committed([place]).get(place) == ends[place])
+
+
+def test_an_unknown_queue_is_created_and_the_agent_says_so(site: AgentSite) -> None:
+    agent = site.agent("--queue", "neu & schön/ünd")
+    site.wait(lambda: "is new" in site.said())
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(30) == 0
+
+
+def test_the_environment_of_a_task_has_no_leftovers_of_the_agent_s(site: AgentSite) -> None:
+    task = site.put("import os, sys\nprint(sys.prefix)\nprint(os.environ['VIRTUAL_ENV'])")
+    site.agent()
+    site.wait_for_end(task)
+    prefix, variable = [text for stream, text in site.console(task) if stream == "stdout"]
+    assert prefix == variable != os.environ.get("VIRTUAL_ENV")
+    assert prefix.startswith(str(site.home))

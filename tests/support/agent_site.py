@@ -1,0 +1,154 @@
+"""Real agents as processes on a log of either kind, tasks put there event by event, and what the log says of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tasktape.events.base import Event, Stamper, new_task_id
+from tasktape.events.codec import Codec, header
+from tasktape.events.log import Log, open_log
+from tasktape.events.parts import Script, TaskSpec
+from tasktape.events.queue_events import AbortRequested, EntryEnqueued, QueueCreated, entry_id, queue_topic
+from tasktape.events.report_events import ConsoleWritten
+from tasktape.events.task_events import RunCompleted, RunFailed, RunLost, RunStopped, TaskCreated, TasksEvent
+from tasktape.events.topics import TOPICS, queue_spec
+
+INTERVAL = 0.5
+E = TypeVar("E", bound=Event)
+FINAL = (RunCompleted, RunFailed, RunStopped, RunLost)
+AGENT = "import sys; from tasktape.cli.main import main; sys.argv[0] = 'tasktape'; main()"
+
+
+class AgentSite:
+    """A log with queues, and agents on it. `folder`, `SITE` for the tasks, is for their own files."""
+
+    def __init__(self, url: str, home: Path, folder: Path, log: Log) -> None:
+        self.url = url
+        self.home = home
+        self.folder = folder
+        self.log = log
+        self.agents: list[subprocess.Popen[bytes]] = []
+        self.interval = INTERVAL
+        self._codec = Codec()
+        self._stamp = Stamper("user@host")
+        log.create_topics([*TOPICS, queue_spec("default")])
+        self.append(QueueCreated(meta=self._stamp(), queue="default"))
+
+    def append(self, event: Event) -> None:
+        """Append an event and wait until it is there."""
+        failed: list[object] = []
+        self.log.append(
+            event.topic_name,
+            event.key,
+            self._codec.encode(event),
+            headers=header(event),
+            on_delivery=lambda delivery: failed.append(delivery.error) if delivery.error else None,
+        )
+        assert self.log.flush(30) == 0
+        assert not failed
+
+    def put(self, source: str, *, retries: int = 0, requirements: Iterable[str] = ()) -> str:
+        """Create a task of a lone script and enqueue it; return its id."""
+        task = new_task_id()
+        script = Script(entry_point="main.py", source=source, requirements=list(requirements))
+        environment = {"SITE": str(self.folder)}
+        spec = TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries)
+        self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
+        about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
+        self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
+        return task
+
+    def abort(self, task: str, run: int = 1) -> None:
+        """Ask for a run to be stopped."""
+        self.append(AbortRequested(meta=self._stamp(), task=task, run=run, reason="enough"))
+
+    def agent(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start an agent, the real executable; its log lines go to a file beside the tasks' own."""
+        environment = os.environ | {
+            "TASKTAPE_LOG": self.url,
+            "TASKTAPE_HOME": str(self.home),
+            "TASKTAPE_HEARTBEAT_INTERVAL": str(self.interval),
+            "TASKTAPE_CLAIM_LEASE": str(4 * self.interval),
+        }
+        command = [sys.executable, "-c", AGENT, "agent", "--queue", "default", *arguments]
+        with (self.folder / f"agent{len(self.agents)}.log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)
+        self.agents.append(process)
+        return process
+
+    def events(self, kind: type[E], topic: str = "") -> list[E]:
+        """All events of a kind, in the order of each partition."""
+        name = topic or (queue_topic("default") if kind.topic == "tasktape.queue." else kind.topic)
+        ends = self.log.end_positions([name])
+        found: list[E] = []
+        with self.log.read(dict.fromkeys(ends, 0)) as reader:
+            while any(position < ends[source] for source, position in reader.positions().items()):
+                for record in reader.poll(1.0):
+                    event = self._codec.decode(record.value) if record.value is not None else None
+                    found += [event] if isinstance(event, kind) else []
+        return found
+
+    def of(self, task: str, *kinds: type[E]) -> list[E]:
+        """Events of a task in its own partition, of these kinds."""
+        events = self.events(TasksEvent)
+        return [event for event in events if event.task == task and isinstance(event, kinds)]
+
+    def ends(self, task: str) -> list[tuple[int, str]]:
+        """Runs of a task that have ended, and how."""
+        return [(event.run, type(event).__name__) for event in self.of(task, *FINAL)]
+
+    def console(self, task: str, run: int = 1) -> list[tuple[str, str]]:
+        """What a run has said: streams and lines."""
+        batches = [event for event in self.events(ConsoleWritten) if (event.task, event.run) == (task, run)]
+        return [(line.stream, line.text) for batch in batches for line in batch.lines]
+
+    def file(self, name: str) -> Path:
+        """A file of the tasks' own."""
+        return self.folder / name
+
+    def wait_for_end(self, task: str) -> tuple[int, str]:
+        """Wait until a run of the task has ended that is not followed by another; return its number and how."""
+        self.wait(lambda: any(kind != "RunLost" for _, kind in self.ends(task)))
+        return self.ends(task)[-1]
+
+    def wait(self, condition: Callable[[], object], timeout: float = 60.0) -> None:
+        """Wait for a condition; where it does not come true show what the agents said."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.02)
+
+    def said(self) -> str:
+        """What all agents have said."""
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("agent*.log")))
+
+
+@contextmanager
+def agent_site(url: str, home: Path, folder: Path) -> Iterator[AgentSite]:
+    """Give a site; at its end all agents are ended, and so is what they ran."""
+    folder.mkdir()
+    with open_log(url) as log:
+        site = AgentSite(url, home, folder, log)
+        try:
+            yield site
+        finally:
+            for agent in site.agents:
+                agent.send_signal(signal.SIGCONT)
+                agent.kill()
+                agent.wait()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs, zombies left out."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
