@@ -237,8 +237,12 @@ def _compare(settings: Settings, watch: Watch) -> None:
     with open_queries(settings, fresh=True) as queries:
         wanted = TaskFilter(ids=tuple(watch.seen), order_by=("created_at",))
         tasks = task_rows(queries.tasks_table(wanted, chosen))
-    titles = ("LR", "HIDDEN", "TRAIN ACCURACY", "VALIDATION ACCURACY", "LOWEST LOSS", "RUNTIME")
-    columns = [Column("TASK"), Column("STATUS"), *(Column(title, right=True) for title in titles), Column("RAN ON")]
+    titles = ("LR", "HIDDEN", "TRAIN", "VALIDATION", "LOSS", "TIME")
+    columns = [
+        Column("ACCURACY OF", grow=True),
+        *(Column(title, right=True) for title in titles),
+        Column("RAN"),
+    ]
     print_table(columns, [_cells(task) for task in tasks], "The projection knows none of these tasks.")
     if failed := [seen.name for seen in watch.seen.values() if seen.status != "completed"]:
         raise DemoError(f"{' and '.join(failed)} did not complete: `tasktape tasks logs NAME` tells why.")
@@ -248,10 +252,9 @@ def _cells(task: Task) -> list[str | Text]:
     runtime = (task["ended_at"] - task["started_at"]).total_seconds() if task["ended_at"] else None
     return [
         task["name"],
-        status_text(task["status"]),
         shown_parameter(task["c0"] or ""),
         shown_parameter(task["c1"] or ""),
         *(number(task[name], 4) for name in ("c2", "c3", "c4")),
         duration(runtime),
-        "an agent" if task["worker"] else "this shell",
+        "agent" if task["worker"] else "here",
     ]

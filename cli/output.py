@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..dashboard.formatting import one_line, status_look
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _WIDE = 100_000
+_GAP, _EDGE = 3, 2
+_NARROWEST = 8
 _ID_LENGTHS = (12, 16, 20)
 _TERMINAL_COLORS = {"gray": "bright_black", "violet": "magenta", "orange": "yellow", "primary": "bold green"}
 
@@ -98,22 +100,32 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]],
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  the same as in `console`
     from rich.table import Table  # noqa: PLC0415  the same
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column.grow else len(column.title),
-            ratio=1 if column.grow and sys.stdout.isatty() else None,
-        )
-    for row in rows:
-        table.add_row(*(cell_text(cell) for cell in row))
-    if table.row_count:
-        console().print(table)
-    else:
+    cells = [[cell_text(cell) for cell in row] for row in rows]
+    if not cells:
         note(empty)
+        return
+    shown = console()
+    widths = _widths(columns, cells, shown.width)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*row)
+    shown.width = max(shown.width, sum(widths) + _GAP * len(widths))
+    shown.print(table)
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[Text]], room: int) -> list[int]:
+    """Width of each column: of its widest cell, but the widest growing ones are cut until all fit."""
+    widths = [max(len(c.title), *(row[place].cell_len for row in cells)) for place, c in enumerate(columns)]
+    growing = [place for place, column in enumerate(columns) if column.grow]
+    for _ in range(sum(widths) + _GAP * len(widths) - _EDGE - room):
+        widest = max(growing, key=lambda place: widths[place], default=0)
+        if not growing or widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def cell_text(cell: str | Text) -> Text:

@@ -6,16 +6,15 @@ import dataclasses
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
-from ..projections.rows import Aggregate, MetricColumn, ParameterColumn, TaskRow
+from ..projections.rows import AGGREGATES, MetricColumn, ParameterColumn, TaskRow
 from .formatting import number
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(TaskRow))
-AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
 
 ChosenColumn = str | ParameterColumn | MetricColumn
 """A field of `TaskRow` by name, a parameter, or a metric."""

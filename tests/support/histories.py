@@ -190,7 +190,9 @@ class History:
             )
             for task, queue in holds
         ]
-        self.say(WorkerHeartbeat(meta=self.stamp(), worker=name, queues=list(queues), runs=runs, load=load))
+        self.say(
+            WorkerHeartbeat(meta=self.stamp(), worker=name, queues=list(queues), runs=runs, load=load, interval=600.0)
+        )
 
 
 def falling(count: int, rate: float = 0.05) -> list[float]:

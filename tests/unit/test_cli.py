@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 from typer.testing import CliRunner, Result
 
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
+from tasktape.cli.output import Column, _widths
 from tasktape.events.base import new_task_id
 from tasktape.tests.support.histories import History, falling
 
@@ -366,3 +368,13 @@ def test_nothing_heavy_is_imported_for_help() -> None:
     heavy = "duckdb numpy pandas pyarrow boto3 streamlit confluent_kafka fastavro pydantic rich"
     program = f"import sys, tasktape.cli.main; print([m for m in '{heavy}'.split() if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"[]\n"
+
+
+@pytest.mark.parametrize(
+    ("room", "widths"),
+    [(1000, [2, 50, 30, 4]), (60, [2, 22, 22, 4]), (30, [2, 8, 8, 4])],
+)
+def test_a_table_fits_the_terminal_by_cutting_what_may_be_cut(room: int, widths: list[int]) -> None:
+    columns = [Column("ID"), Column("NAME", grow=True), Column("PROJECT", grow=True), Column("N", right=True)]
+    cells = [[Text("ab"), Text("n" * 50), Text("p" * 30), Text("1234")]]
+    assert _widths(columns, cells, room) == widths
