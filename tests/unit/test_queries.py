@@ -34,7 +34,8 @@ class World:
     """A log to which things are said, and its projection."""
 
     def __init__(self, database: Database) -> None:
-        self.log = MemoryLog()
+        self.now = 1_790_000_000_000_000
+        self.log = MemoryLog(clock=lambda: self.now)
         self.log.create_topics([*TOPICS, queue_spec("q"), queue_spec("other")])
         self.database = database
         self.projector = Projector(self.log, self.database, CODEC)
@@ -44,6 +45,7 @@ class World:
     def say(self, kind: type[Event], /, **fields: Any) -> str:
         """Append an event, a second after the one before; returns its id."""
         self.seconds += 1
+        self.now += 1000
         moment = START + timedelta(seconds=self.seconds)
         meta = Meta(event_id=f"id{self.seconds}", occurred_at=moment, actor="me@host", session="s", seq=self.seconds)
         event = kind.model_validate({"meta": meta, **fields})
@@ -266,6 +268,7 @@ def test_thinned_scalars_keep_first_and_last_and_as_many_as_asked(world: World) 
 def test_a_series_is_summarised_over_its_points(world: World) -> None:
     world.create("t")
     world.scalars("t", 1, "loss", "a", [(1, 4.0), (3, 1.0), (2, nan)])
+    world.ask()
     world.scalars("t", 1, "loss", "a", [(3, 2.0), (0, 8.0)])
     (summary,) = world.ask().last_scalars("t")
     assert (summary.count, summary.first, summary.first_step) == (5, 8.0, 0)
@@ -498,8 +501,8 @@ def test_a_filter_that_makes_no_sense_is_an_error_in_words(world: World, wanted:
 
 
 def test_a_table_of_tasks_has_columns_of_the_users_choice_and_sorts_by_them(world: World) -> None:
-    for task, rate, loss in (("t1", "0.1", 3.0), ("t2", "0.02", 9.0), ("t3", '"text"', nan)):
-        world.create(task, parameters=[Parameter(name="General/lr", value=rate)])
+    for task, value, loss in (("t1", "0.1", 3.0), ("t2", "0.02", 9.0), ("t3", '"text"', nan)):
+        world.create(task, parameters=[Parameter(name="General/lr", value=value)])
         world.scalars(task, 1, "loss", "a", [(1, loss), (2, loss + 1)])
     world.create("t4")
     rate = ParameterColumn("General/lr")
@@ -558,6 +561,23 @@ def test_queues_show_what_waits_and_who_serves_them(world: World) -> None:
     assert [entry.id for entry in world.queries.task_entries("t2")] == [second]
     world.say(queue_events.QueueDeleted, queue="q")
     assert [queue.name for queue in world.ask().queues()] == ["other"]
+
+
+def test_a_copy_of_a_claim_that_did_not_count_does_not_count_after_the_lease_either(world: World) -> None:
+    entry = world.enqueue("t", 1)
+    about = {"task": "t", "run": 1, "queue": "q", "entry": entry}
+    world.say(queue_events.EntryClaimed, worker="w1", **about)
+    world.say(queue_events.EntryClaimed, worker="w2", **about)
+    world.ask()
+    world.now += 60_000_000
+    record = world.log.read(world.log.start_positions(["tasktape.queue.q"])).poll()[-1]
+    world.log.append(record.topic, record.key, record.value)
+    (claimed,) = world.ask().entries("q")
+    assert claimed.worker == "w1"
+    world.say(queue_events.EntryClaimed, worker="w3", **about)
+    assert world.ask().entries("q")[0].worker == "w3"
+    verdicts = [event.verdict for event in world.queries.events("t", types=["EntryClaimed"])]
+    assert verdicts == ["accepted", "rejected", "duplicate", "accepted"]
 
 
 def test_a_worker_is_known_by_its_last_heartbeat_until_its_tombstone(world: World) -> None:
