@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,8 @@ from .events.base import Event
 from .events.codec import Codec
 from .events.log import Delivery, Log, LogRecord
 from .events.log.memory import MemoryLog
+
+_LOOK = 0.05
 
 __all__ = ["append_all", "events_on", "in_memory", "memory_log", "records_on"]
 
@@ -79,16 +82,21 @@ def append_all(log: Log, topic: str, records: Iterable[tuple[str | None, bytes |
 
 
 def records_on(log: Log, topics: Iterable[str] | None = None, timeout: float = 10.0) -> list[LogRecord]:
-    """Return all records of these topics (default: of all), by topic, partition and offset."""
+    """Return all records of these topics (default: of all), by topic, partition and offset.
+
+    Raises `TimeoutError` when the log has more, but gives nothing for `timeout` seconds.
+    """
     names = sorted(log.topics()) if topics is None else list(topics)
     ends = log.end_positions(names)
     found: list[LogRecord] = []
+    deadline = time.monotonic() + timeout
     with log.read(log.start_positions(names)) as reader:
         while any(reader.positions()[source] < end for source, end in ends.items()):
-            batch = reader.poll(timeout)
-            if not batch and any(reader.positions()[source] < end for source, end in ends.items()):
-                raise TimeoutError(f"the log {log.url} gave nothing for {timeout} s, but has more records")
-            found += batch
+            if batch := reader.poll(_LOOK):
+                found += batch
+                deadline = time.monotonic() + timeout
+            elif time.monotonic() > deadline:
+                raise TimeoutError(f"the log {log.url} has more records, but gave nothing for {timeout} s")
     return sorted(found)
 
 

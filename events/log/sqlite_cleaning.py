@@ -10,13 +10,13 @@ from typing import Final
 from ..errors import LogUnavailableError
 from ..topics import TopicSpec
 from .clock import Clock
-from .sqlite_database import OFFSET_BITS, SQL, Database, transaction
+from .sqlite_database import OFFSET_BITS, PATIENCE, SQL, Database, transaction
 
 EVERY_US: Final = 3600 * 1_000_000
 _CHUNK: Final = 500
 _TOMBSTONES_KEPT_MS: Final = 24 * 3600 * 1000
 _PRODUCERS_KEPT_US: Final = 7 * 24 * 3600 * 1_000_000
-_PAGES_FREED: Final = 10_000
+_PAGES_FREED: Final = 4_000
 
 _logger = logging.getLogger("tasktape.log")
 
@@ -46,7 +46,8 @@ def clean(database: Database, now: int) -> int:
     with database.session() as connection, transaction(connection):
         connection.execute(SQL["drop_old_producers"], (now - _PRODUCERS_KEPT_US,))
     with database.session() as connection:
-        connection.execute(f"PRAGMA incremental_vacuum({_PAGES_FREED})").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
+        connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_FREED})")
     return deleted
 
 

@@ -150,6 +150,7 @@ class Writer:
 
     def _deliver(self, batch: list[Append], deadline: float) -> list[Delivery]:
         deliveries: list[Delivery] = []
+        self._sequence += len(batch)
         try:
             self._database.check_file()
             with transaction(self._connection, deadline):
@@ -183,7 +184,6 @@ class Writer:
             rows.append((place, timestamp, append.key, append.value, pack(append.headers)))
             deliveries.append(Delivery(append.topic, partition, offset, timestamp))
         self._connection.executemany(SQL["add_record"], rows)
-        self._sequence += len(batch)
         self._connection.execute(SQL["set_sequence"], (self._id, self._sequence, timestamp))
         return deliveries
 

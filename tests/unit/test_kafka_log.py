@@ -1,0 +1,137 @@
+"""The log on Kafka where no broker is needed to see what it does: settings, silence, bounds, and failing producers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tasktape.events.errors import (
+    AppendError,
+    LogClosedError,
+    LogUnavailableError,
+    RecordRefusedError,
+    SettingsError,
+    UnknownTopicError,
+)
+from tasktape.events.log import Delivery, Log, TopicPartition, open_log
+from tasktape.events.log.kafka import KafkaLog
+from tasktape.events.log.kafka_errors import append_failure
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [({"no.such.thing": "1"}, "no.such.thing"), ({"security.protocol": "telepathy"}, "security.protocol")],
+)
+def test_a_property_that_cannot_be_used_is_named(properties: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        open_log(f"kafka://{NOBODY}", properties)
+
+
+def test_what_needs_a_broker_fails_in_bounded_time_with_the_reason() -> None:
+    with KafkaLog(NOBODY, patience=0.3) as log:
+        for call in (
+            log.topics,
+            lambda: log.create_topics([]),
+            lambda: log.end_positions(["t"]),
+            lambda: log.join("group", ["t"]),
+        ):
+            with pytest.raises(LogUnavailableError, match="Connection refused"):
+                call()
+
+
+def test_what_needs_no_broker_goes_on_without_one() -> None:
+    log = KafkaLog(NOBODY, patience=0.3)
+    with log.read({TopicPartition("t", 0): 5}) as reader:
+        assert list(reader.poll(0.05)) == []
+        assert reader.positions() == {TopicPartition("t", 0): 5}
+    assert log.end_positions([]) == {}
+    log.close(0)
+
+
+def test_librdkafka_says_nothing_to_the_users_terminal() -> None:
+    program = f"""
+import logging, time
+from tasktape.events.log import open_log
+logging.basicConfig(level=logging.DEBUG)
+log = open_log("kafka://{NOBODY}")
+log.append("t", "k", b"v")
+log.flush(0.3)
+log.close(0)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_the_port_and_the_embedded_log_do_not_load_kafkas_client() -> None:
+    program = "import sys, tasktape.events.log, tasktape.events.log.sqlite; print('confluent_kafka' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"False\n"
+
+
+def test_more_records_than_may_wait_are_reported_and_not_dropped() -> None:
+    deliveries: list[Delivery] = []
+    log = KafkaLog(NOBODY, {"queue.buffering.max.messages": "10"})
+    for _ in range(12):
+        log.append("t", "k", b"v", on_delivery=deliveries.append)
+    assert log.flush(0.5) == 10
+    assert [str(delivery.error) for delivery in deliveries] == [
+        f"not appended to 't': too many records wait for kafka://{NOBODY}."
+    ] * 2
+    log.close(0)
+    assert len(deliveries) == 12
+
+
+class Broken:
+    """A producer that has failed for good."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def produce(self, *_: Any, **__: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError._FATAL))
+
+
+def test_a_producer_that_failed_for_good_is_replaced_and_its_records_are_reported() -> None:
+    deliveries: list[Delivery] = []
+    log = KafkaLog(NOBODY)
+    log.append("t", "k", b"before", on_delivery=deliveries.append)
+    broken: Any = Broken(log._appender._producer)
+    log._appender._producer = broken
+    log.append("t", "k", b"after", on_delivery=deliveries.append)
+    assert log._appender._producer is not broken
+    assert [type(delivery.error) for delivery in deliveries] == [AppendError]
+    assert log.flush(0.1) == 1
+    log.close(0)
+    assert len(deliveries) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, UnknownTopicError),
+        (KafkaError._UNKNOWN_TOPIC, UnknownTopicError),
+        (KafkaError.MSG_SIZE_TOO_LARGE, RecordRefusedError),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, RecordRefusedError),
+        (KafkaError._MSG_TIMED_OUT, AppendError),
+        (KafkaError._PURGE_INFLIGHT, AppendError),
+    ],
+)
+def test_errors_say_whether_trying_again_is_any_use(code: int, expected: type[Exception]) -> None:
+    assert type(append_failure("t", KafkaError(code))) is expected
+
+
+def test_closing_from_another_thread_ends_a_poll() -> None:
+    log: Log = KafkaLog(NOBODY)
+    reader = log.read({TopicPartition("t", 0): 0})
+    threading.Timer(0.05, log.close, (0,)).start()
+    with pytest.raises(LogClosedError):
+        reader.poll(600)
