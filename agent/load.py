@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from pathlib import Path
 
 
 def machine_load(folder: Path) -> dict[str, float]:
-    """CPU (since the last call) and memory in percent, free memory and free disk of `folder` in bytes, load average."""
+    """CPU (since the last call) and memory in percent, free memory and free disk of `folder` in bytes, load average.
+
+    What can't be found out is left out.
+    """
     import psutil  # noqa: PLC0415  only agents that live for a while pay for it
 
-    memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(folder))
-    return {
+    memory = psutil.virtual_memory()
+    load = {
         "cpu_percent": psutil.cpu_percent(None),
         "memory_percent": memory.percent,
         "memory_free_bytes": float(memory.available),
-        "disk_free_bytes": float(disk.free),
         "load_average": psutil.getloadavg()[0],
     }
+    with contextlib.suppress(OSError):
+        load["disk_free_bytes"] = float(psutil.disk_usage(str(folder)).free)
+    return load
 
 
 def machine_facts() -> dict[str, str]:

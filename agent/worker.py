@@ -76,6 +76,7 @@ class Worker:
         self._settings = settings
         self._queues = tuple(dict.fromkeys(queues))
         self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._codec = settings.codec()
         self._followers: dict[str, Follower] = {}
         with contextlib.ExitStack() as stack:
