@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .ending import Ending, Uninstall
+from .running import RunFile
 from .warn import LOGGER
 
 
@@ -16,14 +17,15 @@ class Execution:
     """`owner_pid` is the process that the run is in; others are its children and never end it.
 
     `says_end` tells whether that process says that the run ended (an agent does so itself). `abort` is the ending that
-    somebody asked for. `settled` is set once the background work that began with the run is done, `ended` once this
-    part is over.
+    somebody asked for. `run_file` tells others that the run is under way. `settled` is set once the background work
+    that began with the run is done, `ended` once this part is over.
     """
 
     owner_pid: int = field(default_factory=os.getpid)
     says_end: bool = True
     publishes: bool = False
     abort: Ending | None = None
+    run_file: RunFile | None = None
     uninstalls: list[Uninstall] = field(default_factory=list)
     settled: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)

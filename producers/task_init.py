@@ -21,6 +21,7 @@ from .begin import Earlier, Predecessors, continued
 from .capture.entry import Entry, find_entry
 from .errors import UsageError
 from .execution import Execution
+from .running import RunFile, mark_dead_runs
 from .session import Session, change_session, current_session, offline_session, process
 from .task_editing import OWN, checked_type
 from .task_export import ExportMixin
@@ -268,6 +269,8 @@ class InitMixin(ExportMixin):
         return cls(earlier.task, run=earlier.last_run + 1, spec=earlier.spec, execution=Execution())
 
     def _start(self, *, continues: bool = False) -> None:
+        if self._execution is not None:
+            self._execution.run_file = RunFile.create(self._session.settings, self._id, self.run)
         self._emit(
             RunStarted(
                 meta=self._session.stamp(),
@@ -321,6 +324,8 @@ class InitMixin(ExportMixin):
                 self._edit(f"script.{field}", value)
         if self._before is not None:
             self._before.look_ahead()
+        with contextlib.suppress(LogUnavailableError):
+            mark_dead_runs(self._session)
 
 
 def seed(value: int | None) -> None:

@@ -187,6 +187,8 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
             self._settle(SETTLE_SECONDS)
             self._wait_for_uploads()
             self._say_end(execution, execution.abort or ending)
+            if execution.run_file is not None:
+                execution.run_file.remove()
             lineage.withdraw()
         self._execution = None
         self._session.outbox.flush(FLUSH_SECONDS)

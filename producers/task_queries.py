@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, overload
 from .errors import InvalidArgumentError, UnknownTaskError
 from .session import current_session, process
 from .tag_filter import TagFilter, tag_filter
+from .task_data import FIELDS
 from .task_waiting import WaitingMixin
 from .warn import LOGGER
 
@@ -18,18 +19,7 @@ if TYPE_CHECKING:
     from ..projections.rows import TaskFilter, TaskRow
 
 MOST_TASKS: Final = 500
-_FIELDS: Final = {
-    "last_update": "updated_at",
-    "last_change": "updated_at",
-    "created": "created_at",
-    "started": "started_at",
-    "completed": "ended_at",
-    "status_changed": "updated_at",
-    "type": "task_type",
-    "last_worker": "worker",
-}
-"""ClearML's names of fields, where ours differ."""
-
+_NOT_ARCHIVED: Final = "-archived"
 _KNOWN: Final = frozenset(
     {
         *("_all_", "_any_", "id", "name", "only_fields", "order_by", "page", "page_size", "parent", "project"),
@@ -92,7 +82,8 @@ class QueriesMixin(WaitingMixin):
         if task_id:
             return cls._by_id(task_id)
         wanted = _wanted(project_name, f"^{re.escape(task_name)}$" if task_name else None, task_filter)
-        rows = _find(replace(wanted, include_archived=allow_archived), wanted_tags(tags, task_filter))
+        wanted = replace(wanted, include_archived=allow_archived and wanted.include_archived)
+        rows = _find(wanted, wanted_tags(tags, task_filter))
         rows = [row for row in rows if task_name is None or row.name == task_name]
         best = next((row for row in rows if not row.archived), rows[0] if rows else None)
         return cls._of(best) if best else None
@@ -125,7 +116,8 @@ class QueriesMixin(WaitingMixin):
         """
         if task_ids:
             return [cls._by_id(task_id) for task_id in ([task_ids] if isinstance(task_ids, str) else task_ids)]
-        wanted = replace(_wanted(project_name, task_name, task_filter), include_archived=allow_archived)
+        wanted = _wanted(project_name, task_name, task_filter)
+        wanted = replace(wanted, include_archived=allow_archived and wanted.include_archived)
         rows = _find(wanted, wanted_tags(tags, task_filter))
         if len(rows) > MOST_TASKS:
             LOGGER.warning("%d tasks match, the first %d are returned: query_tasks gives all.", len(rows), MOST_TASKS)
@@ -230,7 +222,8 @@ def _wanted(
         users=tuple(_listed(given.get("user"))),
         parents=tuple(_listed(given.get("parent"))),
         any_system_tags=tuple(tag for tag in system if not tag.startswith(("-", "__$"))),
-        no_system_tags=tuple(tag[1:] for tag in system if tag.startswith("-")),
+        no_system_tags=tuple(tag[1:] for tag in system if tag.startswith("-") and tag != _NOT_ARCHIVED),
+        include_archived=_NOT_ARCHIVED not in system,
         order_by=tuple(_ours(name) for name in _listed(given.get("order_by"))) or ("-updated_at",),
         limit=size,
         offset=(size or 0) * int(given.get("page") or 0),
@@ -248,7 +241,7 @@ def _patterns(given: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]
 def _ours(name: str) -> str:
     sign = "-" if name.startswith("-") else ""
     bare = name.removeprefix("-")
-    return sign + _FIELDS.get(bare, bare)
+    return sign + FIELDS.get(bare, bare)
 
 
 def _listed(value: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..events.parts import BlobRef
 from .errors import InvalidArgumentError
+from .task_data import TaskData
 from .task_queries import QueriesMixin
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ class ResultsMixin(QueriesMixin):
         return entries[-1].queue if entries else None
 
     @property
-    def data(self) -> TaskRow:
-        """The task as the projection has it: status, times, last iteration and the like."""
-        return self._fresh_row()
+    def data(self) -> TaskData:
+        """The task as the projection has it now: status, times, last iteration, script and the like."""
+        return TaskData(self._fresh_row(), lambda: self._spec)
 
     @property
     def last_worker(self) -> str:

@@ -64,6 +64,22 @@ def test_fields_can_be_asked_for(drafts: dict[str, Task]) -> None:
     assert found == {"id": drafts["c"].id, "name": "task c", "comment": "all about ducks", "script.branch": ""}
 
 
+def test_archived_tasks_can_be_left_out(drafts: dict[str, Task]) -> None:
+    drafts["a"].set_archived(True)  # noqa: FBT003
+    expected = {drafts["b"].id, drafts["c"].id}
+    assert set(Task.query_tasks(task_filter={"system_tags": ["-archived"]})) == expected
+    assert {task.id for task in Task.get_tasks(allow_archived=False)} == expected
+
+
+def test_data_has_clearmls_names(drafts: dict[str, Task]) -> None:
+    data = drafts["b"].data
+    assert (data.type, data.status, data.started, data.last_worker) == ("testing", "created", None, "")
+    assert data.last_update >= data.created
+    assert data.script.binary == "python"
+    with pytest.raises(AttributeError):
+        _ = data.nothing_like_it
+
+
 def test_an_unknown_filter_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="stauts"):
         Task.get_tasks(task_filter={"stauts": ["created"]})
