@@ -8,9 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tasktape.events.base import Stamper
 from tasktape.events.parts import TaskSpec
@@ -18,13 +23,13 @@ from tasktape.events.settings import Settings
 from tasktape.events.task_events import RunCompleted, RunStarted, TaskCreated
 from tasktape.events.topics import TOPICS
 from tasktape.events.wire import append_event
-from tasktape.projections import open_queries
+from tasktape.projections import open_queries, serving
 from tasktape.projections.address import live_address
 from tasktape.projections.holding import database_path
 
 ASK = """
 from tasktape.events.settings import load_settings
-from tasktape.projections import open_queries
+from tasktape.projections import open_queries, serving
 with open_queries(load_settings()) as queries:
     print(queries.count_tasks(), queries.sql("SELECT count(*) AS n FROM events").to_pylist()[0]["n"])
 """
@@ -128,3 +133,36 @@ def test_a_projector_killed_in_the_middle_loses_and_repeats_nothing(settings: Se
     script.communicate()
     assert script.returncode == -signal.SIGKILL
     assert answer(start(settings, ASK)) == "4000 12000"
+
+
+def test_a_projection_can_be_served_to_other_machines_with_tls(settings: Settings, tmp_path: Path) -> None:
+    write(settings, 3)
+    certificate, key = self_signed(tmp_path)
+    with serving(settings, tls=(certificate, key)) as address:
+        port = address.address.rpartition(":")[2]
+        environment = {
+            **os.environ,
+            "TASKTAPE_HOME": str(tmp_path / "elsewhere"),
+            "TASKTAPE_PROJECTION": f"grpc+tls://{address.token}@localhost:{port}",
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(certificate),
+        }
+        script = subprocess.Popen([sys.executable, "-c", ASK], env=environment, stdout=subprocess.PIPE, text=True)
+        assert answer(script) == "3 9"
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate of localhost and its key, as PEM files."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(built.public_bytes(Encoding.PEM))
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate, key
