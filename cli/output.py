@@ -182,16 +182,20 @@ def terminal_line(line: str) -> Text:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[str], None]]:
+def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """Show on standard error that something goes on while the block runs; only in a terminal, and gone afterwards.
 
-    The block may say how far it is.
+    The block may say how much is done, of `total` if that is known.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
+    from rich import progress as rich  # noqa: PLC0415  the same
     from rich.markup import escape  # noqa: PLC0415  the same
 
+    bar = (rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn()) if total else ()
+    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}"), *bar)
     text = escape(one_line(description))
-    with notes().status(text) as shown:
-        yield lambda said: shown.update(f"{text} · {escape(said)}")
+    with rich.Progress(*columns, console=notes(), transient=True) as shown:
+        task = shown.add_task(text, total=total)
+        yield lambda done: shown.update(task, completed=done, description=text if total else f"{text} · {done:,}")

@@ -134,3 +134,29 @@ def test_sync_says_that_nothing_was_left(history: History) -> None:
     assert "Nothing was left behind" in run("sync").stderr
     assert answer("sync")["records"] == 0
     history.settle()
+
+
+def test_another_log_is_copied_and_a_repeat_has_no_effect(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = draft(history)
+    history.start(task)
+    history.single(task, "score", 0.5)
+    history.complete(task)
+    history.settle()
+    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path / "elsewhere"))
+    change_session(None)
+    for _ in range(2):
+        assert answer("sync", "--from", history.log.url)["copied"] == 4
+        about = answer("tasks", "show", task)
+        assert (about["status"], about["single_values"]) == ("completed", {"score": 0.5})
+    verdicts = [event["verdict"] for event in answer("audit", task)]
+    assert sorted(verdicts) == ["accepted"] * 4 + ["duplicate"] * 4
+
+
+def test_a_log_that_is_not_there_can_not_be_copied(history: History) -> None:
+    missing = f"{history.log.url}.missing"
+    result = run("sync", "--from", missing)
+    assert result.exit_code == exit_codes.NOT_FOUND
+    assert "there is no log" in result.stderr
+    assert not Path(missing.removeprefix("sqlite://")).exists()

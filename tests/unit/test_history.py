@@ -26,7 +26,7 @@ ARTIFACT = Artifact(name="table", type="pandas", uri="file:///x", size=1500, sha
 
 
 def made(kind: type[Event], **content: Any) -> Event:
-    return kind(meta=META, task="t", **content)
+    return kind.model_validate({"meta": META, "task": "t", **content})
 
 
 @pytest.mark.parametrize(
