@@ -6,6 +6,7 @@ import argparse
 import enum
 import inspect
 import json
+import logging
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -561,7 +562,11 @@ def hydra_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         found = [OmegaConf.to_container(config) for config in seen]
         return found[0] if len(found) == 1 else found
 
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     yield program
+    root.handlers[:] = handlers
+    root.setLevel(level)
     GlobalHydra.instance().clear()
 
 
