@@ -1,0 +1,315 @@
+"""Claiming step by step: which entry, when, what is appended next, and what each answer of the log means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from tasktape.agent.claiming import LONGEST_WAIT, SHORTEST_WAIT, Begin, Claiming, Command, Drop, Prepare, Say, Stage
+from tasktape.agent.view import QueueView
+from tasktape.events.base import Event, Stamper
+from tasktape.events.log.port import LogRecord
+from tasktape.events.parts import TaskSpec
+from tasktape.events.queue_events import (
+    EntryClaimed,
+    EntryDequeued,
+    EntryEnqueued,
+    EntryEvent,
+    EntryTaken,
+    QueuePaused,
+    QueueResumed,
+    entry_id,
+    queue_topic,
+)
+from tasktape.events.task_events import RunStarted
+from tasktape.projections.queue_fold import Entry, QueueFold
+from tasktape.projections.verdict import ACCEPTED, Verdict, rejected
+
+LEASE = 10.0
+STAMP = Stamper("user@host")
+
+
+class Log:
+    """Two queues' logs, and what one worker sees of them: at once, unless it says otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.queues = {queue: QueueView(queue, LEASE) for queue in ("first", "second")}
+        self.verdicts: dict[str, Verdict] = {}
+        self.beaten: set[str] = set()
+        self.owned = True
+        self.tasks: set[str] = set()
+        self.offset = 0
+
+    def append(self, event: EntryEvent) -> Verdict:
+        self.offset += 1
+        record = LogRecord(queue_topic(event.queue), 0, self.offset, round(self.now * 1e6), event.task, b"")
+        verdict = self.queues[event.queue].apply(event, record, self.now)
+        self.verdicts[event.meta.event_id] = verdict
+        return verdict
+
+    def enqueue(self, task: str, queue: str = "first", rank: float | None = None) -> str:
+        self.tasks.add(task)
+        entry = entry_id(queue, task, 1)
+        spec = TaskSpec(project="p", name=task)
+        self.append(EntryEnqueued(meta=STAMP(), task=task, queue=queue, entry=entry, run=1, spec=spec, rank=rank))
+        return entry
+
+    def claim(self, entry: str, worker: str) -> str:
+        queue, task, *_ = entry.split("/")
+        event = EntryClaimed(meta=STAMP(), task=task, queue=queue, entry=entry, run=1, worker=worker)
+        assert self.append(event).accepted
+        return event.meta.event_id
+
+    def folds(self) -> Sequence[QueueFold]:
+        return [view.fold for view in self.queues.values()]
+
+    def entry(self, queue: str, entry: str) -> Entry | None:
+        return self.queues[queue].fold.entry(entry)
+
+    def request(self, queue: str, entry: str) -> EntryEnqueued | None:
+        return self.queues[queue].request(entry)
+
+    def owns(self, queue: str, partition: int) -> bool:  # noqa: ARG002  all or nothing is enough here
+        return self.owned
+
+    def claimed_at(self, queue: str, entry: str) -> float:
+        return self.queues[queue].claimed_at(entry)
+
+    def take_verdict(self, event_id: str) -> Verdict | None:
+        return self.verdicts.pop(event_id, None)
+
+    def acknowledged(self, entry: str) -> bool:
+        return entry in self.beaten
+
+    def exists(self, task: str) -> bool:
+        return task in self.tasks
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def claiming(log: Log) -> Claiming:
+    return Claiming("me", lambda: Stamper("agent/me"), Random(1), log, LEASE)
+
+
+def said(commands: list[Command]) -> Event:
+    (command,) = commands
+    assert isinstance(command, Say)
+    return command.event
+
+
+def claim_next(log: Log, claiming: Claiming) -> EntryClaimed:
+    claimed = said(claiming.step(log.now))
+    assert isinstance(claimed, EntryClaimed)
+    return claimed
+
+
+def take_next(log: Log, claiming: Claiming) -> EntryTaken:
+    """Claim and go on until `taken` is to be appended."""
+    claimed = claim_next(log, claiming)
+    log.append(claimed)
+    (prepare,) = claiming.step(log.now)
+    assert isinstance(prepare, Prepare)
+    log.beaten.add(claimed.entry)
+    taken = said(claiming.step(log.now))
+    assert isinstance(taken, EntryTaken)
+    assert taken.claim == claimed.meta.event_id
+    return taken
+
+
+def test_the_way_from_a_waiting_entry_to_a_run_that_may_begin(log: Log, claiming: Claiming) -> None:
+    entry = log.enqueue("task")
+    claimed = claim_next(log, claiming)
+    assert claiming.step(log.now) == [], "nothing goes on before the claim was read back"
+    log.append(claimed)
+    (prepare,) = claiming.step(log.now)
+    assert isinstance(prepare, Prepare)
+    assert prepare.pursuit.held
+    assert claiming.step(log.now) == [], "nothing goes on before a heartbeat names the run"
+    log.beaten.add(entry)
+    log.append(taken := said(claiming.step(log.now)))  # type: ignore[arg-type]
+    assert isinstance(taken, EntryTaken)
+    started = said(claiming.step(log.now))
+    assert isinstance(started, RunStarted)
+    assert (started.run, started.worker, started.entry) == (1, "me", entry)
+    assert claiming.step(log.now) == [], "nothing begins before the start was read back"
+    log.verdicts[started.meta.event_id] = ACCEPTED
+    assert claiming.step(log.now) == [Begin(prepare.pursuit)]
+    log.enqueue("another")
+    assert claiming.step(log.now) == [], "a busy worker claims nothing"
+    claiming.release(entry)
+    assert claim_next(log, claiming).task == "another"
+
+
+def test_who_does_not_own_the_partition_waits_a_moment_and_longer_when_it_keeps_losing(
+    log: Log, claiming: Claiming
+) -> None:
+    log.owned = False
+    waits = []
+    for number in range(6):
+        entry = log.enqueue(f"task{number}")
+        assert claiming.step(log.now) == []
+        waits.append(claiming.next_due() - log.now)
+        log.now = claiming.next_due()
+        mine = claim_next(log, claiming)
+        log.claim(entry, "other")
+        log.append(mine)
+        assert claiming.step(log.now) == []
+    assert SHORTEST_WAIT <= waits[0] <= LONGEST_WAIT
+    assert all(SHORTEST_WAIT * (n + 1) <= wait <= LONGEST_WAIT * (n + 1) for n, wait in enumerate(waits))
+
+
+def test_an_entry_claimed_by_another_during_the_wait_is_left_alone(log: Log, claiming: Claiming) -> None:
+    log.owned = False
+    entry = log.enqueue("task")
+    claiming.step(log.now)
+    log.claim(entry, "other")
+    log.now += 1.0
+    assert claiming.step(log.now) == []
+    assert claiming.pursuits == {}
+
+
+def test_queues_are_served_in_their_order_and_entries_by_rank(log: Log, claiming: Claiming) -> None:
+    claiming.slots = 4
+    log.enqueue("late", "second")
+    log.enqueue("last", "first", rank=9.0)
+    log.enqueue("first", "first", rank=1.0)
+    claims = [command.event.task for command in claiming.step(log.now) if isinstance(command, Say)]
+    assert sorted(claims) == ["first", "last", "late"]
+    alone = Claiming("other", lambda: Stamper("agent/other"), Random(1), log, LEASE)
+    assert claim_next(log, alone).task == "first"
+
+
+def test_a_better_entry_that_comes_during_the_wait_is_claimed_instead(log: Log, claiming: Claiming) -> None:
+    log.owned = False
+    log.enqueue("task", rank=5.0)
+    claiming.step(log.now)
+    log.enqueue("better", rank=1.0)
+    claiming.step(log.now)
+    log.now += 1.0
+    assert claim_next(log, claiming).task == "better"
+
+
+def test_a_paused_queue_is_passed_over_until_it_is_resumed(log: Log, claiming: Claiming) -> None:
+    log.enqueue("task", "first")
+    log.enqueue("other", "second")
+    log.queues["first"].fold.apply_queue(QueuePaused(meta=STAMP(), queue="first"))
+    assert claim_next(log, claiming).task == "other"
+    claiming.release(entry_id("second", "other", 1))
+    log.queues["first"].fold.apply_queue(QueueResumed(meta=STAMP(), queue="first"))
+    assert claim_next(log, claiming).task == "task"
+
+
+def test_an_entry_of_a_task_that_is_not_there_yet_waits_for_it(log: Log, claiming: Claiming) -> None:
+    log.enqueue("task")
+    log.tasks.clear()
+    assert claiming.step(log.now) == []
+    log.tasks.add("task")
+    assert claim_next(log, claiming).task == "task"
+
+
+def test_a_claim_that_has_outlived_its_lease_is_overtaken(log: Log, claiming: Claiming) -> None:
+    entry = log.enqueue("task")
+    log.claim(entry, "dead")
+    log.now += LEASE
+    assert claiming.step(log.now) == []
+    log.now = claiming.next_due()
+    assert log.append(claim_next(log, claiming)).accepted
+
+
+def test_a_claim_that_came_too_early_by_the_log_s_time_is_tried_again_later(log: Log, claiming: Claiming) -> None:
+    entry = log.enqueue("task")
+    log.claim(entry, "slow")
+    log.now = LEASE + 1.0
+    early = claim_next(log, claiming)
+    log.verdicts[early.meta.event_id] = rejected("slow holds the entry")
+    assert claiming.step(log.now) == []
+    assert log.now < claiming.next_due() < log.now + LEASE
+    log.now = claiming.next_due()
+    assert claim_next(log, claiming).meta.event_id != early.meta.event_id
+
+
+@pytest.mark.parametrize("overtaken_by", ["claim", "dequeue"])
+def test_a_worker_that_stalled_after_its_claim_drops_it_when_overtaken(
+    log: Log, claiming: Claiming, overtaken_by: str
+) -> None:
+    entry = log.enqueue("task")
+    log.append(claim_next(log, claiming))
+    claiming.step(log.now)
+    log.now += LEASE + 1
+    overtake(log, entry, overtaken_by)
+    log.beaten.add(entry)
+    (drop,) = claiming.step(log.now)
+    assert isinstance(drop, Drop)
+    assert not claiming.pursuits
+
+
+@pytest.mark.parametrize("overtaken_by", ["claim", "dequeue"])
+def test_a_worker_whose_taken_came_too_late_starts_nothing(log: Log, claiming: Claiming, overtaken_by: str) -> None:
+    entry = log.enqueue("task")
+    taken = take_next(log, claiming)
+    log.now += LEASE + 1
+    overtake(log, entry, overtaken_by)
+    assert not log.append(taken).accepted
+    (drop,) = claiming.step(log.now)
+    assert isinstance(drop, Drop)
+
+
+def overtake(log: Log, entry: str, how: str) -> None:
+    if how == "claim":
+        log.claim(entry, "other")
+    else:
+        event = EntryDequeued(meta=STAMP(), task="task", queue="first", entry=entry, run=1)
+        assert log.append(event).accepted
+
+
+def test_a_run_that_somebody_else_started_is_dropped(log: Log, claiming: Claiming) -> None:
+    log.enqueue("task")
+    log.append(take_next(log, claiming))
+    started = said(claiming.step(log.now))
+    log.verdicts[started.meta.event_id] = rejected("the run has been started")
+    (drop,) = claiming.step(log.now)
+    assert isinstance(drop, Drop)
+    assert drop.reason == "the run has been started"
+
+
+def test_told_to_stop_it_lets_claims_grow_old_but_answers_for_what_it_has_taken(log: Log, claiming: Claiming) -> None:
+    claiming.slots = 2
+    log.enqueue("taken", rank=1.0)
+    log.append(take_next(log, claiming))
+    log.enqueue("claimed", rank=2.0)
+    commands = claiming.step(log.now)
+    started, claimed = [command.event for command in commands if isinstance(command, Say)]
+    log.append(claimed)  # type: ignore[arg-type]
+    claiming.stopping = True
+    log.enqueue("waiting", rank=0.0)
+    prepare, drop = claiming.step(log.now)
+    assert isinstance(prepare, Prepare)
+    assert isinstance(drop, Drop)
+    assert drop.pursuit.entry.task == "claimed"
+    log.verdicts[started.meta.event_id] = ACCEPTED
+    (begin,) = claiming.step(log.now)
+    assert isinstance(begin, Begin)
+
+
+def test_once_the_lease_has_lapsed_a_claim_is_not_taken_and_what_is_taken_is_marked(
+    log: Log, claiming: Claiming
+) -> None:
+    claiming.slots = 2
+    log.enqueue("taken", rank=1.0)
+    taken = take_next(log, claiming)
+    claimed_entry = log.enqueue("claimed", rank=2.0)
+    log.append(claim_next(log, claiming))
+    claiming.step(log.now)
+    claiming.fence()
+    log.beaten.add(claimed_entry)
+    (drop,) = claiming.step(log.now)
+    assert isinstance(drop, Drop)
+    pursuit = claiming.pursuits[taken.entry]
+    assert (pursuit.fenced, pursuit.stage) == (True, Stage.TAKING)
