@@ -26,6 +26,7 @@ BATCH_RECORDS: Final = 5000
 BATCH_BYTES: Final = 4 << 20
 DISCOVERY_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 0.2
+COMPARE_SECONDS: Final = 2.0
 Stored = tuple[int, int]
 
 
@@ -68,7 +69,17 @@ class Projector:
     def contradicted(self) -> bool:
         """Whether the log is another one than the database was made from: it lacks what is known of it."""
         there = ends(self._log)
-        return any(offset > there.get(source, 0) for source, (offset, _) in self._stored.items())
+        lacks = any(offset > there.get(source, 0) for source, (offset, _) in self._stored.items())
+        return lacks or self._differs()
+
+    def _differs(self) -> bool:
+        """Whether another record lies where the latest known one should; one that is kept no more tells nothing."""
+        if not self._stored:
+            return False
+        source, (offset, us) = max(self._stored.items(), key=lambda stored: stored[1][1])
+        with self._log.read({source: offset - 1}) as reader:
+            found = reader.poll(COMPARE_SECONDS, 1)
+        return any(record.offset < offset and record.timestamp != us for record in found)
 
     def reached(self, positions: Positions) -> bool:
         """Whether everything before these positions is in the database."""

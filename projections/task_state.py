@@ -43,13 +43,11 @@ from ..events.task_events import (
 from . import spec_fold
 
 CREATED: Final = "created"
-QUEUED: Final = "queued"
 IN_PROGRESS: Final = "in_progress"
 STOPPED: Final = "stopped"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 PUBLISHED: Final = "published"
-STATUSES: Final = (CREATED, QUEUED, IN_PROGRESS, STOPPED, COMPLETED, FAILED, PUBLISHED)
 LOST: Final = "lost"
 
 End = RunCompleted | RunFailed | RunStopped

@@ -143,14 +143,19 @@ def test_a_database_of_another_version_is_made_anew(settings: Settings, writer: 
     assert ask(settings) == ["t1"]
 
 
-def test_a_database_of_a_log_that_is_no_more_is_made_anew(settings: Settings, writer: Writer) -> None:
+@pytest.mark.parametrize("tasks", [["t1"], ["t1", "t2", "t3", "t4"]])
+def test_a_database_of_a_log_that_is_no_more_is_made_anew(settings: Settings, writer: Writer, tasks: list[str]) -> None:
     for task in ("t1", "t2", "t3"):
         writer.create(task)
-    ask(settings)
+    with open_queries(settings) as queries:
+        before = [event.appended_at for event in queries.events()]
     MemoryLog.forget(settings.log.removeprefix("memory://"))
     again = Writer(settings)
-    again.create("t1")
-    assert ask(settings) == ["t1"]
+    for task in tasks:
+        again.create(task)
+    with open_queries(settings) as queries:
+        assert names(queries) == tasks
+        assert all(event.appended_at > before[-1] for event in queries.events())
     again.log.close()
 
 
