@@ -1,7 +1,7 @@
 """From a spool to the log: a record leaves the spool when the log has acknowledged it, and not before.
 
-One batch is under way at a time, so memory is bounded and each key keeps its order. What the log refuses for good is
-set aside in a file, so that it doesn't hold up the rest.
+One batch is under way at a time: memory is bounded, and each key keeps its order as long as the log takes nothing of a
+batch after a record that it failed to take. What it refuses for good is set aside, so that it holds up nothing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Forwarder:
         """Bring one batch to the log and let it leave the spool; return how many records left.
 
         0 means that nothing waits, that a topic had to be made first, or that it gave up. Raises the log's error where
-        the log did not take all.
+        the log did not even take the first record.
         """
         batch = Batch(self._log, self._codec, spool.front(BATCH_RECORDS, BATCH_BYTES))
         if not batch.wait(gives_up):
@@ -103,10 +103,12 @@ class Forwarder:
         delivered = batch.delivered()
         spool.acknowledge(delivered)
         error = batch.error()
-        if error is not None and self._heed(error, batch.records[delivered]):
+        if error is None or delivered:
+            return delivered
+        if self._heed(error, batch.records[0]):
             spool.acknowledge(1)
-            delivered += 1
-        return delivered
+            return 1
+        return 0
 
     def append(self, record: Record, seconds: float) -> None:
         """Bring one record to the log at once. Raises the log's error, or `LogUnavailableError` after `seconds`."""

@@ -20,7 +20,7 @@ from .uploader import Content
 from .warn import warn_once
 
 if TYPE_CHECKING:
-    from ..events.base import Event, Meta
+    from ..events.base import Event
     from ..events.parts import BlobRef
     from .session import Session
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -67,7 +66,9 @@ def _of_csv(text: str) -> Table:
 def _download(url: str) -> str:
     if "://" not in url:
         return Path(url).expanduser().read_text(encoding="utf-8-sig")
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310  the user's own address
+    from urllib.request import urlopen  # noqa: PLC0415  heavy: only who names an address pays for it
+
+    with urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310  the user's own address
         return str(answer.read().decode("utf-8-sig"))
 
 

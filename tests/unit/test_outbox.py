@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import os
+import random
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasktape.events.base import Event, Stamper
+from tasktape.events.codec import Codec
+from tasktape.events.errors import AppendError
+from tasktape.events.log import Headers, Log, OnDelivery, open_log
+from tasktape.events.parts import TaskSpec
+from tasktape.events.queue_events import EntryEnqueued
+from tasktape.events.report_events import ConsoleWritten, SingleValueReported
+from tasktape.events.scalars import read_columns
+from tasktape.events.settings import Settings
+from tasktape.events.task_events import TaskDeleted
+from tasktape.producers import warn
+from tasktape.producers.outbox import Outbox
+from tasktape.producers.spool_folder import spool_folders, spool_root
+from tasktape.producers.sync import SyncReport, sync
+
+Until = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(autouse=True)
+def _warn_anew() -> Iterator[None]:
+    warn.forget()
+    yield
+    warn.forget()
+
+
+class Office:
+    """An outbox on a log in memory, and what can be read there."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        self.settings = Settings(home=home, log=url)
+        self.stamp = Stamper("ann@host")
+        self.outbox = Outbox(self.settings, self.stamp)
+
+    def say(self, task: str, number: int) -> None:
+        self.outbox.emit(SingleValueReported(meta=self.stamp(), task=task, run=1, name=str(number), value=number))
+
+    def log(self) -> Log:
+        return open_log(self.settings.log)
+
+    def values(self, topic: str = "tasktape.metrics") -> list[bytes]:
+        """Everything on a topic, each partition in order."""
+        with self.log() as log:
+            if topic not in log.topics():
+                return []
+            ends = log.end_positions([topic])
+            found: list[bytes] = []
+            with log.read(dict.fromkeys(ends, 0)) as reader:
+                while reader.positions() != ends:
+                    found += [record.value or b"" for record in reader.poll(1.0)]
+        return found
+
+    def events(self, topic: str = "tasktape.metrics") -> list[Event]:
+        """The events of a topic, repeats left out as every reader does."""
+        found: dict[tuple[str, int], Event] = {}
+        for value in self.values(topic):
+            event = Codec().decode(value)
+            first = found.setdefault((event.meta.session, event.meta.seq), event)
+            assert first == event
+        return list(found.values())
+
+    def said(self, task: str) -> list[int]:
+        return [
+            int(event.value) for event in self.events() if isinstance(event, SingleValueReported) and event.task == task
+        ]
+
+    def points(self) -> Counter[tuple[str, str, int]]:
+        counted: Counter[tuple[str, str, int]] = Counter()
+        seen = set()
+        for value in self.values():
+            if Codec().unframe(value).name != "ScalarsReported":
+                continue
+            columns = read_columns(value, Codec())
+            if (columns.meta.session, columns.meta.seq) in seen:
+                continue
+            seen.add((columns.meta.session, columns.meta.seq))
+            names = [columns.series[index][0] for index in columns.index.tolist()]
+            counted.update((columns.task, name, step) for name, step in zip(names, columns.steps.tolist(), strict=True))
+        return counted
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def office(request: pytest.FixtureRequest, home: Path) -> Iterator[Office]:
+    url = f"memory://{uuid.uuid4().hex}" if request.param == "memory" else f"sqlite://{home}/log.db"
+    made = Office(home, url)
+    yield made
+    made.outbox.close(5.0)
+
+
+class Away:
+    """Makes logs that are opened from now on away, or refuse, or lose their answers; and ends that.
+
+    As on real logs, what is appended after a record that fails, and before anybody knows, fails too.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.plan: Callable[[int], str] = lambda _: "take"
+        self.tries = 0
+        self.fails = ""
+        original = Settings.open_log
+
+        def open_faulty(settings: Settings) -> Log:
+            if self.plan(-1) == "away":
+                raise OSError("nobody answers")
+            log = original(settings)
+            log.append = self.faulty(log.append)  # type: ignore[method-assign]
+            log.flush = self.recovering(log.flush)  # type: ignore[method-assign]
+            return log
+
+        monkeypatch.setattr(Settings, "open_log", open_faulty)
+
+    def recovering(self, flush: Callable[..., int]) -> Callable[..., int]:
+        def flush_and_recover(timeout: float | None = None) -> int:
+            self.fails = ""
+            return flush(timeout)
+
+        return flush_and_recover
+
+    def faulty(self, append: Callable[..., None]) -> Callable[..., None]:
+        def faulty_append(
+            topic: str,
+            key: str | None,
+            value: bytes | None,
+            *,
+            headers: Headers = (),
+            partition: int | None = None,
+            on_delivery: OnDelivery | None = None,
+        ) -> None:
+            self.tries += 1
+            does = self.fails or self.plan(self.tries)
+            self.fails = "" if does == "take" else "refuse"
+            refuse = None if does == "take" else AppendError("not today")
+
+            def report(delivery: Any) -> None:
+                assert on_delivery is not None
+                on_delivery(delivery._replace(error=refuse) if refuse else delivery)
+
+            if does == "refuse":
+                append("gone", key, value, on_delivery=report)
+            else:
+                append(topic, key, value, headers=headers, partition=partition, on_delivery=report)
+
+        return faulty_append
+
+
+def test_an_event_is_on_the_log_when_emit_returns(office: Office) -> None:
+    for number in range(20):
+        office.say("t", number)
+        assert office.said("t") == list(range(number + 1))
+
+
+def test_flushed_scalars_are_on_the_log(office: Office) -> None:
+    for step in range(1000):
+        office.outbox.report_scalar("t", 1, "loss", "train", step / 2, step)
+    assert office.outbox.flush()
+    assert office.points() == {("t", "loss", step): 1 for step in range(1000)}
+
+
+def test_scalars_reach_the_log_by_themselves(office: Office, until: Until) -> None:
+    office.outbox.report_scalar("t", 1, "loss", "train", 0.5, 3)
+    until(lambda: office.points() == {("t", "loss", 3): 1})
+    assert office.outbox.last_step("t") == 3
+
+
+def test_runs_and_tasks_are_kept_apart(office: Office) -> None:
+    for task, run in (("t", 1), ("t", 2), ("u", 1)):
+        office.outbox.scalars(task, run).report("loss", "train", 0.5, run)
+    assert office.outbox.flush()
+    found = {(columns.task, columns.run) for columns in (read_columns(v, Codec()) for v in office.values())}
+    assert found == {("t", 1), ("t", 2), ("u", 1)}
+
+
+def test_console_lines_come_in_batches(office: Office) -> None:
+    console = office.outbox.console("t", 1)
+    assert office.outbox.console("t", 1) is console
+    for number in range(100):
+        console.write("stdout", f"line {number}\n")
+    assert office.outbox.flush()
+    events = [event for event in office.events("tasktape.console") if isinstance(event, ConsoleWritten)]
+    assert [line.text for event in events for line in event.lines] == [f"line {number}" for number in range(100)]
+    assert len(events) < 20
+
+
+def test_a_queue_that_nobody_made_yet_is_made(office: Office) -> None:
+    spec = TaskSpec(project="p", name="n")
+    office.outbox.emit(EntryEnqueued(meta=office.stamp(), task="t", queue="new", entry="e", run=1, spec=spec))
+    assert len(office.events("tasktape.queue.new")) == 1
+
+
+def test_what_is_said_after_the_end_is_heard(office: Office) -> None:
+    office.say("t", 0)
+    office.outbox.close()
+    office.outbox.report_scalar("t", 1, "loss", "train", 0.5, 3)
+    office.say("t", 1)
+    assert office.outbox.flush()
+    assert office.said("t") == [0, 1]
+    assert office.points() == {("t", "loss", 3): 1}
+
+
+def test_nothing_is_left_of_an_outbox_that_brought_everything_away(office: Office) -> None:
+    office.outbox.report_scalar("t", 1, "loss", "train", 0.5, 3)
+    office.say("t", 1)
+    office.outbox.close()
+    assert not spool_folders(spool_root(office.settings.home))
+
+
+def test_an_event_that_does_not_fit_its_schema_is_warned_about_and_breaks_nothing(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.outbox.emit(SingleValueReported(meta=office.stamp(), task="t", run=2**70, name="x", value=1))
+    office.say("t", 1)
+    assert "SingleValueReported could not be reported" in caplog.text
+    assert office.said("t") == [1]
+
+
+def test_what_the_log_refuses_for_good_is_set_aside_and_holds_up_nothing(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.outbox.emit(TaskDeleted(meta=office.stamp(), task="t", reason="x" * (9 << 20)))
+    office.say("t", 1)
+    assert office.said("t") == [1]
+    (kept,) = (spool_root(office.settings.home) / "refused").iterdir()
+    assert kept.stat().st_size > 9 << 20
+    assert str(kept) in caplog.text
+
+
+def test_while_the_log_is_away_everything_waits_in_the_spool_and_goes_there_by_itself_in_order(
+    office: Office, monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Away(monkeypatch)
+    away.plan = lambda _: "away"
+    for number in range(50):
+        office.say(f"t{number % 3}", number)
+        office.outbox.report_scalar("t", 1, "loss", "train", 0.5, number)
+    assert office.outbox.flush()
+    assert not office.outbox.synced(0.0)
+    assert [record.action for record in caplog.records] == ["log_away"]  # type: ignore[attr-defined]
+    assert spool_folders(spool_root(office.settings.home))
+    away.plan = lambda _: "take"
+    until(lambda: office.outbox.synced(1.0))
+    assert [office.said(f"t{n}") for n in range(3)] == [list(range(n, 50, 3)) for n in range(3)]
+    assert office.points() == {("t", "loss", step): 1 for step in range(50)}
+    office.say("t0", 99)
+    assert office.said("t0")[-1] == 99
+
+
+@pytest.mark.parametrize("does", ["refuse", "take and refuse"])
+def test_appends_that_fail_and_answers_that_get_lost_cost_neither_records_nor_order(
+    office: Office, monkeypatch: pytest.MonkeyPatch, until: Until, does: str
+) -> None:
+    """A third of all appends fails: before it was written, or after, so that it is written again."""
+    away, chance = Away(monkeypatch), random.Random(7)
+    away.plan = lambda _: does if chance.random() < 1 / 3 else "take"
+    for number in range(30):
+        office.say("t", number)
+    until(lambda: office.outbox.synced(1.0))
+    assert away.tries > 30
+    assert office.said("t") == list(range(30))
+
+
+def test_an_outbox_that_ends_while_the_log_is_away_leaves_everything_to_the_next_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Away(monkeypatch)
+    away.plan = lambda _: "away"
+    for number in range(20):
+        office.say("t", number)
+        office.outbox.report_scalar("t", 1, "loss", "train", 0.5, number)
+    office.outbox.close()
+    assert "tasktape sync" in caplog.records[-1].getMessage()
+    away.plan = lambda _: "take"
+    Office(office.settings.home, office.settings.log).say("u", 1)
+    until(lambda: len(office.said("t")) == 20)
+    until(lambda: not spool_folders(spool_root(office.settings.home)))
+    assert office.said("t") == list(range(20))
+    assert office.points() == {("t", "loss", step): 1 for step in range(20)}
+
+
+def test_sync_brings_what_is_left_and_says_how_much(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        Away(patch).plan = lambda _: "away"
+        for number in range(20):
+            office.say("t", number)
+        office.outbox.close(0)
+    told: list[int] = []
+    report = sync(office.settings, told.append)
+    assert (report.records, report.processes, report.live) == (20, 1, 0)
+    assert told[-1] == 20
+    assert office.said("t") == list(range(20))
+    assert str(report) == "20 records of 1 processes are on the log now."
+    assert str(sync(office.settings)) == "Nothing was left behind."
+
+
+def test_sync_leaves_what_is_left_where_it_is_while_the_log_is_away(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        Away(patch).plan = lambda _: "away"
+        office.say("t", 1)
+        office.outbox.close(0)
+        with pytest.raises(OSError, match="nobody answers"):
+            sync(office.settings)
+    assert sync(office.settings).records == 1
+
+
+def test_sync_touches_nothing_of_a_live_process(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        Away(patch).plan = lambda _: "away"
+        office.say("t", 1)
+        assert sync(office.settings) == SyncReport(records=0, processes=0, live=1)
+
+
+def test_many_threads_say_things_at_once_and_all_is_heard_in_each_threads_order(office: Office) -> None:
+    def say(task: str) -> None:
+        for number in range(40):
+            office.say(task, number)
+
+    threads = [threading.Thread(target=say, args=(f"t{number}",)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [office.said(f"t{number}") for number in range(5)] == [list(range(40))] * 5
+
+
+def test_a_forked_child_goes_on_in_parts_of_its_own_and_so_does_its_parent(home: Path) -> None:
+    office = Office(home, f"sqlite://{home}/log.db")
+    writer = office.outbox.scalars("t", 1)
+    writer.report("parent", "s", 0.5, 0)
+    office.say("t", 0)
+    child = os.fork()
+    if child == 0:
+        writer.report("child", "s", 0.5, 1)
+        office.stamp = Stamper()
+        office.say("t", 1)
+        console = office.outbox.console("t", 1)
+        console.write("stdout", "from the child\n")
+        office.outbox.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.report("parent", "s", 0.5, 2)
+    office.say("t", 2)
+    office.outbox.close()
+    assert office.points() == {("t", "parent", 0): 1, ("t", "child", 1): 1, ("t", "parent", 2): 1}
+    assert office.said("t") == [0, 1, 2]
+    assert len(office.events("tasktape.console")) == 1
+
+
+def test_what_a_child_left_that_ended_without_ceremony_is_brought_on_by_its_parent(home: Path) -> None:
+    office = Office(home, f"sqlite://{home}/log.db")
+    writer = office.outbox.scalars("t", 1)
+    writer.report("parent", "s", 0.5, 0)
+    child = os.fork()
+    if child == 0:
+        for step in range(100):
+            writer.report("child", "s", 0.5, step)
+        os._exit(0)
+    os.waitpid(child, 0)
+    office.outbox.close()
+    assert office.points() == Counter([("t", "parent", 0), *(("t", "child", step) for step in range(100))])
