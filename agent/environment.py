@@ -147,16 +147,20 @@ def _install(folder: Path, requirements: tuple[str, ...], tools: Tools) -> None:
     listed = folder / "requirements.txt"
     listed.write_text("\n".join(requirements) + "\n", encoding="utf-8")
     listed.chmod(0o600)
-    tools.run([*_installer(_python_of(folder)), "--requirement", str(listed)])
+    tools.run([*_installer(_python_of(folder), tools), "--requirement", str(listed)])
 
 
-def _installer(python: Path) -> list[str]:
-    """Command that installs into the environment of `python`: uv's, else the agent's own pip's."""
+def _installer(python: Path, tools: Tools) -> list[str]:
+    """Command that installs into the environment of `python`: uv's, else the agent's own pip's, else one of its own."""
     if uv := find_uv():
         return [uv, "pip", "install", "--python", str(python)]
-    if importlib.util.find_spec("pip") is None:
-        raise EnvironmentBuildError("neither uv nor pip is there to install packages with: install one for the agent.")
-    return [sys.executable, "-m", "pip", "--no-input", "--python", str(python), "install"]
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "--no-input", "--python", str(python), "install"]
+    try:
+        tools.run([str(python), "-m", "ensurepip"])
+    except ToolError as error:
+        raise EnvironmentBuildError("there is neither uv nor pip to install packages with: add one.") from error
+    return [str(python), "-m", "pip", "--no-input", "install"]
 
 
 def _library_folder(folder: Path, interpreter: Interpreter) -> Path:
