@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..events.log.open import sqlite_path
 from .database import Database
 from .follower import Follower
 from .projector import Projector, ends
@@ -105,7 +106,8 @@ class Holding:
 
 def database_path(settings: Settings) -> Path:
     """File of the projection of these settings' log: one for the home's own log, one for each other log."""
-    if settings.log == f"sqlite:///{settings.home}/log.db":
+    scheme, _, rest = settings.log.partition("://")
+    if scheme == "sqlite" and sqlite_path(rest) == settings.home / "log.db":
         return settings.home / "projection.duckdb"
     return settings.home / f"projection-{hashlib.sha256(settings.log.encode()).hexdigest()[:8]}.duckdb"
 
