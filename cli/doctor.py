@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from ..dashboard.formatting import number, size
+from ..dashboard.formatting import number, one_line, size
 from ..dashboard.worker_state import worker_state
 from ..events.errors import SettingsError, TasktapeError
 from . import exit_codes
 from .options import Json
-from .output import Column, note, print_json, print_table, progress
+from .output import console, note, print_json, progress
 from .version import versions
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from ..events.settings import Settings
 
-State = Literal["ok", "warning", "failure", "not used"]
-_STYLES = {"ok": "green", "warning": "yellow", "failure": "red", "not used": "bright_black"}
+State = Literal["ok", "warning", "failure", "not used", "not checked"]
+_STYLES = {
+    "ok": "green",
+    "warning": "yellow",
+    "failure": "red",
+    "not used": "bright_black",
+    "not checked": "bright_black",
+}
 _PROBE = b"tasktape doctor"
 
 
@@ -67,9 +71,14 @@ def _findings() -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("settings", "failure", str(error), "`tasktape init` writes a new settings file.")
         return
+    log_answers = True
     for name, check in CHECKS.items():
+        if name in NEED_THE_LOG and not log_answers:
+            yield Finding(name, "not checked", "needs the log")
+            continue
         with progress(f"Checking {name}"):
             finding = _guarded(name, check, settings)
+        log_answers = log_answers and (name, finding.state) != ("log", "failure")
         yield finding
 
 
@@ -208,16 +217,18 @@ CHECKS: dict[str, Callable[[Settings], Finding]] = {
 }
 
 
+NEED_THE_LOG = ("projection", "workers")
+
+
 def _print(findings: list[Finding]) -> None:
-    rows = [(finding.check, _state(finding.state), finding.message) for finding in findings]
-    print_table([Column("CHECK"), Column("STATE"), Column("")], rows, "")
+    from rich.table import Table  # noqa: PLC0415  see `output.console`
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    grid = Table.grid(padding=(0, 2))
     for finding in findings:
+        message = Text(one_line(finding.message, 1000), overflow="fold")
         if finding.hint:
-            note(f"{finding.check}: {finding.hint}")
+            message.append(f"\n{finding.hint}", style="bright_black")
+        grid.add_row(Text(finding.state, style=_STYLES[finding.state]), finding.check, message)
+    console().print(grid)
     note(", ".join(f"{name} {version}" for name, version in versions().items() if version))
-
-
-def _state(state: State) -> Text:
-    from rich.text import Text  # noqa: PLC0415  see `output.console`
-
-    return Text(state, style=_STYLES[state])

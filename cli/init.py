@@ -70,11 +70,12 @@ def init(
     choices = _ask(given) if asks else replace(given, log=log or _embedded_log())
     settings = _settings_of(choices)
     write_private(target, render(choices))
+    _tell(target)
     topics = _check(settings) if check else None
     if as_json:
         print_json({"file": target, "log": settings.log, "blobs": settings.blobs, "topics": topics})
-    else:
-        _tell(target, settings, topics)
+    elif check:
+        note(f"The log {settings.log} answers: {topics} topics.")
 
 
 def in_terminal() -> bool:
@@ -191,12 +192,10 @@ def _check(settings: Settings) -> int:
         return len(log.topics())
 
 
-def _tell(target: Path, settings: Settings, topics: int | None) -> None:
+def _tell(target: Path) -> None:
     from ..events.settings import settings_file  # noqa: PLC0415  see `kafka_properties`
 
     note(f"Wrote {target} (mode 0600).")
-    if topics is not None:
-        note(f"The log {settings.log} answers: {topics} topics.")
     if os.environ.get("TASKTAPE_LOG"):
         note("TASKTAPE_LOG is set in this environment and wins over the file.")
     if settings_file() != target:
