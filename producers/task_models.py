@@ -66,19 +66,33 @@ class ModelsList(list[Model]):
         return list(zip(self._names, self, strict=True))
 
 
+class TaskModels(dict[str, ModelsList]):
+    """Lists of models by direction."""
+
+    @property
+    def input(self) -> ModelsList:
+        """Models the task uses."""
+        return self["input"]
+
+    @property
+    def output(self) -> ModelsList:
+        """Models the task made."""
+        return self["output"]
+
+
 class ModelsMixin(ConnectMixin):
     """Read a task's models, and note what it starts from."""
 
     @property
-    def models(self) -> dict[str, ModelsList]:
-        """The task's models: `{"input": …, "output": …}`, each a list that names find their way in, too."""
+    def models(self) -> TaskModels:
+        """The task's models, as `models["input"]` or `models.input`: lists that names find their way in, too."""
         found = self._found_models()
-        return {
-            direction: ModelsList((name, model) for kind, name, model in found if kind == direction)
+        return TaskModels(
+            (direction, ModelsList((name, model) for kind, name, model in found if kind == direction))
             for direction in ("input", "output")
-        }
+        )
 
-    def get_models(self) -> dict[str, ModelsList]:
+    def get_models(self) -> TaskModels:
         """The same as `models`."""
         return self.models
 

@@ -45,7 +45,7 @@ def test_weights_are_uploaded_and_found_by_task_name_and_id(task: Task, weights:
     model = OutputModel(task, name="resnet", framework=Framework.pytorch, tags=["best"], comment="good")
     url = model.update_weights(str(weights), iteration=7)
     weights.write_bytes(b"of the next epoch")
-    (found,) = task.models["output"]
+    (found,) = task.models.output
     assert (found.id, found.name, found.url, found.task) == (model.id, "resnet", url, task.id)
     assert (found.framework, found.tags, found.project) == ("PyTorch", ["best"], "project")
     assert found.comment.endswith("\ngood")
@@ -59,7 +59,7 @@ def test_weights_are_uploaded_and_found_by_task_name_and_id(task: Task, weights:
         assert Path(str(again.get_weights())).read_bytes() == b"weights"
     with pytest.raises(KeyError, match="'resnet'"):
         task.models["output"]["vgg"]
-    assert task.models["input"] == []
+    assert task.models.input == []
 
 
 def test_a_model_is_unknown_until_it_has_something_to_show(task: Task, weights: Path) -> None:
