@@ -333,7 +333,7 @@ def test_a_watched_parser_looks_like_itself() -> None:
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.sampled_from(Colour)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     defaults=st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), VALUES | st.lists(st.integers() | st.text()))
 )
