@@ -1,0 +1,52 @@
+"""`tasktape demo` from an empty home: three trainings, two of them on its agent, and nothing left running."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+TASKTAPE = [sys.executable, "-m", "tasktape.cli.main"]
+
+
+def test_the_demo_trains_compares_and_leaves_nothing_running(home: Path) -> None:
+    environment = {**os.environ, "COLUMNS": "120"}
+    demo = subprocess.run([*TASKTAPE, "demo"], capture_output=True, text=True, env=environment, check=False)
+    assert demo.returncode == 0, demo.stderr
+    rows = [line for line in demo.stdout.splitlines() if line.startswith("digits")]
+    assert [row.split()[-1] for row in rows] == ["here", "agent", "agent"]
+    assert "/compare?compare=" in demo.stderr
+    told = subprocess.run(
+        [*TASKTAPE, "tasks", "list", "--sort", "created_at", "--json"], capture_output=True, check=True
+    )
+    tasks = json.loads(told.stdout)
+    assert [(task["name"], task["status"]) for task in tasks] == [
+        ("digits", "completed"),
+        ("digits, wider", "completed"),
+        ("digits, slower", "completed"),
+    ]
+    about = json.loads(
+        subprocess.run([*TASKTAPE, "tasks", "show", tasks[1]["id"], "--json"], capture_output=True, check=True).stdout
+    )
+    assert about["parameters"]["Args/hidden"] == 96
+    assert {(s["title"], s["series"], s["count"]) for s in about["scalars"] if not s["title"].startswith(":")} == {
+        (title, series, 20) for title in ("loss", "accuracy") for series in ("train", "validation")
+    }
+    assert [model["name"] for model in about["models"]] == ["digits"]
+    assert [process.info for process in of_home(home)] == []
+
+
+def of_home(home: Path) -> list[psutil.Process]:
+    """Processes that work in this home."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            if process.environ().get("TASKTAPE_HOME") == str(home) and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
