@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import now_us
@@ -17,10 +17,12 @@ from .last_tasks import Horizon, LastTask, Slot
 from .replay import TOPIC, Replayed, replay
 from .task_editing import OWN
 from .types import TaskStatusEnum as Status
+from .upload_spool import has_left_uploads
 from .warn import LOGGER
 
 if TYPE_CHECKING:
     from ..events.parts import TaskSpec
+    from ..events.settings import Settings
     from .session import Session
 
 VERIFY_SECONDS: Final = 0.5
@@ -52,7 +54,7 @@ class Predecessors:
 
     def replaceable(self) -> Earlier | None:
         """The last task, if a new run may take its place; None also where that can't be known in time."""
-        if self._last is None:
+        if self._last is None or self._may_be_incomplete(self._last):
             return None
         found: list[Replayed | None] = []
         last = self._last
@@ -64,6 +66,11 @@ class Predecessors:
         if known is None or spec is None or not known.can_be_replaced or OWN not in spec.system_tags:
             return None
         return Earlier(last.task, spec, known.state.run.number)
+
+    def _may_be_incomplete(self, last: LastTask) -> bool:
+        """Whether the last run has said things, artifacts for one, that are still on their way to the log."""
+        is_on_log = _is_embedded(self._session.settings) if last.on_log is None else last.on_log
+        return not is_on_log or has_left_uploads(self._session.settings.home)
 
     def _replayed(self, last: LastTask) -> Replayed | None:
         deadline = time.monotonic() + VERIFY_SECONDS
@@ -78,7 +85,8 @@ class Predecessors:
         """Note the task that begins now."""
         if self._slot is not None:
             start = self._last.start if self._last and self._last.task == task else self._horizon.start()
-            self._slot.write(LastTask(task, now_us(), start))
+            self._last = LastTask(task, now_us(), start)
+            self._slot.write(self._last)
 
     def look_ahead(self) -> None:
         """Note how far the log is, so that later processes need not read what lies before; asks the log."""
@@ -88,11 +96,17 @@ class Predecessors:
         except TasktapeError as error:
             LOGGER.debug("how far the log is can't be noted: %r", error)
 
-    def release(self) -> None:
-        """Let another process have the script's last task."""
+    def release(self, *, on_log: bool) -> None:
+        """Let another process have the script's last task; all it said is on the log, or not."""
         slot, self._slot = self._slot, None
-        if slot is not None:
+        if slot is not None and self._last is not None:
+            slot.write(replace(self._last, on_log=on_log))
             slot.release()
+
+
+def _is_embedded(settings: Settings) -> bool:
+    """Whether the log is a file here: what was said is on it at once, even if the process is killed."""
+    return settings.log.startswith("sqlite:")
 
 
 def continued(session: Session, task: str) -> Earlier:

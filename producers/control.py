@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ..events.errors import DecodeError, TasktapeError
 from ..events.log.port import Reader, TopicPartition, partition_of
 from ..events.queue_events import AbortRequested
+from ..events.topics import TOPICS
 from ..events.wire import read_event
 from .warn import LOGGER
 
@@ -61,6 +62,7 @@ class AbortWatcher:
 
     def _follow(self) -> None:
         with self._session.open_log() as log:
+            log.create_topics(TOPICS)
             source = TopicPartition(TOPIC, partition_of(self._task, log.topics()[TOPIC].partitions))
             with log.read({source: log.end_positions([TOPIC])[source]}) as reader:
                 for request in self._requests(reader):

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ _HOUR_US: Final = 3_600_000_000
 
 @dataclass(frozen=True, slots=True)
 class LastTask:
-    """A task, when it was used last (µs since 1970), and an offset before which no partition holds anything of it."""
+    """A task, when it was used last (µs since 1970), and an offset before which no partition holds anything of it.
+
+    `on_log` tells whether all that its run said was on the log when it ended; None while it runs, or if it was killed.
+    """
 
     task: str
     at: int
     start: int = 0
+    on_log: bool | None = None
 
 
 class Slot:
@@ -63,7 +67,7 @@ class Slot:
 
     def write(self, last: LastTask) -> None:
         """Remember a task as the last one."""
-        text = json.dumps({"task": last.task, "at": last.at, "start": last.start}).encode()
+        text = json.dumps(asdict(last)).encode()
         try:
             os.pwrite(self._descriptor, text, 0)
             os.ftruncate(self._descriptor, len(text))

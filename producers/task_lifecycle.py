@@ -29,6 +29,7 @@ from .warn import LOGGER, warn_once
 
 SETTLE_SECONDS: Final = 10.0
 FLUSH_SECONDS: Final = 10.0
+SYNC_SECONDS: Final = 2.0
 _MAY_COME_FROM: Final[dict[str, frozenset[str]]] = {
     Status.created: frozenset({Status.created, Status.queued, Status.stopped, Status.failed, Status.completed}),
     Status.in_progress: frozenset({Status.created, Status.queued, Status.stopped, Status.completed}),
@@ -191,9 +192,9 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
                 execution.run_file.remove()
             lineage.withdraw()
         self._execution = None
-        self._session.outbox.flush(FLUSH_SECONDS)
-        if self._before is not None:
-            self._before.release()
+        on_log = self._session.outbox.synced(SYNC_SECONDS)
+        if self._before is not None and execution.is_owner:
+            self._before.release(on_log=on_log)
         execution.ended.set()
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import TasktapeError
+from ..events.topics import TOPICS
 from . import abort_note, replay
 from .control import AbortCallback, AbortWatcher, interrupt
 from .ending import Ending
@@ -105,6 +106,7 @@ class WaitingMixin(LifecycleMixin):
         """A reader of what happens to the task from now on; None while the log does not answer."""
         try:
             log = stack.enter_context(self._session.open_log())
+            log.create_topics(TOPICS)
             source = replay.partition(log, self._id)
             return stack.enter_context(log.read({source: log.end_positions([replay.TOPIC])[source]}))
         except TasktapeError as error:

