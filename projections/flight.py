@@ -111,7 +111,10 @@ class FlightSource:
 
     @classmethod
     def of_url(cls, url: str) -> FlightSource:
-        """Connect to `grpc://TOKEN@host:port` or `grpc+tls://TOKEN@host:port`."""
+        """Connect to `grpc://TOKEN@host:port` or `grpc+tls://TOKEN@host:port`.
+
+        With TLS the certificates that gRPC trusts count; `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH` names others.
+        """
         parts = urlsplit(url)
         return cls(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.username or "")
 
