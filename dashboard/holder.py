@@ -31,7 +31,6 @@ class Holder:
         self._serving = False
         self._next_try = 0.0
         self._log: Log | None = None
-        atexit.register(self.close)
 
     def queries(self) -> Queries:
         """Queries that know the log up to a moment ago. The caller closes them."""
@@ -61,6 +60,7 @@ class Holder:
         except ProjectionLockedError:
             return
         self._serving = True
+        atexit.register(self.close)  # after the log's own, so that it comes before: last registered, first called
         self._settle()
 
     def _settle(self) -> None:

@@ -27,6 +27,8 @@ TABS: Final[dict[str, Callable[[TaskRow], None]]] = {
     "History": tab_history.draw,
 }
 _TITLE: Final = 100
+_GROWING: Final = ("Scalars", "Console")
+"""Tabs worth a refresh each second while a task runs; what others show is larger and comes seldom."""
 _ACTIVE: Final = ("queued", "in_progress")
 
 
@@ -42,9 +44,9 @@ def draw() -> None:
         return
     st.fragment(_header, run_every=LIVE)(task.id)
     tabs = st.tabs(list(TABS), key="tab", on_change="rerun", bind="query-params")
-    every = LIVE if task.status in _ACTIVE else CALM
-    for tab, draw_tab in zip(tabs, TABS.values(), strict=True):
+    for tab, (name, draw_tab) in zip(tabs, TABS.items(), strict=True):
         if tab.open:
+            every = LIVE if task.status in _ACTIVE and name in _GROWING else CALM
             with tab:
                 st.fragment(_tab, run_every=every)(task.id, draw_tab)
 

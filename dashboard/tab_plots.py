@@ -10,11 +10,13 @@ import streamlit as st
 
 from ..projections.rows import ReportRow, TaskRow
 from .charts import user_figure
-from .formatting import markdown
+from .formatting import markdown, size
 from .source import blob_text, queries
 from .widgets import nothing
 
 _ITERATIONS: Final = 100
+_HEAVY: Final = 5_000_000
+"""Bytes from which on a plot is sent to the browser only when asked for."""
 _EXAMPLE: Final = 'task.get_logger().report_confusion_matrix("confusion", "validation", matrix, iteration=1)'
 
 
@@ -42,6 +44,8 @@ def _plot(rows: Sequence[ReportRow]) -> None:
     if len(by_iteration) > 1:
         chosen = st.select_slider("Iteration", list(by_iteration), value=last.iteration, key=key)
         row = by_iteration.get(chosen, last)
+    if row.size > _HEAVY and not st.toggle(f"Draw it ({size(row.size)})", key=f"{key}-heavy"):
+        return
     figure = user_figure(row.content or blob_text(row.uri, row.size, row.sha256))
     if figure is None:
         st.warning("This plot can't be drawn: what was reported is no plotly figure.")

@@ -96,10 +96,17 @@ class History:
     def single(self, task: str, name: str, value: float) -> None:
         self.say(SingleValueReported(meta=self.stamp(), task=task, run=1, name=name, value=value))
 
-    def plot(self, task: str, title: str, figure: str, iteration: int = 0) -> None:
+    def plot(self, task: str, title: str, figure: str, iteration: int = 0, *, blob: BlobRef | None = None) -> None:
         self.say(
             PlotReported(
-                meta=self.stamp(), task=task, run=1, title=title, series="s", iteration=iteration, figure=figure
+                meta=self.stamp(),
+                task=task,
+                run=1,
+                title=title,
+                series="s",
+                iteration=iteration,
+                figure=figure,
+                blob=blob,
             )
         )
 

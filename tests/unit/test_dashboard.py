@@ -18,7 +18,7 @@ from streamlit.util import calc_hash
 from tasktape.dashboard import page_compare, source
 from tasktape.dashboard.page_task import TABS
 from tasktape.dashboard.theme import APP
-from tasktape.events.blobs import open_blob_store
+from tasktape.events.blobs import BlobStore, open_blob_store
 from tasktape.tests.support.histories import History, falling
 
 ODD = '<script>alert(1)</script> **b** :red[x] $a$ ![i](http://evil/x.png) "q" \n é🙂'
@@ -60,9 +60,14 @@ class Told:
         history.image(task, store.put_bytes(picture.getvalue(), "image/png"))
         history.artifact(task, store.put_bytes(b"{}"))
         history.model(task, store.put_bytes(b"weights"))
+        self._heavy_plot(task, store)
         history.console(task, "epoch 1", "\x1b[31mred\x1b[0m")
         history.set_parameter(task, "General/lr", rate, old="0.5")
         history.complete(task)
+
+    def _heavy_plot(self, task: str, store: BlobStore) -> None:
+        heavy = json.dumps({"data": [{"type": "bar", "y": [1] * 2_000_000}]}).encode()
+        self.history.plot(task, "heavy", "", blob=store.put_bytes(heavy, "application/json"))
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +214,15 @@ def test_history_tells_changes_newest_first(told: Told) -> None:
 
 def test_a_plot_that_is_none_is_a_warning(told: Told) -> None:
     assert "no plotly figure" in said(opened("task", task=told.tasks[ODD], tab="Plots"))
+
+
+def test_a_heavy_plot_is_drawn_only_when_asked_for(told: Told) -> None:
+    app = opened("task", task=told.tasks["first"], tab="Plots")
+    assert len(app.get("plotly_chart")) == 1
+    (wish,) = app.toggle
+    assert wish.label == "Draw it (6 MB)"
+    wish.set_value(True).run()
+    assert len(app.get("plotly_chart")) == 2
 
 
 def test_a_failed_task_says_why(told: Told) -> None:
