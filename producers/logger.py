@@ -20,7 +20,7 @@ from .logger_media import MediaMixin
 from .logger_plots import PlotsMixin
 from .numbers import as_value
 from .reporter import Subject, never_raises
-from .text import as_name, as_text
+from .text import as_name, as_text, shown
 from .warn import warn_once
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Logger(PlotsMixin, MediaMixin):
                 value = self._replaced(value)
             writer.report(title, series, value, iteration)
         except Exception as error:  # noqa: BLE001  nothing that is reported may break training
-            warn_once("report_scalar", f"report_scalar({title!r:.40}, …) was left out: {error!r}")
+            warn_once("report_scalar", f"report_scalar({shown(title)}, …) was left out: {error!r}")
 
     def _bind(self) -> ScalarWriter:
         writer = self._session.outbox.scalars(self._task.id, self._task.run)

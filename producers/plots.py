@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .figures import Figure, merged
+from .text import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ def array(value: Any, *, what: str = "values") -> Array:
         value = value.todense()
     found = np.asarray(value)
     if not found.ndim:
-        raise ValueError(f"{what} are {value!r:.50}, not an array")
+        raise ValueError(f"{what} are {shown(value)}, not an array")
     return found
 
 

@@ -15,7 +15,7 @@ from .figures import figure_json
 from .images import Payload, content_type_of
 from .numbers import as_step, clamp
 from .outputs import outputs_of
-from .text import as_name
+from .text import as_name, shown
 from .uploader import Content
 from .warn import warn_once
 
@@ -58,13 +58,13 @@ def never_raises(method: Callable[Concatenate[R, P], None]) -> Callable[Concaten
             method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  whatever strangers' objects raise
             name = getattr(method, "__name__", "report")
-            warn_once(f"{name}_{type(error).__name__}", f"{name}{_beginning(args)} was left out: {error}")
+            warn_once(f"{name}_{type(error).__name__}", f"{name}{_beginning(args)} was left out: {error!r}")
 
     return cast("Callable[Concatenate[R, P], None]", guarded)
 
 
 def _beginning(args: tuple[Any, ...]) -> str:
-    return f"({', '.join(f'{value!r:.40}' for value in args[:2])}, …)"
+    return f"({', '.join(map(shown, args[:2]))}, …)"
 
 
 class Reporter:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .journal import Journal
 from .numbers import as_step, as_value, clamp
 from .ring import RECORD, SHIFT, Ring, SeriesName
-from .text import as_name
+from .text import as_name, shown
 from .warn import warn_once
 
 _clock = time.time
@@ -89,12 +89,12 @@ class ScalarWriter:
         try:
             value = value if type(value) is float else as_value(value)
         except Exception as error:  # noqa: BLE001  whatever a stranger's __float__ raises
-            warn_once("scalar_value", f"{value!r:.100} is no number ({error}): scalar {title!r:.100} is left out.")
+            warn_once("scalar_value", f"{shown(value)} is no number ({error}): scalar {shown(title)} is left out.")
             return
         try:
             step = step if type(step) is int else as_step(step)
         except Exception as error:  # noqa: BLE001  the same
-            warn_once("scalar_iteration", f"{step!r:.100} is no iteration ({error}): reported at iteration 0.")
+            warn_once("scalar_iteration", f"{shown(step)} is no iteration ({error}): reported at iteration 0.")
             step = 0
         self.report(title, series, value, step)
 

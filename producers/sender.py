@@ -57,7 +57,7 @@ class Sender:
         The receipt is safe when the record is on the log or in a file of the spool.
         """
         with self._lock:
-            if self._straight and not self._spool and self._append(record):
+            if self._straight and self._append(record):
                 return Receipt(safe=True)
             self._straight = False
             receipt = self._spool.append(record)

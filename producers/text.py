@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from typing import Any, Final
 
 LONGEST_NAME: Final = 10_000
@@ -17,6 +18,11 @@ def as_text(value: Any) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
+
+
+def shown(value: Any) -> str:
+    """Anything, short, for a message; an object whose own `repr` fails is shown by its type."""
+    return reprlib.repr(value)
 
 
 def as_name(value: Any) -> str:
