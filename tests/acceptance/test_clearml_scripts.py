@@ -106,8 +106,6 @@ def test_arguments(run: Run, settings: Settings) -> None:
             "Args/early": "before init",
             "Optimizer/momentum": 0.9,
         }
-        descriptions = {held.name: held.description for held in queries.parameters(task.id)}
-        assert descriptions["Args/batch_size"] == "input batch size"
         assert "batch size 64 lr 0.5 layers [8, 4]" in "".join(line.text for line in queries.console(task.id))
 
 
