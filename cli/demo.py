@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import typer
 from ..agent.processes import Leash
 from ..dashboard.columns import Task, shown_parameter, task_rows
 from ..dashboard.formatting import duration, number
-from ..events.errors import TasktapeError
+from ..events.errors import SettingsError, TasktapeError
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from .demo_watch import NAME, Seen, Watch, events, open_reader
 from .output import Column, note, notes, print_table, status_text
@@ -56,6 +57,8 @@ def demo(log: LogUrl = "") -> None:
     $ tasktape demo
     $ tasktape demo --log kafka://localhost:9092
     """
+    if missing := [name for name in ("sklearn", "joblib") if importlib.util.find_spec(name) is None]:
+        raise SettingsError(f"the demo needs {' and '.join(missing)}: pip install 'tasktape[examples]'.")
     if log:
         os.environ["TASKTAPE_LOG"] = log
     from ..events.settings import load_settings  # noqa: PLC0415  see `reading`

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tasktape.cli.demo_watch import Watch
-from tasktape.events.base import Event, Stamper
+from tasktape.cli import demo
+from tasktape.cli.demo import Commands, DemoError, Wait
+from tasktape.cli.demo_watch import Watch, open_reader
+from tasktape.events.base import Event, Stamper, new_task_id
+from tasktape.events.codec import Codec
+from tasktape.events.log import Log, open_log
 from tasktape.events.parts import TaskSpec
 from tasktape.events.scalars import ScalarColumns, event_of
 from tasktape.events.task_events import RunCompleted, RunStarted, TaskCreated
+from tasktape.events.topics import TOPICS
 
 ME = Stamper("me@here")
 
@@ -68,3 +75,39 @@ def test_a_variant_counts_from_the_moment_it_is_added() -> None:
     watch.apply(RunCompleted(meta=ME(), task="a", run=1))
     watch.add("b", "digits, wider")
     assert not watch.all_ended()
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    with Commands(tmp_path) as commands:
+        yield commands
+
+
+def waiting(log: Log) -> Wait:
+    return Wait(open_reader(log), Codec(), Watch("me@here"), lambda: None)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with open_log(f"memory://{new_task_id()}") as log:
+        log.create_topics(TOPICS)
+        yield log
+
+
+def test_a_program_that_fails_ends_the_wait_with_its_last_words(log: Log, commands: Commands) -> None:
+    failing = commands.start("script", ["-c", "print('last words'); raise SystemExit(3)"])
+    with pytest.raises(DemoError, match=r"(?s)script ended with exit code 3.*last words"):
+        waiting(log).until(lambda: False, failing)
+
+
+def test_patience_ends(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PATIENCE", 0.0)
+    with pytest.raises(DemoError, match="tasktape doctor"):
+        waiting(log).until(lambda: False)
+
+
+def test_programs_end_with_the_demo(tmp_path: Path) -> None:
+    with Commands(tmp_path) as commands:
+        sleeper = commands.start("agent", ["-c", "import time; time.sleep(600)"])
+        assert not sleeper.ended()
+    assert sleeper.process.returncode is not None
