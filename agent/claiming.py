@@ -273,7 +273,7 @@ class Claiming:
         if verdict is None:
             return
         entry = self.sight.entry(pursuit.queue, pursuit.id)
-        if entry is None or not verdict.accepted:
+        if entry is None or not verdict.accepted or entry.claim != pursuit.pending:
             self._lose(pursuit, entry)
             return
         self.losses = 0

@@ -82,7 +82,8 @@ class Follower:
         self._room = threading.BoundedSemaphore(_BATCHES_AHEAD)
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._added: Positions = dict(positions)
+        self._added: Positions = {}
+        self._positions: Positions = dict(positions)
         self._asked: list[tuple[str, tuple[str, ...]]] = []
         self._open: dict[str, Positions] = {}
         self._thread = threading.Thread(target=self._run, name=f"tasktape-follow-{name}", daemon=True)
@@ -108,20 +109,30 @@ class Follower:
 
     def _run(self) -> None:
         try:
-            with self._log.read({}) as reader:
-                while not self._closing.is_set():
-                    self._obey(reader)
-                    self._hand_on(reader.poll(_POLL_SECONDS), reader)
+            while not self._closing.is_set():
+                self._read()
         except LogClosedError:
             return
         except Exception as error:  # noqa: BLE001  whatever it is, the agent must not go on without eyes
             self._post(FollowerDied(self._name, error))
+
+    def _read(self) -> None:
+        """Read on with a reader; one that fails because the log is away is replaced after a moment."""
+        try:
+            with self._log.read(self._positions) as reader:
+                while not self._closing.is_set():
+                    self._obey(reader)
+                    self._hand_on(reader.poll(_POLL_SECONDS), reader)
+        except LogUnavailableError as error:
+            LOGGER.warning("%s", error, extra={"action": "wait_for_log"})
+            self._closing.wait(_RETRY_SECONDS)
 
     def _obey(self, reader: Reader) -> None:
         with self._lock:
             added, self._added = self._added, {}
             asked, self._asked = self._asked, []
         if added:
+            self._positions |= added
             reader.add(added)
         for mark, topics in asked:
             self._place(mark, topics)
@@ -135,13 +146,22 @@ class Follower:
                 self._asked.append((mark, topics))
 
     def _hand_on(self, records: Sequence[LogRecord], reader: Reader) -> None:
+        if not records and not self._open:
+            return
         readings = [self._decode(record) for record in records]
-        marks = self._passed(reader.positions()) if self._open else ()
-        if readings or marks:
-            while not self._room.acquire(timeout=_POLL_SECONDS):
-                if self._closing.is_set():
-                    return
-            self._post(Batch(self._name, readings, marks, self._room.release))
+        positions = reader.positions()
+        if self._post_batch(Batch(self._name, readings, self._passed(positions), self._room.release)):
+            self._positions = positions
+
+    def _post_batch(self, batch: Batch) -> bool:
+        """Hand a batch on once there is room; False when the follower is closed before."""
+        if not batch.readings and not batch.marks:
+            return True
+        while not self._room.acquire(timeout=_POLL_SECONDS):
+            if self._closing.is_set():
+                return False
+        self._post(batch)
+        return True
 
     def _passed(self, positions: Positions) -> tuple[str, ...]:
         passed = tuple(mark for mark, ends in self._open.items() if _reached(positions, ends))

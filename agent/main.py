@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from .log_lines import LogFormat, logging_to_stderr
-from .worker import MANY, Worker
+from .worker import SERVICES_SLOTS, Worker
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
@@ -38,7 +38,7 @@ def run_agent(
     Args:
         settings: Where the log is, and this machine's files.
         queues: Names, in the order of preference; those that do not exist are created.
-        services: Run all tasks that wait at once, not one at a time: for many light, long-lived ones.
+        services: Run up to a thousand tasks at once, not one at a time: for light, long-lived ones.
         environment: `venv` for virtual environments made for each set of requirements, `current` for the agent's own.
         log_format: `text` for people, `json` for machines.
 
@@ -47,7 +47,7 @@ def run_agent(
 
     """
     with logging_to_stderr(log_format):
-        worker = Worker(settings, queues, slots=MANY if services else 1, mode=environment)
+        worker = Worker(settings, queues, slots=SERVICES_SLOTS if services else 1, mode=environment)
         with _signals(worker) as told:
             worker.run()
     return STOPPED_NOW if told() > 1 else LEFT

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .run_control import FinalEvent, Trouble
 
 LOGGER = logging.getLogger(__name__)
-MANY: Final = 1_000_000
+SERVICES_SLOTS: Final = 1000
 FLUSH_SECONDS: Final = 10.0
 
 

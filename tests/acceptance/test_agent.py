@@ -173,6 +173,46 @@ def test_an_abort_waits_for_the_callback_that_the_program_has_announced(site: Ag
     assert ("stdout", "cleaned up") in site.console(task)
 
 
+WITH_SDK = (
+    SLEEPER
+    + """
+from tasktape import Task
+task = Task.init("p", "n", auto_connect_frameworks=False)
+task.register_abort_callback(lambda: print("said goodbye", flush=True))
+pathlib.Path(os.environ["SITE"], f"{os.environ['TASKTAPE_RUN']}.init").touch()
+while not pathlib.Path(os.environ["SITE"], "go").exists():
+    time.sleep(0.02)
+"""
+)
+
+
+def test_an_aborted_script_with_a_task_says_goodbye_and_is_stopped_not_failed(site: AgentSite) -> None:
+    site.agent("--env", "current")
+    task = site.put(WITH_SDK)
+    site.wait(lambda: site.file("1.init").exists())
+    site.wait(lambda: abort_again(site, task))
+    assert site.ends(task)[0] == (1, "RunStopped")
+    assert ("stdout", "said goodbye") in site.console(task)
+
+
+def abort_again(site: AgentSite, task: str) -> bool:
+    """Somebody who is impatient: a program that has just begun to listen hears the next request."""
+    site.abort(task)
+    return bool(site.ends(task))
+
+
+def test_a_script_with_a_task_that_is_stopped_with_its_agent_runs_again(site: AgentSite) -> None:
+    agent = site.agent("--env", "current")
+    task = site.put(WITH_SDK)
+    site.wait(lambda: site.file("1.init").exists())
+    agent.send_signal(signal.SIGTERM)
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(60) == 130
+    site.file("go").touch()
+    site.agent("--env", "current")
+    site.wait(lambda: (2, "RunCompleted") in site.ends(task))
+
+
 def test_a_signal_lets_the_agent_finish_what_runs_and_take_nothing_new(site: AgentSite) -> None:
     agent = site.agent()
     task = site.put(UNTIL_TOLD)
