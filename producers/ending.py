@@ -12,6 +12,7 @@ from ..events.task_events import RunCompleted, RunFailed, RunStopped
 from .text import as_text
 from .types import TaskStatusEnum
 
+LONGEST_TEXT: Final = 100_000
 Uninstall = Callable[[], None]
 FinalEvent = RunCompleted | RunFailed | RunStopped
 
@@ -29,13 +30,15 @@ class Ending:
 
     def event(self, meta: Meta, task: str, run: int) -> FinalEvent:
         """The event that says so."""
-        about = {"meta": meta, "task": task, "run": run, "message": as_text(self.message), "force": self.force}
-        reason = as_text(self.reason)
+        message = as_text(self.message[:LONGEST_TEXT])
+        about = {"meta": meta, "task": task, "run": run, "message": message, "force": self.force}
+        reason = as_text(self.reason[:LONGEST_TEXT])
         if self.status == TaskStatusEnum.completed:
             return RunCompleted(**about)
         if self.status == TaskStatusEnum.stopped:
             return RunStopped(**about, reason=reason)
-        return RunFailed(**about, reason=reason, traceback=as_text(self.traceback), exit_code=self.exit_code)
+        traceback = as_text(self.traceback[-LONGEST_TEXT:])
+        return RunFailed(**about, reason=reason, traceback=traceback, exit_code=self.exit_code)
 
 
 COMPLETED: Final = Ending(TaskStatusEnum.completed)

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from ..events.base import Part
 from ..events.parts import Configuration, Parameter, TaskSpec
-from .text import as_text
+from .text import as_name, as_text
 
 P = TypeVar("P", bound=Part)
 
@@ -40,6 +40,11 @@ def fit_part(part: P) -> P:
     plain = part.model_dump()
     fitting = fit(plain)
     return part if fitting == plain else type(part).model_validate(fitting)
+
+
+def fit_spec(spec: TaskSpec) -> TaskSpec:
+    """A spec with all its texts in valid Unicode, and names of a length that people can look at."""
+    return fit_part(spec.model_copy(update={"name": as_name(spec.name), "project": as_name(spec.project)}))
 
 
 def parameter(spec: TaskSpec, name: str) -> Parameter | None:

@@ -16,9 +16,10 @@ from ..events.task_events import ConfigurationSet, ParametersSet, TaskEdited
 from ..projections import spec_fold
 from . import spec as specs
 from .control import AbortCallback, AbortWatcher
-from .errors import InvalidTransitionError, UnknownTaskError
+from .errors import InvalidArgumentError, InvalidTransitionError, UnknownTaskError
 from .execution import Execution
 from .session import Session, current_session, process
+from .text import as_name
 from .types import TaskStatusEnum
 from .warn import LOGGER, warn_once
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from .logger import Logger
 
 T = TypeVar("T")
+LONGEST_VALUE = 256 * 1024
+"""What a parameter may hold, as JSON text: a task's whole description has to fit into one record."""
+
+LONGEST_CONFIGURATION = 4 * 1024 * 1024
 EDITABLE = frozenset({TaskStatusEnum.created, TaskStatusEnum.in_progress})
 
 
@@ -192,7 +197,8 @@ class TaskBase:
         """
         with self._lock:
             old = specs.json_of(specs.value_at(self._spec, field))
-            edited = spec_fold.with_field(self._spec, field, specs.json_of(specs.fit(value)))
+            value = as_name(value) if field in {"name", "project"} else specs.fit(value)
+            edited = spec_fold.with_field(self._spec, field, specs.json_of(value))
             new = specs.json_of(specs.value_at(edited, field))
             if old == new and self._live:
                 return False
@@ -205,7 +211,7 @@ class TaskBase:
         """Set parameters and remove others; as for `_edit`, what is as it was is not said again."""
         with self._lock:
             before = {held.name: held for held in self._spec.parameters}
-            given = [specs.fit_part(parameter) for parameter in parameters]
+            given = [specs.fit_part(parameter) for parameter in parameters if _has_room(parameter)]
             changed = [p for p in given if before.get(p.name) != p or not self._live]
             gone = [name for name in removed if name in before]
             if not changed and not gone:
@@ -216,8 +222,11 @@ class TaskBase:
             self._emit(said)
 
     def _put_configuration(self, configuration: Configuration) -> None:
-        """Set a configuration object whole."""
+        """Set a configuration object whole. Raises `InvalidArgumentError` for one that no task can hold."""
         with self._lock:
+            if len(configuration.text) > LONGEST_CONFIGURATION:
+                what = f"configuration {configuration.name!r:.100} has {len(configuration.text) / 2**20:.0f} MiB"
+                raise InvalidArgumentError(f"{what}, more than the 4 MiB a task can hold: upload it as an artifact.")
             configuration = specs.fit_part(configuration)
             before = specs.configuration(self._spec, configuration.name)
             if before == configuration and self._live:
@@ -231,3 +240,11 @@ class TaskBase:
                     old_text=before.text if before else None,
                 )
             )
+
+
+def _has_room(parameter: Parameter) -> bool:
+    if len(parameter.value) <= LONGEST_VALUE:
+        return True
+    size = f"{len(parameter.value) / 2**20:.1f} MiB"
+    LOGGER.warning("parameter %.100s is left out: it has %s. Upload it as an artifact.", parameter.name, size)
+    return False

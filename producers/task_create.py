@@ -182,7 +182,7 @@ class CreateMixin(QueuesMixin):
 
     @classmethod
     def _created(cls, spec: TaskSpec) -> Self:
-        session, spec = current_session(), specs.fit_part(spec)
+        session, spec = current_session(), specs.fit_spec(spec)
         task = cls(new_task_id(), run=0, spec=spec)
         session.emit(TaskCreated(meta=session.stamp(), task=task.id, spec=spec))
         return task

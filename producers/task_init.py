@@ -212,7 +212,7 @@ class InitMixin(ExportMixin):
     @classmethod
     def _new(cls, task_id: str, wanted: Wanted) -> Self:
         session = current_session()
-        spec = specs.fit_part(wanted.spec(session))
+        spec = specs.fit_spec(wanted.spec(session))
         task = cls(task_id, run=1, spec=spec, execution=Execution())
         session.emit(TaskCreated(meta=session.stamp(), task=task_id, spec=spec))
         task._start()

@@ -27,6 +27,13 @@ def test_another_exit_code_fails_the_run(code: int | str, exit_code: int, messag
     assert (event.exit_code, event.message, event.reason) == (exit_code, message, f"exit code {exit_code}")
 
 
+def test_long_texts_are_cut_where_they_say_least() -> None:
+    event = ending_of(SystemExit("no data" * 10**6)).event(Stamper()(), "t", 1)
+    assert isinstance(event, RunFailed)
+    assert event.message.startswith("no data")
+    assert len(event.message) + len(event.traceback) < 300_000
+
+
 def test_an_exception_fails_the_run_with_its_traceback() -> None:
     try:
         raise ValueError("the loss diverged")  # noqa: TRY301

@@ -122,6 +122,15 @@ def test_what_is_no_plain_value_is_left_out_with_a_warning(begin: Begin, caplog:
     assert "General/model" in caplog.text or "model is left out" in caplog.text
 
 
+def test_what_is_too_large_has_no_place_in_a_task(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    task = begin()
+    task.connect({"weights": [0.5] * 10**6, "lr": 0.1})
+    assert task.get_parameters() == {"General/lr": "0.1"}
+    assert "General/weights is left out: it has 4.8 MiB" in caplog.text
+    with pytest.raises(InvalidArgumentError, match="5 MiB"):
+        task.set_configuration_object("huge", config_text="x" * 5 * 2**20)
+
+
 def test_what_is_no_mapping_is_refused(begin: Begin) -> None:
     with pytest.raises(InvalidArgumentError, match="mappings"):
         begin().set_parameters(5)  # type: ignore[arg-type]
