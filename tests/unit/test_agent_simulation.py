@@ -32,6 +32,7 @@ from tasktape.events.queue_events import (
     EntryEnqueued,
     EntryEvent,
     EntryMoved,
+    EntryTaken,
     QueueCreated,
     entry_id,
     queue_topic,
@@ -78,8 +79,8 @@ class World:
         for queue in QUEUES:
             self.append(QueueCreated(meta=self.stamp(), queue=queue))
 
-    def add_agent(self) -> Agent:
-        self.agents.append(Agent(self))
+    def add_agent(self, *queues: str) -> Agent:
+        self.agents.append(Agent(self, queues or QUEUES))
         return self.agents[-1]
 
     def share(self, agent: Agent, what: str) -> frozenset[int]:
@@ -204,6 +205,7 @@ class Agent:
     """One agent process: its mind, its place in each partition, what it has on the wire, and its programs."""
 
     world: World
+    queues: tuple[str, ...]
     name: str = ""
     core: Core = field(init=False)
     wire: deque[Message] = field(default_factory=deque)
@@ -223,11 +225,11 @@ class Agent:
     def begin(self) -> None:
         world = self.world
         self.name = next(world.names)
-        plan = Plan(self.name, "host", 1, QUEUES, 1, LEASE, INTERVAL, PARTITIONS)
+        plan = Plan(self.name, "host", 1, self.queues, 1, LEASE, INTERVAL, PARTITIONS)
         self.core = Core(plan, self, self, lambda: Stamper(f"agent/{self.name}"), Random(world.random.random()))
         positions = world.log.start_positions(["tasktape.tasks", "tasktape.workers", "tasktape.queues"])
         positions |= world.log.end_positions(["tasktape.control"])
-        positions |= world.log.start_positions([queue_topic(queue) for queue in QUEUES])
+        positions |= world.log.start_positions([queue_topic(queue) for queue in self.queues])
         self.follow(MAIN, positions)
         self.mark(MAIN, START, TOPICS)
 
@@ -494,6 +496,29 @@ def test_a_dead_worker_s_run_is_lost_and_runs_again_and_its_record_goes() -> Non
     lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
     assert lost[0].worker == victim.name
     assert world.run_until(lambda: victim.name in world.known.buried(), seconds=60)
+
+
+def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_runs_again() -> None:
+    world = World(7, agents=0, faults=False)
+    claimer, watcher = world.add_agent("first"), world.add_agent("second")
+    world.create("task")
+    world.enqueue("task", "first")
+
+    def taking() -> list[EntryTaken]:
+        return [message for message in claimer.wire if isinstance(message, EntryTaken)]
+
+    assert world.run_until(lambda: bool(taking()), seconds=60)
+    claimer.dead = True
+    world.run_until(lambda: False, seconds=60)
+    assert not world.events("tasktape.tasks")[1:], "a claim alone makes nothing lost"
+    assert claimer.name not in world.known.buried()
+    world.write(taking()[0])
+    assert world.run_until(lambda: claimer.name in world.known.buried(), seconds=60)
+    lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
+    assert [(event.run, event.worker) for event in lost] == [(1, claimer.name)]
+    enqueued = [event for event in world.events(queue_topic("first")) if isinstance(event, EntryEnqueued)]
+    assert [event.run for event in enqueued] == [1, 2]
+    assert world.run_until(lambda: not watcher.core.watcher.cases, seconds=60)
 
 
 def test_a_machine_that_sleeps_makes_nobody_else_lost() -> None:
