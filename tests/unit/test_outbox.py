@@ -338,11 +338,11 @@ def test_many_threads_say_things_at_once_and_all_is_heard_in_each_threads_order(
 def test_a_forked_child_goes_on_in_parts_of_its_own_and_so_does_its_parent(home: Path) -> None:
     office = Office(home, f"sqlite://{home}/log.db")
     writer = office.outbox.scalars("t", 1)
-    writer.report("parent", "s", 0.5, 0)
+    writer.report("loss", "s", 0.5, 0)
     office.say("t", 0)
     child = os.fork()
     if child == 0:
-        writer.report("child", "s", 0.5, 1)
+        writer.report("loss", "s", 0.5, 1)
         office.stamp = Stamper()
         office.say("t", 1)
         console = office.outbox.console("t", 1)
@@ -350,12 +350,14 @@ def test_a_forked_child_goes_on_in_parts_of_its_own_and_so_does_its_parent(home:
         office.outbox.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    writer.report("parent", "s", 0.5, 2)
+    office.outbox.console("t", 1).write("stdout", "from the parent\n")
+    office.outbox.flush()
+    writer.report("loss", "s", 0.5, 2)
     office.say("t", 2)
     office.outbox.close()
-    assert office.points() == {("t", "parent", 0): 1, ("t", "child", 1): 1, ("t", "parent", 2): 1}
+    assert office.points() == {("t", "loss", step): 1 for step in range(3)}
     assert office.said("t") == [0, 1, 2]
-    assert len(office.events("tasktape.console")) == 1
+    assert len(office.events("tasktape.console")) == 2
 
 
 def test_what_a_child_left_that_ended_without_ceremony_is_brought_on_by_its_parent(home: Path) -> None:
