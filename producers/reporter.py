@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 INLINE_BYTES: Final = 256 << 10
+_KINDS: Final = {"text/html": "html"}
+"""Kinds of media that their type's first half does not name; `text` is that of texts, which are no media."""
 
 Fields: TypeAlias = dict[str, Any]
 P = ParamSpec("P")
@@ -144,5 +146,5 @@ class Reporter:
 
 
 def _media(place: Fields, content_type: str, *, blob: BlobRef | None = None, url: str = "") -> MediaReported:
-    kind = content_type.partition("/")[0]
+    kind = _KINDS.get(content_type) or content_type.partition("/")[0].replace("text", "file")
     return MediaReported(**place, kind=kind, content_type=content_type, blob=blob, url=url)
