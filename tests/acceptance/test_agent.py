@@ -14,6 +14,7 @@ from tasktape.events.log.port import partition_of
 from tasktape.events.queue_events import EntryEnqueued, EntryTaken, queue_topic
 from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped
 from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
+from tasktape.tests.kafka.broker import Broker
 from tasktape.tests.support.agent_site import AgentSite, agent_site, is_alive
 
 SLEEPER = """
@@ -283,3 +284,21 @@ def test_the_environment_of_a_task_has_no_leftovers_of_the_agent_s(site: AgentSi
     prefix, variable = [text for stream, text in site.console(task) if stream == "stdout"]
     assert prefix == variable != os.environ.get("VIRTUAL_ENV")
     assert prefix.startswith(str(site.home))
+
+
+@pytest.mark.kafka
+def test_a_broker_that_restarts_while_a_task_runs_costs_the_run_nothing(
+    broker: Broker, home: Path, tmp_path: Path
+) -> None:
+    with agent_site(broker.url, home, tmp_path / "site") as site:
+        site.interval = 20.0
+        site.agent()
+        task = site.put(UNTIL_TOLD + "print('after')")
+        pid_of_run(site, 1)
+        broker.kill()
+        assert not broker.alive
+        site.file("go").touch()
+        broker.start()
+        assert site.wait_for_end(task) == (1, "RunCompleted")
+        assert ("stdout", "after") in site.console(task)
+        assert len(site.of(task, RunStarted)) == 1
