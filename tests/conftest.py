@@ -114,15 +114,24 @@ def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A broker of the test's own, to be broken."""
+@pytest.fixture(scope="module")
+def _breakable_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     try:
-        started = Broker(tmp_path / "kafka").start()
+        started = Broker(tmp_path_factory.mktemp("kafka")).start()
     except KafkaMissingError as error:
         missing("KAFKA", error)
     yield started
     started.kill()
+
+
+@pytest.fixture
+def broker(_breakable_broker: Broker) -> Broker:
+    """A running broker that the test may break: the session's others don't use it. Use topics of your own."""
+    if _breakable_broker.alive:
+        _breakable_broker.resume()
+    else:
+        _breakable_broker.start()
+    return _breakable_broker
 
 
 @pytest.fixture

@@ -111,8 +111,10 @@ class KafkaClients:
         return self._make(_Consumer, _CONSUMER_DEFAULTS | self._properties | fixed)
 
     def unavailable(self, error: KafkaError | KafkaException | None = None) -> LogUnavailableError:
-        """Return the error that the broker does not answer: what librdkafka last complained of says most about why."""
-        return LogUnavailableError(self.url, self._trouble or str(error or "no answer in time"))
+        """Return the error that the broker does not answer: what librdkafka complained of last often says why."""
+        said = error.args[0] if isinstance(error, KafkaException) else error
+        reasons = [said.str() if said is not None else "no answer in time", self._trouble]
+        return LogUnavailableError(self.url, "; ".join(reason for reason in reasons if reason))
 
     def _make(self, kind: type[C], properties: Mapping[str, Any]) -> C:
         settings = _DEFAULTS | self._properties | dict(properties)

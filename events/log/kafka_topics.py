@@ -18,6 +18,7 @@ from .kafka_errors import FORBIDDEN, TOPIC_EXISTS
 from .port import MAX_RECORD_BYTES, Positions, TopicPartition
 
 _PAUSE: Final = 0.05
+_ATTEMPT: Final = 3.0
 _FOR_EVER: Final = "-1"
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class KafkaTopics:
     def _ask_for_ends(self, partitions: list[TopicPartition]) -> Positions:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {KafkaPartition(*source): latest for source in partitions}
-        futures = self._admin.list_offsets(asked, request_timeout=self._patience) if asked else {}
+        futures = self._admin.list_offsets(asked, request_timeout=min(_ATTEMPT, self._patience)) if asked else {}
         return {TopicPartition(at.topic, at.partition): future.result().offset for at, future in futures.items()}
 
     def _insist(self, ask: Callable[[], T]) -> T:

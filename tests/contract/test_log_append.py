@@ -119,18 +119,18 @@ def test_a_commit_whose_answer_is_lost_counts_once(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 @promise("A record is never written twice by a retry, however often its delivery was in doubt.")
-def test_records_sent_again_to_a_broker_that_froze_are_there_once(broker: Broker) -> None:
+def test_records_sent_again_to_a_broker_that_froze_are_there_once(broker: Broker, topic: str) -> None:
     settings = {"request.timeout.ms": "500", "socket.timeout.ms": "1000"}
     with KafkaLog(broker.address, settings) as log:
-        log.create_topics([TopicSpec("t", 1)])
-        append_all(log, "t", [("k", b"0")])
+        log.create_topics([TopicSpec(topic, 1)])
+        append_all(log, topic, [("k", b"0")])
         broker.freeze()
         for number in range(1, 50):
-            log.append("t", "k", b"%d" % number)
+            log.append(topic, "k", b"%d" % number)
         assert log.flush(3) == 49
         broker.resume()
         assert log.flush(60) == 0
-        assert [int(record.value or b"") for record in records_on(log, ["t"])] == list(range(50))
+        assert [int(record.value or b"") for record in records_on(log, [topic])] == list(range(50))
 
 
 @promise("`flush` returns the number of records whose delivery is still open: 0 when everything is on the log.")

@@ -277,6 +277,14 @@ class Cluster:
         """URL of the log, naming all three."""
         return "kafka://" + ",".join(broker.address for broker in self.brokers)
 
+    def is_in_sync(self) -> bool:
+        """Whether every partition is on all three: then any one of them may fail."""
+        client = AdminClient({"bootstrap.servers": self.url.removeprefix("kafka://"), "log_level": 0})
+        topics = client.list_topics(timeout=10).topics.values()
+        return all(
+            len(partition.isrs) == len(self.brokers) for topic in topics for partition in topic.partitions.values()
+        )
+
     def __enter__(self) -> Self:
         for broker in self.brokers:
             broker.begin()
