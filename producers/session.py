@@ -102,7 +102,8 @@ class Session:
 class Process:
     """What this process holds: at most one session and one task. `random_seed` is ClearML's default.
 
-    `is_offline` is None until the script says; the environment decides then.
+    `is_offline` is None until the script says; the environment decides then. `monitor_timing` is for the curves of the
+    machine's load.
     """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -110,6 +111,7 @@ class Process:
     task: InitMixin | None = None
     random_seed: int | None = 1337
     is_offline: bool | None = None
+    monitor_timing: dict[str, float] = field(default_factory=dict)
 
     def forked(self) -> None:
         """Go on in a forked child: a lock that another thread held would never be released there."""

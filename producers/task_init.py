@@ -126,9 +126,8 @@ class InitMixin(ExportMixin):
 
         """
         kind = checked_type(task_type)
-        connections = Connections(
-            auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring, auto_connect_streams
-        )
+        monitoring = (process.monitor_timing or True) if auto_resource_monitoring is True else auto_resource_monitoring
+        connections = Connections(auto_connect_arg_parser, auto_connect_frameworks, monitoring, auto_connect_streams)
         with process.lock:
             if process.task is None and (joined := cls._join_parent()):
                 joined._install(connections.of_child())
@@ -149,6 +148,28 @@ class InitMixin(ExportMixin):
                 entry=entry,
             )
             return cls._local(wanted)._go(entry, connections)
+
+    @classmethod
+    def set_resource_monitor_iteration_timeout(
+        cls,
+        seconds_from_start: float = 30.0,
+        wait_for_first_iteration_to_start_sec: float = 180.0,
+        max_wait_for_first_iteration_to_start_sec: float = 1800.0,
+    ) -> bool:
+        """Set, before `Task.init`, how long the curves of the machine's load wait for iterations; returns True.
+
+        Args:
+            seconds_from_start: When they begin.
+            wait_for_first_iteration_to_start_sec: Without an iteration until then, they are drawn over seconds.
+            max_wait_for_first_iteration_to_start_sec: An iteration until then brings them back to iterations.
+
+        """
+        process.monitor_timing = {
+            "report_start_sec": seconds_from_start,
+            "wait_for_first_iteration_to_start_sec": wait_for_first_iteration_to_start_sec,
+            "max_wait_for_first_iteration_to_start_sec": max_wait_for_first_iteration_to_start_sec,
+        }
+        return True
 
     @classmethod
     def _again(cls, project: str | None, name: str | None, kind: str | None) -> Self:

@@ -94,6 +94,7 @@ set_offline(offline_mode=False)
 import_offline_session(session_folder_zip, previous_task_id=None, iteration_offset=0)
 get_by_name(task_name)
 get_project_id(project_name, search_hidden=True)
+set_resource_monitor_iteration_timeout(seconds_from_start=30.0, wait_for_first_iteration_to_start_sec=180.0, max_wait_for_first_iteration_to_start_sec=1800.0)
 """  # noqa: E501  one line each, to be compared with the reference by eye
 
 PROPERTIES = ["id", "name", "project", "status", "task_type", "comment", "parent", "artifacts", "models", "data"]

@@ -14,7 +14,8 @@ from tasktape.errors import InvalidArgumentError, InvalidTransitionError, Unknow
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.parts import Artifact
 from tasktape.events.task_events import ArtifactUploaded
-from tasktape.producers.session import current_session
+from tasktape.producers.session import current_session, process
+from tasktape.producers.task_init import Connections, InitMixin
 from tasktape.projections.rows import EventRow
 
 Begin = Callable[..., Task]
@@ -225,6 +226,20 @@ def test_an_unknown_or_published_task_does_not_go_on(begin: Begin) -> None:
 
 def test_without_an_earlier_task_there_is_nothing_to_go_on_with(begin: Begin) -> None:
     assert begin(continue_last_task=True).run == 1
+
+
+def test_the_curves_of_the_machine_can_be_timed(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[Connections] = []
+    monkeypatch.setattr(process, "monitor_timing", {})
+    monkeypatch.setattr(InitMixin, "_install", lambda _, connections: installed.append(connections))
+    begin().close()
+    assert Task.set_resource_monitor_iteration_timeout(seconds_from_start=5)
+    begin().close()
+    begin(auto_resource_monitoring=False).close()
+    timings = [connections.monitoring for connections in installed]
+    assert timings[0] is True
+    assert timings[1]["report_start_sec"] == 5
+    assert timings[2] is False
 
 
 def test_names_default_to_the_script(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
