@@ -77,11 +77,11 @@ class Parts:
         rings = [ring for ring in self._journal.rings if ring.path is not None]
         self._spool.close()
         self._place.release()
+        what = f"{waiting} events" + (f" and {len(rings)} journals of scalars" if rings else "")
         LOGGER.warning(
-            "%d events and %d journals of scalars are not on the log %s yet. They wait in %s, and go there with the "
-            "next task or agent on this machine, or now with `tasktape sync`.",
-            waiting,
-            len(rings),
+            "%s are not on the log %s yet. They wait in %s, and go there with the next task or agent on this machine, "
+            "or now with `tasktape sync`.",
+            what,
             self._settings.log,
             self._place.root,
         )

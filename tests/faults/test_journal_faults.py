@@ -159,8 +159,8 @@ def test_a_log_that_is_away_from_start_to_end_gets_everything_later(log_url: str
     (tmp_path / "file").write_text("a file is no folder")
     code, out, err = run("say('t', 1)\nreport('t', range(5000))\nsay('t', 2)\ntell('done')", TASKTAPE_LOG=nowhere)
     assert (code, out) == (0, "done\n"), err
-    assert err.count("does not answer") == 1
-    assert "tasktape sync" in err
+    assert err.count("does not answer") == (1 if nowhere.startswith("sqlite") else 0)
+    assert err.count("tasktape sync") == 1
     with pytest.raises(LogUnavailableError):
         sync(Settings(log=nowhere))
     assert sync(Settings(log=log_url)).processes == 1
