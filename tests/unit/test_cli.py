@@ -219,8 +219,9 @@ def test_logs_print_the_console_without_escape_sequences() -> None:
     assert "has written nothing" in run("tasks", "logs", "waiting").stderr
 
 
-def test_following_logs_shows_new_lines_and_ends_with_the_run(told: Told) -> None:
-    history = told.history
+def test_following_logs_shows_new_lines_and_ends_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path))
+    history = History(tmp_path)
     task = history.task("live", "live")
     history.start(task)
     history.console(task, "before")
@@ -232,8 +233,7 @@ def test_following_logs_shows_new_lines_and_ends_with_the_run(told: Told) -> Non
         assert run("tasks", "logs", "-f", task).stdout.splitlines() == ["before", "after 1", "after 2"]
     finally:
         teller.join()
-        history.archive(task)
-        history.settle()
+        history.close()
 
 
 def _tell_the_rest(history: History, task: str) -> None:
