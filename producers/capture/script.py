@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -160,10 +161,15 @@ class _Capturer:
         return known
 
     def _store_bundle(self, found: Repository) -> BlobRef:
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / f"{found.commit[:12]}.bundle"
+        folder = Path(
+            tempfile.mkdtemp()
+        )  # a TemporaryDirectory goes when the interpreter ends: before this thread does
+        try:
+            target = folder / f"{found.commit[:12]}.bundle"
             repositories.write_bundle(found, target)
             return self.blobs.put_file(target, "application/x-git-bundle")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _known(self, note: Path | None) -> BlobRef | None:
         """The bundle an earlier run of this commit has stored, if the blob store still holds it."""

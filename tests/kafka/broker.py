@@ -262,7 +262,7 @@ class Node:
 
 def _kafka_uuid(seed: str) -> str:
     """Return a UUID the way Kafka writes them, the same for the same seed."""
-    return urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_OID, seed).bytes).decode().rstrip("=")
+    return urlsafe_b64encode(uuid.uuid5(uuid.NAMESPACE_OID, seed).bytes).decode().rstrip("=").replace("-", "A")
 
 
 class Cluster:
