@@ -17,8 +17,9 @@ class BlobRef(Part):
 
 
 class Parameter(Part):
-    """A hyper-parameter. `name` is `Section/key`; `value` is JSON text, so that its type survives; `type` is its
-    Python type's name, for people and for enums (`module:QualName`).
+    """A hyper-parameter, `Section/key` its name; its `value` is JSON text, so that its type survives.
+
+    `type` is its Python type's name, for people and for enums (`module:QualName`).
     """
 
     name: str

@@ -19,6 +19,8 @@ from .port import Member, Positions, TopicPartition
 _SERVE_EVERY: Final = 0.05
 _SERVE_WHILE_COMMITTING: Final = 0.01
 _PAUSE: Final = 0.05
+_NEW_PROTOCOL: Final = {"group.protocol": "consumer"}
+_CLASSIC_PROTOCOL: Final = {"group.protocol": "classic", "partition.assignment.strategy": "cooperative-sticky"}
 
 
 class KafkaMember(Member):
@@ -44,7 +46,7 @@ class KafkaMember(Member):
         self._given_up = 0
         self._using = threading.Lock()
         self._closing = threading.Event()
-        self._consumer = self._subscribe("consumer")
+        self._consumer = self._subscribe(_NEW_PROTOCOL)
         self._thread = threading.Thread(target=self._run, name="tasktape-log-member", daemon=True)
         self._thread.start()
 
@@ -75,8 +77,8 @@ class KafkaMember(Member):
             self._closing.set()
             self._thread.join(self._patience)
 
-    def _subscribe(self, protocol: str) -> Consumer:
-        consumer = self._clients.consumer(self._group, **{"group.protocol": protocol, "on_commit": self._committed})
+    def _subscribe(self, protocol: Mapping[str, str]) -> Consumer:
+        consumer = self._clients.consumer(self._group, **protocol, on_commit=self._committed)
         consumer.subscribe(self._topics, on_assign=self._gained, on_revoke=self._left, on_lost=self._left)
         return consumer
 
@@ -93,7 +95,7 @@ class KafkaMember(Member):
         error = message.error() if message is not None else None
         if error is not None and error.code() in NO_NEW_GROUP_PROTOCOL:
             self._consumer.close()
-            self._consumer = self._subscribe("classic")
+            self._consumer = self._subscribe(_CLASSIC_PROTOCOL)
 
     def _gained(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         """Hold partitions without reading them."""

@@ -25,6 +25,16 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _creating = threading.Lock()
 
 
+def _forget_lock() -> None:
+    """Go on in a forked child: a lock that another thread held would never be released there."""
+    global _creating  # noqa: PLW0603  one lock for the process
+    _creating = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
+
+
 class BusyError(Exception):
     """Other processes kept the write lock for longer than we were ready to wait."""
 

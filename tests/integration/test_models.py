@@ -254,7 +254,7 @@ def test_one_tasks_output_is_the_others_input_and_stays_its_makers(task: Task, w
     InputModel(name="net").connect(second)
     (used,) = second.models["input"]
     used.set_metadata("used", "yes")
-    assert [model.name for model in Task.get_task(task.id).models["output"]] == ["net"]  # type: ignore[union-attr]
+    assert [model.name for model in Task.get_task(task.id).models["output"]] == ["net"]
     assert Model(used.id).original_task == task.id
     assert Model.remove(used) is False
     assert Model.remove(used, force=True)
