@@ -25,6 +25,7 @@ from tasktape.tests.support.histories import History, falling
 
 pytestmark = pytest.mark.browser
 
+UNFINISHED = "[data-testid=stSkeleton], [data-stale=true]"
 SCREENS = Path(__file__).parents[2] / "build" / "screens"
 FLAGS = [
     "--no-sandbox",
@@ -214,7 +215,8 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
     both = ",".join(told.done)
     page.goto("/tasks?columns=General%2Flr&columns=accuracy%2Fvalidation%3Amax")
-    shoot(page, "tasks", "Compare")
+    page.get_by_test_id("stDataFrame").wait_for()
+    shoot(page, "tasks", "Tasks")
     for link, words in (("Projects", "vision/resnet"), ("Queues and workers", "Longest wait")):
         page.get_by_role("link", name=link).click()
         shoot(page, link.split()[0].lower(), words)
@@ -236,6 +238,6 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
 def shoot(page: Page, name: str, words: str) -> None:
     """Take a screenshot once a page shows what it is to show."""
     page.get_by_text(words).first.wait_for()
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0")
+    page.wait_for_function(f"document.querySelectorAll('{UNFINISHED}').length === 0")
     assert page.get_by_test_id("stException").count() == 0
     page.screenshot(path=SCREENS / f"{name}.png", animations="disabled")
