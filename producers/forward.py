@@ -24,7 +24,9 @@ from .warn import LOGGER
 if TYPE_CHECKING:
     from ..events.settings import Settings
 
-BATCH_RECORDS: Final = 1000
+BATCH_RECORDS: Final = 64
+"""No more than the window in which readers tell copies by: a record sent again is then never taken for an old one."""
+
 BATCH_BYTES: Final = 4 << 20
 _LOOK_AROUND: Final = 0.2
 _PAUSE: Final = 0.002

@@ -18,13 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..events.base import Stamper
-from ..events.codec import Codec, header
 from ..events.log import lifetime as _  # noqa: F401  its exit handler closes logs: registered before ours, it runs after
 from ..events.report_events import ConsoleLine, ConsoleWritten
 from .console_batch import ConsoleBatcher
 from .parts import Parts
 from .scalar_writer import ScalarWriter
-from .spool_file import Record
 from .sync import recover
 from .warn import warn_once
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from ..events.settings import Settings
     from .journal import Journal, Sizes
 
-_CODEC: Final = Codec()
 _POLL: Final = 0.02
 CHILDREN_SECONDS: Final = 5.0
 
@@ -43,7 +40,8 @@ CHILDREN_SECONDS: Final = 5.0
 class Outbox:
     """Takes what a process says. No method raises or waits for a network, unless it has a timeout. Thread-safe.
 
-    `stamp` stamps the batches of console lines; scalars have sessions of their own, one for each ring.
+    `stamp` stamps the batches of console lines. Its events, and each ring's scalars, get sessions of the outbox's, in
+    which their numbers are in the order in which they are sent.
     """
 
     def __init__(self, settings: Settings, stamp: Stamper, sizes: Sizes | None = None) -> None:
@@ -63,8 +61,7 @@ class Outbox:
     def emit(self, event: Event) -> None:
         """Say an event: it is on the log or in the spool when this returns."""
         try:
-            record = Record(event.topic_name, event.key, _CODEC.encode(event), header(event))
-            receipt = self._open().sender.send(record)
+            receipt = self._open().say(event, is_ours=event.meta.session == self._stamp.session)
         except Exception as error:  # noqa: BLE001  nothing we do may break training
             warn_once(f"emit_{type(event).__name__}", f"a {type(event).__name__} could not be reported: {error!r}")
             return

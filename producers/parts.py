@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import uuid7
+from ..events.codec import Codec, header
 from .drain import Drain
 from .journal import Journal, Sizes
 from .ring import RingIdentity
 from .sender import Sender
 from .spool import Spool
+from .spool_file import Record
 from .spool_folder import SpoolPlace, spool_folders
 from .sync import recover
 from .warn import LOGGER
@@ -19,9 +22,12 @@ from .warn import LOGGER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..events.base import Event
     from ..events.settings import Settings
+    from .spool import Receipt
 
 RECOVERY_PAUSE: Final = 15.0
+_CODEC: Final = Codec()
 
 
 class Parts:
@@ -29,6 +35,8 @@ class Parts:
 
     def __init__(self, settings: Settings, actor: str, tick: Callable[[], object], sizes: Sizes | None = None) -> None:
         session = uuid7()
+        self._events_session = f"{session}/0"
+        self._numbers = count()
         self._settings = settings
         self._place = SpoolPlace(settings.home, session)
         self._spool = Spool(self._place.path)
@@ -38,6 +46,17 @@ class Parts:
         self.sender = Sender(settings, self._spool, self._place.root / "refused")
         self.drain = Drain(self._journal, self.sender.send, wake, tick)
         self._look_after_the_dead()
+
+    def say(self, event: Event, *, is_ours: bool) -> Receipt | None:
+        """Send an event. One of ours gets its number now, so that numbers and records are in the same order.
+
+        Readers would take a record that comes late, behind many with larger numbers, for a copy.
+        """
+        with self.sender.in_order:
+            if is_ours:
+                numbered = event.meta.model_copy(update={"session": self._events_session, "seq": next(self._numbers)})
+                event = event.model_copy(update={"meta": numbered})
+            return self.sender.send(Record(event.topic_name, event.key, _CODEC.encode(event), header(event)))
 
     def journal(self) -> Journal:
         """The journal, with a drain at work."""

@@ -31,9 +31,9 @@ _LOOK_AROUND: Final = 0.2
 
 
 class Sender:
-    """Sends the records of one process. Thread-safe; not to be shared with a forked child.
+    """Sends the records of one process, in the order of the calls. Thread-safe; not to be shared with a forked child.
 
-    `refused` is the folder for what the log refuses for good.
+    `refused` is the folder for what the log refuses for good. Who holds `in_order` has the next calls for itself.
     """
 
     def __init__(self, settings: Settings, spool: Spool, refused: Path) -> None:
@@ -42,7 +42,7 @@ class Sender:
         self._refused = refused
         self._is_local = not settings.log.startswith("kafka://") and not settings.schema_registry
         self._straight = self._is_local
-        self._lock = threading.RLock()
+        self.in_order = threading.RLock()
         self._guard = threading.RLock()  # taken by itself, as in `Journal`
         self._changed = threading.Condition(self._guard)
         self._opening = threading.Lock()
@@ -56,7 +56,7 @@ class Sender:
 
         The receipt is safe when the record is on the log or in a file of the spool.
         """
-        with self._lock:
+        with self.in_order:
             if self._straight and self._append(record):
                 return Receipt(safe=True)
             self._straight = False
@@ -113,7 +113,7 @@ class Sender:
 
     def _has_nothing(self) -> bool:
         """Whether the spool is empty; then a local log is appended to straight again."""
-        with self._lock:
+        with self.in_order:
             empty = not self._spool
             self._straight = self._is_local and empty
             return empty

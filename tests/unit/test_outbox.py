@@ -372,3 +372,22 @@ def test_what_a_child_left_that_ended_without_ceremony_is_brought_on_by_its_pare
     os.waitpid(child, 0)
     office.outbox.close()
     assert office.points() == Counter([("t", "parent", 0), *(("t", "child", step) for step in range(100))])
+
+
+def test_numbers_are_in_the_order_of_the_records_whoever_stamped_first(office: Office) -> None:
+    """A reader that has seen many later numbers would take an event that was held up for a copy."""
+    early = SingleValueReported(meta=office.stamp(), task="t", run=1, name="early", value=-1)
+    for number in range(100):
+        office.say("t", number)
+    office.outbox.emit(early)
+    events = office.events()
+    assert [event.meta.seq for event in events] == sorted(event.meta.seq for event in events)
+    assert events[-1].meta.event_id == early.meta.event_id
+
+
+def test_an_event_that_another_session_stamped_keeps_its_number(office: Office) -> None:
+    said = SingleValueReported(meta=Stamper()(), task="t", run=1, name="said elsewhere", value=1)
+    office.outbox.emit(said)
+    office.outbox.emit(said)
+    assert office.events() == [said]
+    assert len(office.values()) == 2
