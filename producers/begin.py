@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import now_us
@@ -61,9 +61,12 @@ class Predecessors:
         reader = threading.Thread(target=lambda: found.append(self._replayed(last)), daemon=True)
         reader.start()
         reader.join(VERIFY_SECONDS)
-        known = found[0] if found else None
-        spec = known.state.spec if known else None
-        if known is None or spec is None or not known.can_be_replaced or OWN not in spec.system_tags:
+        if not found or found[0] is None:
+            return None
+        known = found[0]
+        self._last = last.model_copy(update={"known": known})
+        spec = known.state.spec
+        if spec is None or not known.can_be_replaced or OWN not in spec.system_tags:
             return None
         return Earlier(last.task, spec, known.state.run.number)
 
@@ -76,7 +79,7 @@ class Predecessors:
         deadline = time.monotonic() + VERIFY_SECONDS
         try:
             with self._session.open_log() as log:
-                return replay(log, self._session.codec, last.task, last.start, deadline)
+                return replay(log, self._session.codec, last.task, last.known, deadline)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being known, a new task is the answer
             LOGGER.debug("the last task can't be looked at, a new one is made: %r", error)
             return None
@@ -84,8 +87,9 @@ class Predecessors:
     def remember(self, task: str) -> None:
         """Note the task that begins now."""
         if self._slot is not None:
-            start = self._last.start if self._last and self._last.task == task else self._horizon.start()
-            self._last = LastTask(task, now_us(), start)
+            is_known = self._last is not None and self._last.task == task
+            known = self._last.known if self._last and is_known else Replayed(position=self._horizon.start())
+            self._last = LastTask(task=task, at=now_us(), known=known)
             self._slot.write(self._last)
 
     def look_ahead(self) -> None:
@@ -100,7 +104,7 @@ class Predecessors:
         """Let another process have the script's last task; all it said is on the log, or not."""
         slot, self._slot = self._slot, None
         if slot is not None and self._last is not None:
-            slot.write(replace(self._last, on_log=on_log))
+            slot.write(self._last.model_copy(update={"on_log": on_log}))
             slot.release()
 
 

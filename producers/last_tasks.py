@@ -11,8 +11,12 @@ import fcntl
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
+
+from pydantic import Field
+
+from ..events.base import Part
+from .replay import Replayed
 
 if TYPE_CHECKING:
     from ..events.log.port import Log
@@ -22,16 +26,15 @@ HOURS: Final = 72
 _HOUR_US: Final = 3_600_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class LastTask:
-    """A task, when it was used last (µs since 1970), and an offset before which no partition holds anything of it.
+class LastTask(Part):
+    """A task, when it was used last (µs since 1970), and what was `known` of it up to a position of its partition.
 
     `on_log` tells whether all that its run said was on the log when it ended; None while it runs, or if it was killed.
     """
 
     task: str
     at: int
-    start: int = 0
+    known: Replayed = Field(default_factory=Replayed)
     on_log: bool | None = None
 
 
@@ -60,14 +63,15 @@ class Slot:
     def read(self, now: int) -> LastTask | None:
         """The last task, if it was used within 72 hours of `now` (µs since 1970)."""
         try:
-            last = LastTask(**json.loads(os.pread(self._descriptor, 4096, 0)))
-        except (OSError, ValueError, TypeError):
+            size = os.fstat(self._descriptor).st_size
+            last = LastTask.model_validate_json(os.pread(self._descriptor, size, 0))
+        except (OSError, ValueError):
             return None
         return last if 0 <= now - last.at < HOURS * _HOUR_US else None
 
     def write(self, last: LastTask) -> None:
         """Remember a task as the last one."""
-        text = json.dumps(asdict(last)).encode()
+        text = last.model_dump_json().encode()
         try:
             os.pwrite(self._descriptor, text, 0)
             os.ftruncate(self._descriptor, len(text))

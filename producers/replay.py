@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from pydantic import Field
+
+from ..events.base import Part
 from ..events.errors import DecodeError
 from ..events.log.port import Log, LogRecord, TopicPartition, partition_of
 from ..events.task_events import ArtifactUploaded, ModelSaved, RunStarted, TaskReset, TasksEvent
@@ -23,12 +25,12 @@ TOPIC: Final = TasksEvent.topic
 _POLL_SECONDS: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """A task's state, and whether its visible runs have artifacts or models."""
+class Replayed(Part):
+    """A task's state, and whether its visible runs have artifacts or models; up to a `position` of its partition."""
 
-    state: TaskState = field(default_factory=TaskState)
+    state: TaskState = Field(default_factory=TaskState)
     has_outputs: bool = False
+    position: int = 0
 
     @property
     def can_be_replaced(self) -> bool:
@@ -43,22 +45,28 @@ def partition(log: Log, task_id: str) -> TopicPartition:
 
 
 def replay(
-    log: Log, codec: Codec, task_id: str, start: int, deadline: float, clock: Callable[[], float] = time.monotonic
+    log: Log,
+    codec: Codec,
+    task_id: str,
+    known: Replayed,
+    deadline: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Replayed | None:
-    """Read a task's events from offset `start` of its partition to the end; None where the deadline passes first.
+    """Read a task's events from where it is known to the end.
 
-    `deadline` is in seconds of `clock`. Records that can't be read are left out, as every reader does.
+    None where the deadline (in seconds of `clock`) passes first, and where there are none: then this is another log
+    than the one it was known from. Records that can't be read are left out, as every reader does.
     """
     source = partition(log, task_id)
     end = log.end_positions([TOPIC])[source]
-    found = Replayed()
-    with log.read({source: start}) as reader:
+    found = known
+    with log.read({source: known.position}) as reader:
         while reader.positions()[source] < end:
             if clock() >= deadline:
                 return None
             for event in _events(reader.poll(_POLL_SECONDS), codec, task_id):
                 found = after(found, event)
-    return found
+    return None if found is known else found.model_copy(update={"position": end})
 
 
 def after(known: Replayed, event: TasksEvent) -> Replayed:
@@ -66,11 +74,12 @@ def after(known: Replayed, event: TasksEvent) -> Replayed:
     state = apply(known.state, event)
     if isinstance(state, Rejection):
         return known
+    outputs = known.has_outputs
     if isinstance(event, ArtifactUploaded | ModelSaved):
-        return Replayed(state, has_outputs=True)
-    if isinstance(event, TaskReset) or (isinstance(event, RunStarted) and not event.continues):
-        return Replayed(state, has_outputs=False)
-    return replace(known, state=state)
+        outputs = True
+    elif isinstance(event, TaskReset) or (isinstance(event, RunStarted) and not event.continues):
+        outputs = False
+    return known.model_copy(update={"state": state, "has_outputs": outputs})
 
 
 def _events(records: Iterable[LogRecord], codec: Codec, task_id: str) -> Iterator[TasksEvent]:

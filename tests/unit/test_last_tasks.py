@@ -12,6 +12,7 @@ from tasktape.events.log.memory import MemoryLog
 from tasktape.events.settings import Settings
 from tasktape.events.topics import TopicSpec
 from tasktape.producers.last_tasks import Horizon, LastTask, Slot
+from tasktape.producers.replay import Replayed
 
 KEY = ("project", "name", "training")
 HOUR = 3_600_000_000
@@ -32,16 +33,17 @@ def take(settings: Settings, *key: str) -> Slot:
 @pytest.mark.parametrize(("age", "known"), [(0, True), (71 * HOUR, True), (72 * HOUR, False), (-1, False)])
 def test_a_task_is_remembered_for_72_hours(settings: Settings, age: int, known: bool) -> None:
     slot = take(settings)
-    slot.write(LastTask("t1", NOW - age, 7))
+    last = LastTask(task="t1", at=NOW - age, known=Replayed(position=7), on_log=True)
+    slot.write(last)
     slot.release()
-    assert take(settings).read(NOW) == (LastTask("t1", NOW - age, 7) if known else None)
+    assert take(settings).read(NOW) == (last if known else None)
 
 
 def test_a_shorter_note_replaces_a_longer_one_whole(settings: Settings) -> None:
     slot = take(settings)
-    slot.write(LastTask("t" * 32, NOW, 10**15))
-    slot.write(LastTask("u", NOW))
-    assert slot.read(NOW) == LastTask("u", NOW)
+    slot.write(LastTask(task="t" * 10_000, at=NOW))
+    slot.write(LastTask(task="u", at=NOW))
+    assert slot.read(NOW) == LastTask(task="u", at=NOW)
 
 
 def test_two_at_once_do_not_share_it(settings: Settings) -> None:

@@ -68,8 +68,12 @@ def model(run: int = 1) -> ModelSaved:
     return ModelSaved(meta=stamp(), task=TASK, run=run, model=Model(id="m", name="m"))
 
 
-def read(log: MemoryLog, start: int = 0) -> Replayed:
-    found = replay(log, CODEC, TASK, start, deadline=float("inf"))
+def look(log: MemoryLog, known: Replayed | None = None) -> Replayed | None:
+    return replay(log, CODEC, TASK, known or Replayed(), deadline=float("inf"))
+
+
+def read(log: MemoryLog, known: Replayed | None = None) -> Replayed:
+    found = look(log, known)
     assert found is not None
     return found
 
@@ -113,12 +117,34 @@ def test_a_task_gives_up_its_place_only_without_outputs(
 
 def test_a_task_that_is_not_on_the_log_has_no_place_to_give(log: MemoryLog) -> None:
     say(log, created(OTHER))
-    assert not read(log).can_be_replaced
+    assert look(log) is None
 
 
 def test_reading_starts_where_it_is_told(log: MemoryLog) -> None:
     say(log, created())
-    assert not read(log, start=log.end_positions(["tasktape.tasks"])[partition(log, TASK)]).can_be_replaced
+    end = log.end_positions(["tasktape.tasks"])[partition(log, TASK)]
+    assert look(log, Replayed(position=end)) is None
+
+
+def test_a_task_known_from_another_log_is_not_known(log: MemoryLog) -> None:
+    say(log, created(), started())
+    known = read(log)
+    another = MemoryLog("another")
+    another.create_topics(TOPICS)
+    assert look(another, known) is None
+    say(another, created(OTHER), *(created(f"{number:032}") for number in range(100)))
+    assert look(another, known) is None
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_reading_on_from_what_is_known_comes_to_the_same(log: MemoryLog, cut: int) -> None:
+    edit = TaskEdited(meta=stamp(), task=TASK, field="comment", old='""', new='"edited"')
+    events = [created(), started(), edit, artifact(), completed()]
+    say(log, *events[:cut])
+    known = Replayed.model_validate_json(read(log).model_dump_json())
+    say(log, *events[cut:])
+    assert read(log, known) == read(log)
+    assert read(log).position == len(events)
 
 
 def test_records_that_are_no_events_are_left_out(log: MemoryLog) -> None:
@@ -130,4 +156,4 @@ def test_records_that_are_no_events_are_left_out(log: MemoryLog) -> None:
 
 def test_a_deadline_that_passes_first_gives_nothing(log: MemoryLog) -> None:
     say(log, created())
-    assert replay(log, CODEC, TASK, 0, deadline=5.0, clock=lambda: 5.0) is None
+    assert replay(log, CODEC, TASK, Replayed(), deadline=5.0, clock=lambda: 5.0) is None

@@ -134,8 +134,8 @@ def test_a_run_keeps_its_place_while_what_it_said_is_on_its_way(
 ) -> None:
     first = begin()
     first.close()
-    (note,) = [path for path in (home / "last").iterdir() if '"on_log": true' in path.read_text()]
-    note.write_text(note.read_text().replace('"on_log": true', f'"on_log": {on_log}'))
+    (note,) = [path for path in (home / "last").iterdir() if '"on_log":true' in path.read_text()]
+    note.write_text(note.read_text().replace('"on_log":true', f'"on_log":{on_log}'))
     monkeypatch.setattr("tasktape.producers.begin._is_embedded", lambda _: embedded)
     assert (begin().id == first.id) is replaced
 
