@@ -12,20 +12,43 @@ from math import inf
 from typing import Final, Literal, TypeAlias
 
 from ..events.base import Event
+from ..events.log.port import Headers
 from ..projections.verdict import Verdict
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
+
+_SESSION: Final = "session"
+_SEQ: Final = "seq"
 
 Until = Literal["delivered", "read"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """Removes a worker's record from the compacted topic of workers."""
+    """Removes a worker's record from the compacted topic of workers, as far as it was known: up to an event of its own.
+
+    A tombstone may arrive late, when the worker has woken up and said what it runs now: that is not to be forgotten.
+    """
 
     id: str
     worker: str
+    session: str
+    seq: int
+
+    @property
+    def headers(self) -> Headers:
+        """Headers of the record: the last event of the worker that it knows of."""
+        return ((_SESSION, self.session.encode()), (_SEQ, str(self.seq).encode()))
+
+
+def last_known(headers: Headers) -> tuple[str, int] | None:
+    """Session and sequence number of the last event of its worker that a tombstone knows of; None if it names none."""
+    found = dict(headers)
+    try:
+        return found[_SESSION].decode(), int(found[_SEQ])
+    except (KeyError, ValueError):
+        return None
 
 
 Message: TypeAlias = Event | Tombstone

@@ -39,6 +39,7 @@ ORPHANS: Final = "orphans"
 START: Final = "start"
 WORKERS_READ: Final = "workers"
 CASE_READ: Final = "case"
+FAREWELL_SECONDS: Final = 15.0
 
 
 class Ports(Archive, Machine, Protocol):
@@ -102,7 +103,9 @@ class Core:
         self._custodies = {queue: Custody(once, self.appends) for queue in plan.queues}
         self._committed: dict[TopicPartition, int] = {}
         self._load: tuple[float, dict[str, float]] = (-inf, {})
-        self._farewell: list[str] = []
+        self._stopped: WorkerStopped | None = None
+        self._buried = False
+        self._gone_at = inf
         self._ready = False
         self.gone = False
         self.appends.owe(self._started(), "delivered")
@@ -157,9 +160,10 @@ class Core:
         self.runs.leaving = reason
 
     def leave_now(self, reason: str) -> None:
-        """End what runs, hand it back, then go."""
+        """End what runs, hand it back, then go, within moments even where the log does not answer."""
         self.leave(reason)
         self.runs.stop_all()
+        self._go_within(FAREWELL_SECONDS)
 
     def step(self) -> float:
         """Do all that can be done; return after how many seconds to call again at the latest."""
@@ -206,7 +210,7 @@ class Core:
         held = [pursuit for pursuit in self.claiming.pursuits.values() if pursuit.held]
         named = frozenset(pursuit.id for pursuit in held)
         moment = self._clock.boottime()
-        if self._farewell or not self.heartbeats.wanted(named, moment):
+        if self._stopped is not None or not self.heartbeats.wanted(named, moment):
             return
         event = WorkerHeartbeat(
             meta=self._stamp(),
@@ -226,24 +230,40 @@ class Core:
 
     def _take_leave(self) -> None:
         """Once nothing is held or owed: say so, remove the worker's record, be gone."""
-        if not self.runs.leaving or self.claiming.pursuits or self.runs.controls or len(self.appends):
+        if not self.runs.leaving:
             return
-        if not self._farewell:
-            event = WorkerStopped(meta=self._stamp(), worker=self.plan.worker, reason=self.runs.leaving)
-            self._farewell.append(self.appends.owe(event, "delivered"))
-        elif len(self._farewell) == 1:
-            self._farewell.append(self.appends.owe(Tombstone(uuid7(), self.plan.worker), "delivered"))
+        if self._clock.monotonic() >= self._gone_at:
+            LOGGER.warning("leaving without a farewell: the log does not answer", extra={"action": "leave_in_silence"})
+            self.gone = True
+        elif not self.claiming.pursuits and not self.runs.controls:
+            self._go_within(FAREWELL_SECONDS)
+            self._say_farewell()
+
+    def _say_farewell(self) -> None:
+        if len(self.appends):
+            return
+        worker = self.plan.worker
+        if self._stopped is None:
+            self._stopped = WorkerStopped(meta=self._stamp(), worker=worker, reason=self.runs.leaving)
+            self.appends.owe(self._stopped, "delivered")
+        elif not self._buried:
+            meta, self._buried = self._stopped.meta, True
+            self.appends.owe(Tombstone(uuid7(), worker, meta.session, meta.seq), "delivered")
         else:
             self.gone = True
 
+    def _go_within(self, seconds: float) -> None:
+        """Wait for the log no longer than that; what it has not heard, watchers and the next process see to."""
+        self._gone_at = min(self._gone_at, self._clock.monotonic() + seconds)
+
     def _patience(self, now: float) -> float:
         """Seconds until something is due."""
-        moments = [self.appends.next_due(), self.claiming.next_due(), self._orphans.next_due()]
+        moments = [self.appends.next_due(), self.claiming.next_due(), self._orphans.next_due(), self._gone_at]
         moments += [custody.next_due() for custody in self._custodies.values()]
         if self._ready:
             moments.append(self.watcher.next_due(self._ports.watched(), now))
         moment = self._clock.boottime()
-        beats = [] if self._farewell else [self.heartbeats.next_due(), self.heartbeats.lapses_at()]
+        beats = [] if self._stopped else [self.heartbeats.next_due(), self.heartbeats.lapses_at()]
         waits = [due - now for due in moments] + [due - moment for due in beats if due > moment]
         return max(0.0, min(waits, default=inf))
 

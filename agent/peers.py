@@ -55,9 +55,11 @@ class Peers:
         elif isinstance(event, WorkerStopped):
             peer.stopped = True
 
-    def bury(self, worker: str) -> None:
-        """Take note of a worker's tombstone."""
-        self._peers.pop(worker, None)
+    def bury(self, worker: str, last_known: tuple[str, int] | None = None) -> None:
+        """Take note of a worker's tombstone, unless the worker has spoken after all that the tombstone knows of."""
+        peer = self._peers.get(worker)
+        if peer is not None and (last_known is None or peer.session != last_known[0] or peer.seq <= last_known[1]):
+            del self._peers[worker]
 
     def get(self, worker: str) -> Peer | None:
         """Return what is known of a worker."""

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -60,7 +60,7 @@ Post = Callable[[Prepared | Exited | Finished], None]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What all runs of an agent share."""
+    """What all runs of an agent share. `recovery` lets one of them at a time look after what programs left behind."""
 
     settings: Settings
     environments: Environments
@@ -68,6 +68,7 @@ class Workshop:
     leash: Leash
     worker: str
     post: Post
+    recovery: threading.Lock = field(default_factory=threading.Lock)
 
 
 class LocalRun:
@@ -187,7 +188,8 @@ class LocalRun:
         """Bring what the program left in its journal and spool to the log: nothing of it comes after its end."""
         deadline = time.monotonic() + DELIVERY_SECONDS
         try:
-            recover(self._shop.settings, stop=lambda: time.monotonic() > deadline)
+            with self._shop.recovery:
+                recover(self._shop.settings, stop=lambda: time.monotonic() > deadline)
         except TasktapeError as error:
             LOGGER.warning("what the run left behind follows later: %s", error, extra={"action": "recover_failed"})
         self._shop.outbox.synced(max(0.0, deadline - time.monotonic()))

@@ -24,7 +24,7 @@ from ..events.task_events import EntryLeft, TasksEvent
 from ..events.worker_events import WorkerEvent
 from ..projections.queue_fold import QueueFold
 from ..projections.verdict import Verdict
-from .appends import Appends
+from .appends import Appends, last_known
 from .follow import Reading
 from .peers import Peers
 from .run_ledger import CREATED, RunLedger
@@ -105,7 +105,7 @@ class View:
         elif isinstance(event, WorkerEvent):
             self.peers.apply(event, record.partition, now)
         elif record.topic == WorkerEvent.topic and record.value is None:
-            self.peers.bury(record.key or "")
+            self.peers.bury(record.key or "", last_known(record.headers))
         elif isinstance(event, QueueEvent):
             self._apply_to_queues(event)
         elif isinstance(event, AbortRequested):

@@ -50,9 +50,14 @@ class Inquest:
 
 @dataclass(slots=True)
 class Case:
-    """A dead worker, the runs it held, and what the queues' logs say of their tasks' entries."""
+    """A dead worker, the runs it held, and what the queues' logs say of their tasks' entries.
+
+    `session` and `seq` are those of the last event that was heard of it.
+    """
 
     worker: str
+    session: str
+    seq: int
     inquests: list[Inquest]
     folds: dict[str, QueueFold]
     requests: dict[str, EntryEnqueued] = field(default_factory=dict)
@@ -102,7 +107,7 @@ class Watcher:
             self._confirming = True
             self.archive.read_workers_to_end()
         for case in list(self.cases.values()):
-            self._pursue(case, now)
+            self._pursue(case)
 
     def next_due(self, owned: Collection[int], now: float) -> float:
         """Moment at which to call `step` even if nothing changes."""
@@ -140,31 +145,31 @@ class Watcher:
 
     def _open(self, peer: Peer) -> None:
         folds = {held.queue: QueueFold(held.queue, self.lease) for held in peer.runs}
-        case = Case(peer.worker, [Inquest(held) for held in peer.runs], folds, caught_up=not peer.runs)
+        inquests = [Inquest(held) for held in peer.runs]
+        case = Case(peer.worker, peer.session, peer.seq, inquests, folds, caught_up=not peer.runs)
         self.cases[peer.worker] = case
         if peer.runs:
             self.archive.open_case(peer.worker, case.positions)
 
-    def _pursue(self, case: Case, now: float) -> None:
+    def _pursue(self, case: Case) -> None:
         peer = self.peers.get(case.worker)
-        revived = peer is not None and peer.silent_from >= now
-        if peer is None or (revived and not case.declared):
+        heard_again = peer is None or (peer.session, peer.seq) != (case.session, case.seq)
+        if heard_again and not case.declared:
             self.abandon(case.worker)
-            return
-        if not case.caught_up:
-            return
-        for inquest in case.inquests:
-            if not inquest.closed:
-                self._look_into(inquest, case)
-        if all(inquest.closed for inquest in case.inquests):
-            self._bury(case, revived=revived)
+        elif case.caught_up:
+            for inquest in case.inquests:
+                if not inquest.closed:
+                    self._look_into(inquest, case)
+            if all(inquest.closed for inquest in case.inquests):
+                self._bury(case, heard_again=heard_again)
 
-    def _bury(self, case: Case, *, revived: bool) -> None:
-        """All is said about the worker's runs: its record may go, unless it has been heard of again."""
-        if revived:
+    def _bury(self, case: Case, *, heard_again: bool) -> None:
+        """All is said about the worker's runs: its record may go, unless it was heard of again (or is gone)."""
+        if heard_again:
             self.abandon(case.worker)
         elif not case.tombstone:
-            case.tombstone = self.appends.owe(Tombstone(uuid7(), case.worker), "delivered")
+            tombstone = Tombstone(uuid7(), case.worker, case.session, case.seq)
+            case.tombstone = self.appends.owe(tombstone, "delivered")
 
     def _look_into(self, inquest: Inquest, case: Case) -> None:
         held = inquest.held

@@ -87,9 +87,9 @@ class Worker:
             self._log.create_topics([*TOPICS, *map(queue_spec, self._queues)])
             self._memberships = {name: self._joined(queue_membership(self._log, name), stack) for name in self._queues}
             self._watchers = self._joined(watchers_membership(self._log), stack)
+            self._runner = Runner(self._workshop(mode))
+            self._core = Core(self._plan(slots), self, SystemClock(), self._stamper, SystemRandom())
             self._stack = stack.pop_all()
-        self._runner = Runner(self._workshop(mode))
-        self._core = Core(self._plan(slots), self, SystemClock(), self._stamper, SystemRandom())
 
     def run(self) -> None:
         """Work until told to leave and all is handed over."""
@@ -115,7 +115,8 @@ class Worker:
         on_delivery = partial(self._acknowledge, key)
         try:
             if isinstance(message, Tombstone):
-                self._log.append(WorkerEvent.topic, message.worker, None, on_delivery=on_delivery)
+                topic, headers = WorkerEvent.topic, message.headers
+                self._log.append(topic, message.worker, None, headers=headers, on_delivery=on_delivery)
             else:
                 append_event(self._log, message, codec=self._codec, on_delivery=on_delivery)
         except TasktapeError as error:
