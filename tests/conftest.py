@@ -16,12 +16,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tasktape.events.log import Log, open_log
-from tasktape.tests.kafka.broker import Broker, Cluster, KafkaMissingError
+from tasktape.tests.kafka.broker import Broker, Cluster, KafkaMissingError, jars
 from tasktape.tests.kafka.container import engine_answers, kafka_container
 from tasktape.tests.kafka.registry import Registry
 
 KEPT = ("TASKTAPE_TEST_", "TASKTAPE_REQUIRE_", "TASKTAPE_KAFKA_CACHE")
-LOG_OF_FIXTURE = {"kafka_url": "kafka", "broker": "kafka", "cluster": "kafka"}
+LOG_OF_FIXTURE = {"kafka_url": "kafka", "kafka_jars": "kafka"}
 tests_on_log: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
 for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not name.startswith(KEPT)]:
@@ -83,6 +83,15 @@ def missing(what: str, error: KafkaMissingError) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """Folder of Kafka's jars, for tests that start brokers themselves."""
+    try:
+        return jars()
+    except KafkaMissingError as error:
+        missing("KAFKA", error)
+
+
+@pytest.fixture(scope="session")
 def kafka_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a Kafka for all tests that do it no harm."""
     with ExitStack() as stack:
@@ -115,18 +124,16 @@ def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def _breakable_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    try:
-        started = Broker(tmp_path_factory.mktemp("kafka")).start()
-    except KafkaMissingError as error:
-        missing("KAFKA", error)
+def _breakable_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    assert kafka_jars.is_dir()
+    started = Broker(tmp_path_factory.mktemp("kafka")).start()
     yield started
     started.kill()
 
 
 @pytest.fixture
 def broker(_breakable_broker: Broker) -> Broker:
-    """A running broker that the test may break: the session's others don't use it. Use topics of your own."""
+    """A running broker that tests may break. Use topics of your own."""
     if _breakable_broker.alive:
         _breakable_broker.resume()
     else:
@@ -135,13 +142,10 @@ def broker(_breakable_broker: Broker) -> Broker:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(kafka_jars: Path, tmp_path: Path) -> Iterator[Cluster]:
     """Three brokers of the test's own."""
-    with ExitStack() as stack:
-        try:
-            started = stack.enter_context(Cluster(tmp_path / "cluster"))
-        except KafkaMissingError as error:
-            missing("KAFKA", error)
+    assert kafka_jars.is_dir()
+    with Cluster(tmp_path / "cluster") as started:
         yield started
 
 

@@ -12,13 +12,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from .kafka_clients import KafkaClients
-from .kafka_errors import NO_NEW_GROUP_PROTOCOL
+from .kafka_errors import FATAL
 from .lifetime import Lifetime
 from .port import Member, Positions, TopicPartition
 
 _SERVE_EVERY: Final = 0.05
 _SERVE_WHILE_COMMITTING: Final = 0.01
 _PAUSE: Final = 0.05
+_NOT_SUPPORTED: Final = "not supported"
+"""What librdkafka says, in a fatal error without another code, of a broker that does not know KIP-848."""
 _NEW_PROTOCOL: Final = {"group.protocol": "consumer"}
 _CLASSIC_PROTOCOL: Final = {"group.protocol": "classic", "partition.assignment.strategy": "cooperative-sticky"}
 
@@ -46,7 +48,8 @@ class KafkaMember(Member):
         self._given_up = 0
         self._using = threading.Lock()
         self._closing = threading.Event()
-        self._consumer = self._subscribe(_NEW_PROTOCOL)
+        self._protocol: Mapping[str, str] = _NEW_PROTOCOL
+        self._consumer = self._subscribe()
         self._thread = threading.Thread(target=self._run, name="tasktape-log-member", daemon=True)
         self._thread.start()
 
@@ -77,8 +80,8 @@ class KafkaMember(Member):
             self._closing.set()
             self._thread.join(self._patience)
 
-    def _subscribe(self, protocol: Mapping[str, str]) -> Consumer:
-        consumer = self._clients.consumer(self._group, **protocol, on_commit=self._committed)
+    def _subscribe(self) -> Consumer:
+        consumer = self._clients.consumer(self._group, **self._protocol, on_commit=self._committed)
         consumer.subscribe(self._topics, on_assign=self._gained, on_revoke=self._left, on_lost=self._left)
         return consumer
 
@@ -93,9 +96,15 @@ class KafkaMember(Member):
         """Serve the group's protocol. No record ever comes, since the partitions are paused."""
         message = self._consumer.poll(timeout)
         error = message.error() if message is not None else None
-        if error is not None and error.code() in NO_NEW_GROUP_PROTOCOL:
-            self._consumer.close()
-            self._consumer = self._subscribe(_CLASSIC_PROTOCOL)
+        if error is not None and error.code() == FATAL:
+            self._join_anew(_CLASSIC_PROTOCOL if _NOT_SUPPORTED in error.str() else self._protocol)
+
+    def _join_anew(self, protocol: Mapping[str, str]) -> None:
+        """Replace a consumer that has failed for good, be it because the broker does not speak its protocol."""
+        self._consumer.close()
+        self._owned = frozenset()
+        self._protocol = protocol
+        self._consumer = self._subscribe()
 
     def _gained(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         """Hold partitions without reading them."""

@@ -171,11 +171,23 @@ class Child:
 
 
 class Broker(Child):
-    """One node of a Kafka. Port and data stay the same over restarts."""
+    """One node of a Kafka. Port and data stay the same over restarts.
 
-    def __init__(self, folder: Path, *, port: int = 0, node: int = 1, nodes: dict[int, Node] | None = None) -> None:
+    `features` are levels below the newest, such as `group.version=0` for a broker without KIP-848.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        node: int = 1,
+        nodes: dict[int, Node] | None = None,
+        features: Sequence[str] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.node = node
+        self._features = features
         self._nodes = nodes or {node: Node(port)}
         self.port = self._nodes[node].port
         self._properties = folder / "server.properties"
@@ -238,7 +250,9 @@ class Broker(Child):
         cluster = _kafka_uuid(f"cluster {[node.port for node in self._nodes.values()]}")
         controllers = [f"{n}@127.0.0.1:{node.controller_port}:{_kafka_uuid(str(n))}" for n, node in self._nodes.items()]
         quorum = ["--standalone"] if len(self._nodes) == 1 else ["--initial-controllers", ",".join(controllers)]
-        return self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties), *quorum)
+        features = [word for feature in self._features for word in ("--feature", feature)]
+        arguments = ["format", "-t", cluster, "-c", str(self._properties), *quorum, *features]
+        return self._java("kafka.tools.StorageTool", *arguments)
 
     @staticmethod
     def _java(main: str, *arguments: str) -> list[str]:
