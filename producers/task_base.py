@@ -19,6 +19,7 @@ from .control import AbortCallback, AbortWatcher
 from .errors import InvalidArgumentError, InvalidTransitionError, UnknownTaskError
 from .execution import Execution
 from .session import Session, current_session, process
+from .task_data import remembered
 from .text import as_name
 from .types import TaskStatusEnum
 from .warn import LOGGER, warn_once
@@ -146,11 +147,22 @@ class TaskBase:
             return ()
 
     def _fresh_row(self) -> TaskRow:
-        with self._session.queries() as queries:
-            row = queries.task(self._id)
+        """Read the task; of one that runs here, what is known here has to do while the log does not answer."""
+        try:
+            with self._session.queries() as queries:
+                row = queries.task(self._id)
+        except LogUnavailableError as error:
+            if not self._live or self._known_spec is None:
+                raise
+            warn_once("not_read", f"what was reported can't be read back now: {error}")
+            return self._remembered()
         if row is None:
             raise UnknownTaskError(self._id)
         return row
+
+    def _remembered(self) -> TaskRow:
+        step = self._session.outbox.last_step(self._id)
+        return remembered(self._id, self.run, self._spec, self._status, self._progress or 0, step)
 
     @property
     def _spec(self) -> TaskSpec:

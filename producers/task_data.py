@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -35,3 +36,37 @@ class TaskData:
 
     def __repr__(self) -> str:
         return repr(self._row)
+
+
+def remembered(task: str, run: int, spec: TaskSpec, status: str, progress: int, last_iteration: int) -> TaskRow:
+    """A task's row as the process that runs it knows it; what only the log knows, such as times, is as of now."""
+    from ..projections.rows import TaskRow  # noqa: PLC0415  for those who ask
+
+    now = datetime.now(UTC)
+    return TaskRow(
+        id=task,
+        project=spec.project,
+        name=spec.name,
+        task_type=spec.task_type,
+        status=status,
+        status_reason="",
+        status_message="",
+        run=run,
+        last_run=run,
+        user=spec.user,
+        tags=tuple(spec.tags),
+        system_tags=tuple(spec.system_tags),
+        parent=spec.parent,
+        comment=spec.comment,
+        progress=progress,
+        last_iteration=last_iteration,
+        created_at=now,
+        started_at=now,
+        ended_at=None,
+        updated_at=now,
+        worker="",
+        queue="",
+        archived=False,
+        published=False,
+        output_uri=spec.output_uri,
+    )

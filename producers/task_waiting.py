@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..events.errors import TasktapeError
+from ..events.errors import LogUnavailableError, TasktapeError
 from ..events.topics import TOPICS
 from . import abort_note, replay
 from .control import AbortCallback, AbortWatcher, interrupt
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..events.log.port import Reader
 
 ABORTED: Final = "aborted"
+POLL_SECONDS: Final = 1.0
+"""A long wait in a log's own code would keep Ctrl-C waiting."""
 
 
 class WaitingMixin(LifecycleMixin):
@@ -49,7 +51,7 @@ class WaitingMixin(LifecycleMixin):
         wanted, unwanted = {str(one) for one in status}, {str(one) for one in raise_on_status or ()}
         with contextlib.ExitStack() as stack:
             reader = self._follow_task(stack)
-            while (now := self.get_status()) not in wanted | unwanted:
+            while (now := self._status_now()) not in wanted | unwanted:
                 if now == Status.published and Status.completed in wanted:
                     break
                 _wait_for_record(reader, self._id, check_interval_sec)
@@ -102,6 +104,14 @@ class WaitingMixin(LifecycleMixin):
             execution.abort = Ending(Status.stopped, ABORTED, reason)
             interrupt(lambda: self.end(Ending(Status.stopped, ABORTED, reason)), execution.ended)
 
+    def _status_now(self) -> str:
+        """The state, `unknown` while the log does not answer: whoever waits goes on waiting."""
+        try:
+            return self.get_status()
+        except LogUnavailableError as error:
+            warn_once("status_not_read", f"the task's state can't be read until the log answers: {error}")
+            return Status.unknown
+
     def _follow_task(self, stack: contextlib.ExitStack) -> Reader | None:
         """A reader of what happens to the task from now on; None while the log does not answer."""
         try:
@@ -121,5 +131,5 @@ def _wait_for_record(reader: Reader | None, task: str, seconds: float) -> None:
         return
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
-        if any(record.key == task for record in reader.poll(left)):
+        if any(record.key == task for record in reader.poll(min(left, POLL_SECONDS))):
             return
