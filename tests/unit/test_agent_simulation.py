@@ -549,15 +549,23 @@ def test_an_agent_told_to_go_finishes_what_runs_and_its_record_goes() -> None:
     assert agent.name in world.known.buried()
 
 
-def test_a_machine_that_sleeps_makes_nobody_else_lost() -> None:
-    world = World(4, agents=2, faults=False)
-    world.create("task")
-    world.enqueue("task", "first")
-    assert world.run_until(lambda: bool(world.launched), seconds=60)
-    sleeper = next(agent for agent in world.agents if agent.name != world.launched[0][2])
-    sleeper.stalled_until, sleeper.asleep = world.now + 1.0, 3600.0
-    world.run_until(lambda: False, seconds=40)
-    assert not [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
+@pytest.mark.parametrize("asleep", [True, False])
+def test_a_watcher_that_slept_or_was_frozen_makes_nobody_lost(asleep: bool) -> None:
+    for seed in range(5):
+        world = World(seed, agents=2, faults=False)
+        world.create("task")
+        world.enqueue("task", "first")
+        assert world.run_until(lambda world=world: bool(world.launched), seconds=60)  # type: ignore[misc]
+        runner = next(agent for agent in world.agents if agent.name == world.launched[0][2])
+        for program in runner.programs.values():
+            program.ends_at = float("inf")
+        (watcher,) = [agent for agent in world.agents if agent is not runner]
+        watcher.stalled_until = world.now + 60.0
+        watcher.asleep = 60.0 if asleep else 0.0
+        world.run_until(lambda: False, seconds=100)
+        assert world.launched == [("task", 1, runner.name)]
+        assert not [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
+        assert runner.name not in world.known.buried()
 
 
 def test_a_run_is_retried_only_so_often_when_it_kills_its_workers() -> None:
