@@ -46,9 +46,14 @@ class Assigned:
     simulated: bool = False
 
 
-def announce(announced: Announced) -> None:
+def announce(task: Announced) -> None:
     """Tell child processes that are started from now on."""
-    os.environ[PROC_TASK] = json.dumps(asdict(announced))
+    tell(json.dumps(asdict(task)))
+
+
+def tell(announcement: str) -> None:
+    """Hand an announcement on to child processes as it is."""
+    os.environ[PROC_TASK] = announcement
 
 
 def withdraw() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import random
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..events.base import new_task_id
@@ -21,6 +22,7 @@ from .begin import Earlier, Predecessors, continued
 from .capture.entry import Entry, find_entry
 from .errors import UsageError
 from .execution import Execution
+from .ranks import join_first, share
 from .running import RunFile, mark_dead_runs
 from .session import Session, change_session, current_session, offline_session, process
 from .task_editing import OWN, checked_type
@@ -76,10 +78,6 @@ class Connections:
     monitoring: Any
     streams: Switch
 
-    def of_child(self) -> Connections:
-        """What a child process connects: its own output, but neither its arguments nor the machine once more."""
-        return replace(self, arguments=False, monitoring=False)
-
 
 class InitMixin(ExportMixin):
     """`Task.init`."""
@@ -129,8 +127,8 @@ class InitMixin(ExportMixin):
         monitoring = (process.monitor_timing or True) if auto_resource_monitoring is True else auto_resource_monitoring
         connections = Connections(auto_connect_arg_parser, auto_connect_frameworks, monitoring, auto_connect_streams)
         with process.lock:
-            if process.task is None and (joined := cls._join_parent()):
-                joined._install(connections.of_child())
+            if process.task is None:
+                cls._join_parent()
             if process.task is not None:
                 return cls._again(project_name, task_name, kind if task_type else None)
             entry = find_entry()
@@ -187,18 +185,21 @@ class InitMixin(ExportMixin):
         return task
 
     @classmethod
-    def _join_parent(cls) -> Self | None:
-        """Take part in the run of the process that started this one; None where that has none."""
-        parent = lineage.announced()
+    def _join_parent(cls) -> None:
+        """Take part in the run of the process that started this one, if that has one."""
+        from .capture import join  # noqa: PLC0415  imports what it needs itself
+
+        parent = lineage.announced() or join_first()
         if parent is None:
-            return None
+            return
         if parent.offline_folder:
             change_session(offline_session(parent.task))
         sketch = TaskSpec(project=parent.project, name=parent.name, task_type=parent.task_type)
-        task = cls(parent.task, run=parent.run, sketch=sketch, execution=Execution(owner_pid=parent.pid))
+        execution = Execution(owner_pid=parent.pid)
+        task = cls(parent.task, run=parent.run, sketch=sketch, execution=execution)
         task.set_initial_iteration(parent.initial_iteration)
         process.task = task
-        return task
+        execution.uninstalls += join(cast("Task", task))
 
     @classmethod
     def _assigned(cls, assigned: lineage.Assigned, go_on: bool | int | str) -> Self:
@@ -307,21 +308,21 @@ class InitMixin(ExportMixin):
     def _go(self, entry: Entry, connections: Connections) -> Self:
         """Make this the task of the process, and begin what goes on beside the script."""
         process.task = self
-        lineage.announce(
-            lineage.Announced(
-                pid=self._execution.owner_pid if self._execution else 0,
-                task=self._id,
-                run=self.run,
-                project=self.get_project_name(),
-                name=self.name,
-                task_type=self.task_type,
-                initial_iteration=self._initial_iteration,
-                offline_folder=str(self._offline_folder or ""),
-            )
+        announced = lineage.Announced(
+            pid=os.getpid(),
+            task=self._id,
+            run=self.run,
+            project=self.get_project_name(),
+            name=self.name,
+            task_type=self.task_type,
+            initial_iteration=self._initial_iteration,
+            offline_folder=str(self._offline_folder or ""),
         )
+        lineage.announce(announced)
         seed(process.random_seed)
         self._install(connections)
         if self._execution is not None:
+            self._execution.uninstalls += filter(None, [share(announced)])
             if self._execution.says_end and self._offline_folder is None:
                 self._watch_for_aborts()
             self._execution.in_background(lambda: self._describe(entry, connections.frameworks))
