@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -103,7 +102,7 @@ def own_distribution() -> str:
     found = importlib.metadata.distribution(DISTRIBUTION)
     origin = json.loads(found.read_text("direct_url.json") or "{}").get("url", "")
     if origin.startswith("file:"):
-        return url2pathname(urlsplit(origin).path)
+        return unquote(urlsplit(origin).path)
     return f"{DISTRIBUTION}=={found.version}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.port import partition_of
-from tasktape.events.queue_events import EntryEnqueued, EntryTaken, queue_topic
+from tasktape.events.queue_events import EntryEnqueued, EntryTaken, QueueCreated, queue_topic
 from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped
 from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
 from tasktape.tests.kafka.broker import Broker
@@ -36,6 +37,13 @@ while not pathlib.Path(os.environ["SITE"], "go").exists():
 @pytest.fixture
 def site(log_url: str, home: Path, tmp_path: Path) -> Iterator[AgentSite]:
     with agent_site(log_url, home, tmp_path / "site") as made:
+        yield made
+
+
+@pytest.fixture
+def local_site(home: Path, tmp_path: Path) -> Iterator[AgentSite]:
+    """A site on the embedded log, for what has nothing to do with the log."""
+    with agent_site(f"sqlite://{home}/log.db", home, tmp_path / "site") as made:
         yield made
 
 
@@ -73,13 +81,13 @@ def test_a_script_with_two_lines_added_is_the_task_the_agent_runs(site: AgentSit
     assert ("stdout", f"I am {task}") in site.console(task)
 
 
-def test_a_failing_script_fails_with_its_exit_code_and_is_retried_as_often_as_it_says(site: AgentSite) -> None:
-    task = site.put("raise SystemExit(7)", retries=1)
-    site.agent()
-    site.wait(lambda: len(site.ends(task)) == 2)
-    failures = site.of(task, RunFailed)
+def test_a_failing_script_fails_with_its_exit_code_and_is_retried_as_often_as_it_says(local_site: AgentSite) -> None:
+    task = local_site.put("raise SystemExit(7)", retries=1)
+    local_site.agent()
+    local_site.wait(lambda: len(local_site.ends(task)) == 2)
+    failures = local_site.of(task, RunFailed)
     assert [(failed.run, failed.exit_code, failed.cause) for failed in failures] == [(1, 7, "task"), (2, 7, "task")]
-    assert [entry.run for entry in site.events(EntryEnqueued)] == [1, 2]
+    assert [entry.run for entry in local_site.events(EntryEnqueued)] == [1, 2]
 
 
 def test_two_agents_start_one_entry_once(site: AgentSite) -> None:
@@ -154,9 +162,9 @@ subprocess.run([sys.executable, "-c", code])
 """
 
 
-def test_an_abort_waits_for_the_callback_that_the_program_has_announced(site: AgentSite) -> None:
-    site.agent()
-    task = site.put(
+def test_an_abort_waits_for_the_callback_that_the_program_has_announced(local_site: AgentSite) -> None:
+    local_site.agent()
+    task = local_site.put(
         SLEEPER + "note = pathlib.Path(os.environ['TASKTAPE_ABORT_NOTE'])\n"
         "note.write_text('60')\n"
         "go = pathlib.Path(os.environ['SITE'], 'go')\n"
@@ -165,13 +173,13 @@ def test_an_abort_waits_for_the_callback_that_the_program_has_announced(site: Ag
         "note.unlink()\n"
         "time.sleep(600)\n"
     )
-    program = pid_of_run(site, 1)
-    site.abort(task)
-    site.wait(lambda: "stopping" in site.said())
+    program = pid_of_run(local_site, 1)
+    local_site.abort(task)
+    local_site.wait(lambda: "stopping" in local_site.said())
     assert is_alive(program)
-    site.file("go").touch()
-    assert site.wait_for_end(task) == (1, "RunStopped")
-    assert ("stdout", "cleaned up") in site.console(task)
+    local_site.file("go").touch()
+    assert local_site.wait_for_end(task) == (1, "RunStopped")
+    assert ("stdout", "cleaned up") in local_site.console(task)
 
 
 WITH_SDK = (
@@ -187,13 +195,13 @@ while not pathlib.Path(os.environ["SITE"], "go").exists():
 )
 
 
-def test_an_aborted_script_with_a_task_says_goodbye_and_is_stopped_not_failed(site: AgentSite) -> None:
-    site.agent("--env", "current")
-    task = site.put(WITH_SDK)
-    site.wait(lambda: site.file("1.init").exists())
-    site.wait(lambda: abort_again(site, task))
-    assert site.ends(task)[0] == (1, "RunStopped")
-    assert ("stdout", "said goodbye") in site.console(task)
+def test_an_aborted_script_with_a_task_says_goodbye_and_is_stopped_not_failed(local_site: AgentSite) -> None:
+    local_site.agent("--env", "current")
+    task = local_site.put(WITH_SDK)
+    local_site.wait(lambda: local_site.file("1.init").exists())
+    local_site.wait(lambda: abort_again(local_site, task))
+    assert local_site.ends(task)[0] == (1, "RunStopped")
+    assert ("stdout", "said goodbye") in local_site.console(task)
 
 
 def abort_again(site: AgentSite, task: str) -> bool:
@@ -202,16 +210,16 @@ def abort_again(site: AgentSite, task: str) -> bool:
     return bool(site.ends(task))
 
 
-def test_a_script_with_a_task_that_is_stopped_with_its_agent_runs_again(site: AgentSite) -> None:
-    agent = site.agent("--env", "current")
-    task = site.put(WITH_SDK)
-    site.wait(lambda: site.file("1.init").exists())
-    agent.send_signal(signal.SIGTERM)
+def test_a_script_with_a_task_that_is_stopped_with_its_agent_runs_again(local_site: AgentSite) -> None:
+    agent = local_site.agent("--env", "current")
+    task = local_site.put(WITH_SDK)
+    local_site.wait(lambda: local_site.file("1.init").exists())
+    agent.send_signal(signal.SIGINT)
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(60) == 130
-    site.file("go").touch()
-    site.agent("--env", "current")
-    site.wait(lambda: (2, "RunCompleted") in site.ends(task))
+    local_site.file("go").touch()
+    local_site.agent("--env", "current")
+    local_site.wait(lambda: (2, "RunCompleted") in local_site.ends(task))
 
 
 def test_a_signal_lets_the_agent_finish_what_runs_and_take_nothing_new(site: AgentSite) -> None:
@@ -246,17 +254,17 @@ def test_two_signals_stop_now_and_the_run_goes_back_to_its_queue(site: AgentSite
     assert [(entry.run, entry.losses) for entry in site.events(EntryEnqueued)] == [(1, 0), (2, 0)]
 
 
-def test_a_services_agent_runs_many_tasks_at_once(site: AgentSite) -> None:
-    site.agent("--services")
+def test_a_services_agent_runs_many_tasks_at_once(local_site: AgentSite) -> None:
+    local_site.agent("--services")
     both = (
         "import os, pathlib, time\n"
         "folder = pathlib.Path(os.environ['SITE'])\n"
         "(folder / f\"{os.environ['TASKTAPE_TASK_ID']}.here\").touch()\n"
         "while len(list(folder.glob('*.here'))) < 2:\n    time.sleep(0.02)\n"
     )
-    tasks = [site.put(both), site.put(both)]
+    tasks = [local_site.put(both), local_site.put(both)]
     for task in tasks:
-        assert site.wait_for_end(task) == (1, "RunCompleted")
+        assert local_site.wait_for_end(task) == (1, "RunCompleted")
 
 
 def test_a_waiting_agent_commits_what_is_done_so_that_lag_is_seen_from_outside(site: AgentSite) -> None:
@@ -270,20 +278,25 @@ def test_a_waiting_agent_commits_what_is_done_so_that_lag_is_seen_from_outside(s
         site.wait(lambda: member.committed([place]).get(place) == ends[place])
 
 
-def test_an_unknown_queue_is_created_and_the_agent_says_so(site: AgentSite) -> None:
-    agent = site.agent("--queue", "neu & schön/ünd")
-    site.wait(lambda: "is new" in site.said())
+def test_an_unknown_queue_is_created_and_the_agent_says_so_to_machines(local_site: AgentSite) -> None:
+    agent = local_site.agent("--queue", "neu & schön/ünd", "--log-format", "json")
+    local_site.wait(lambda: "ready" in local_site.said())
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(30) == 0
+    lines = [json.loads(line) for line in local_site.said().splitlines()]
+    assert all(line["action"] and line["message"] and line["time"] for line in lines)
+    created = [line["queue"] for line in lines if line["action"] == "create_queue"]
+    assert created == ["neu & schön/ünd"]
+    assert [event.queue for event in local_site.events(QueueCreated)] == ["default", "neu & schön/ünd"]
 
 
-def test_the_environment_of_a_task_has_no_leftovers_of_the_agent_s(site: AgentSite) -> None:
-    task = site.put("import os, sys\nprint(sys.prefix)\nprint(os.environ['VIRTUAL_ENV'])")
-    site.agent()
-    site.wait_for_end(task)
-    prefix, variable = [text for stream, text in site.console(task) if stream == "stdout"]
+def test_the_environment_of_a_task_has_no_leftovers_of_the_agent_s(local_site: AgentSite) -> None:
+    task = local_site.put("import os, sys\nprint(sys.prefix)\nprint(os.environ['VIRTUAL_ENV'])")
+    local_site.agent()
+    local_site.wait_for_end(task)
+    prefix, variable = [text for stream, text in local_site.console(task) if stream == "stdout"]
     assert prefix == variable != os.environ.get("VIRTUAL_ENV")
-    assert prefix.startswith(str(site.home))
+    assert prefix.startswith(str(local_site.home))
 
 
 @pytest.mark.kafka
