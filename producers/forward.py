@@ -19,7 +19,7 @@ from ..events.log.port import Delivery, Log
 from ..events.topics import TOPICS, TopicSpec
 from .spool import Spool
 from .spool_file import Record, SpoolFile, frame
-from .warn import LOGGER
+from .warn import warn_once
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
@@ -122,6 +122,23 @@ class Forwarder:
             if error is None or self._heed(error, record):
                 return
 
+    def offer_again(self, path: Path, seconds: float) -> bool:
+        """Bring a record that was set aside to the log; its file goes when the log takes it now.
+
+        Raises the log's error for any other reason than that it still refuses it.
+        """
+        file = SpoolFile.open(path)
+        batch = Batch(self._log, self._codec, list(file.records()))
+        file.close()
+        if not batch.wait(lambda waited: waited > seconds):
+            raise LogUnavailableError(self._log.url, f"it has been busy for {seconds:g} s")
+        error = batch.error()
+        if error is None:
+            path.unlink(missing_ok=True)
+        elif not isinstance(error, RecordRefusedError):
+            raise error
+        return error is None
+
     def _heed(self, error: TasktapeError, record: Record) -> bool:
         """Do what the log's answer to a record asks for; whether that settles the record. Raises other errors."""
         if isinstance(error, UnknownTopicError) and error.topic not in self._created:
@@ -153,10 +170,11 @@ def open_forwarder(settings: Settings, refused: Path) -> Forwarder:
 
 
 def set_aside(record: Record, folder: Path, error: TasktapeError) -> None:
-    """Keep a record that the log refuses for good in a file of its own. Raises `OSError` where that fails."""
+    """Keep a record that the log refuses in a file of its own. Raises `OSError` where that fails."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{uuid7()}.spool"
     file = SpoolFile.create(path)
     file.append(frame(record))
     file.close()
-    LOGGER.error("an event for %s about %s was refused and is kept in %s: %s", record.topic, record.key, path, error)
+    again = "`tasktape sync` offers such events again."
+    warn_once(f"refused_{record.topic}", f"{error} The event, about {record.key}, is kept in {path}. {again}")

@@ -15,7 +15,7 @@ from .ring import RingIdentity
 from .sender import Sender
 from .spool import Spool
 from .spool_file import Record
-from .spool_folder import SpoolPlace, spool_folders
+from .spool_folder import REFUSED, SpoolPlace
 from .sync import recover
 from .warn import LOGGER
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..events.settings import Settings
     from .spool import Receipt
 
-RECOVERY_PAUSE: Final = 15.0
+RECOVERY_SECONDS: Final = 15.0
 _CODEC: Final = Codec()
 
 
@@ -43,7 +43,7 @@ class Parts:
         wake = threading.Event()
         self._journal = Journal(RingIdentity(session, actor), self._place.path, wake.set, sizes)
         self._stopped = threading.Event()
-        self.sender = Sender(settings, self._spool, self._place.root / "refused")
+        self.sender = Sender(settings, self._spool, self._place.root / REFUSED)
         self.drain = Drain(self._journal, self.sender.send, wake, tick)
         self._look_after_the_dead()
 
@@ -64,17 +64,15 @@ class Parts:
         return self._journal
 
     def _look_after_the_dead(self) -> None:
-        """Bring to the log what dead processes left here, in a thread: again and again, as long as the log is away."""
-        if spool_folders(self._place.root):
-            with contextlib.suppress(RuntimeError):  # the interpreter is going down
-                threading.Thread(target=self._recover, name="tasktape-recovery", daemon=True).start()
+        """Bring to the log what processes that died leave here, in a thread, for as long as this process lives."""
+        with contextlib.suppress(RuntimeError):  # the interpreter is going down
+            threading.Thread(target=self._recover, name="tasktape-recovery", daemon=True).start()
 
     def _recover(self) -> None:
         while not self._stopped.is_set():
             with contextlib.suppress(Exception):  # the log is away: the sender says so where it matters
                 recover(self._settings, stop=self._stopped.is_set)
-                return
-            self._stopped.wait(RECOVERY_PAUSE)
+            self._stopped.wait(RECOVERY_SECONDS)
 
     def flush(self) -> bool:
         """Bring to the log or into the spool what was said before; whether all of it is there."""

@@ -94,6 +94,8 @@ class Sender:
             try:
                 failures = 0 if self._forward() else failures
             except Exception as error:  # noqa: BLE001  whatever it is, the spool keeps the records, and it is tried again
+                if self._stopped:
+                    return
                 self._note_away(error)
                 self._pause(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 self._spool.settle()

@@ -1,7 +1,8 @@
 """Where a process keeps its rings and its spool, and whose they are: a folder with a lock that dies with its owner.
 
 `{home}/spool/<session>/` holds `lock` (flock), `*.ring` and `*.spool`. Whoever gets the lock of a folder owns what is
-in it, and has to bring it to the log. A folder appears with its lock already held, and goes when it is empty.
+in it, and has to bring it to the log. A folder appears with its lock already held, and goes when it is empty. Beside
+them, `refused` holds what the log does not take.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 from .warn import warn_once
 
 LOCK: Final = "lock"
+REFUSED: Final = "refused"
 _NEW: Final = ".new-"
 
 

@@ -12,7 +12,7 @@ from .drain import RingDrain
 from .forward import Forwarder, open_forwarder
 from .ring import Ring, RingError
 from .spool import Spool
-from .spool_folder import SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
+from .spool_folder import REFUSED, SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,18 +29,21 @@ Progress = Callable[[int], object]
 class SyncReport:
     """What was brought on: `records` to the log, of so many dead `processes`, and `uploads` to where they go.
 
-    So many uploads still wait (`uploads_waiting`), and so many `live` processes keep what is theirs.
+    So many uploads still wait (`uploads_waiting`), so many events the log refuses (`refused`), and so many `live`
+    processes keep what is theirs.
     """
 
     records: int
     processes: int
     live: int
+    refused: int = 0
     uploads: int = 0
     uploads_waiting: int = 0
 
     def __str__(self) -> str:
         said = [
-            (self.processes, f"{self.records} records of {self.processes} processes are on the log now"),
+            (self.records, f"{self.records} records of {self.processes} processes are on the log now"),
+            (self.refused, f"{self.refused} events are refused and stay in the spool's folder `{REFUSED}`"),
             (self.uploads, f"{self.uploads} uploads are where they belong"),
             (self.uploads_waiting, f"{self.uploads_waiting} uploads still wait for a place that does not answer"),
             (self.live, f"{self.live} live processes send what is theirs"),
@@ -49,20 +52,22 @@ class SyncReport:
 
     @property
     def _is_news(self) -> bool:
-        return any((self.processes, self.live, self.uploads, self.uploads_waiting))
+        return any((self.records, self.live, self.refused, self.uploads, self.uploads_waiting))
 
 
 def sync(settings: Settings, progress: Progress = lambda _: None) -> SyncReport:
     """Bring everything that dead processes left to the log, and their uploads to where they go.
+
+    What the log has refused before is offered again: it may have been a matter of permissions.
 
     Raises `LogUnavailableError`, or another error of the log's, where it does not take it: what it took is gone from
     the spools, the rest stays.
     """
     from .uploader import recover_uploads  # noqa: PLC0415  it stands on the outbox, which stands on this module
 
-    records = recover(settings, progress=progress)
+    report = recover(settings, progress=progress, offer_refused=True)
     uploads = recover_uploads(settings)
-    return replace(records, uploads=uploads.uploaded, uploads_waiting=uploads.waiting)
+    return replace(report, uploads=uploads.uploaded, uploads_waiting=uploads.waiting)
 
 
 def recover(
@@ -70,13 +75,20 @@ def recover(
     *,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _: None,
+    offer_refused: bool = False,
 ) -> SyncReport:
-    """Do as `sync` does until `stop` says otherwise. Live processes' spools are theirs and are left alone."""
-    rescue = _Rescue(settings, stop, progress)
-    with contextlib.closing(rescue):
-        for root in _roots(settings):
+    """Bring what dead processes left to the log until `stop` says otherwise. Live processes' spools are left alone.
+
+    With `offer_refused` the log is offered again what it has refused before.
+    """
+    roots = _roots(settings)
+    with contextlib.closing(_Rescue(settings, stop, progress)) as rescue:
+        for root in roots:
             rescue.bring_all(root)
-    return SyncReport(rescue.records, rescue.processes, sum(len(spool_folders(root)) for root in _roots(settings)))
+            if offer_refused:
+                rescue.offer_refused(root)
+    refused = sum(1 for root in roots for _ in (root / REFUSED).glob("*.spool"))
+    return SyncReport(rescue.records, rescue.processes, sum(len(spool_folders(root)) for root in roots), refused)
 
 
 def _roots(settings: Settings) -> tuple[Path, Path]:
@@ -96,14 +108,18 @@ class _Rescue:
 
     def bring_all(self, root: Path) -> None:
         for folder in left_behind(root):
-            if self._stop() or not self._bring(folder, root / "refused"):
+            if self._stop() or not self._bring(folder, root):
                 return
 
-    def _bring(self, folder: SpoolFolder, refused: Path) -> bool:
+    def offer_refused(self, root: Path) -> None:
+        for path in sorted((root / REFUSED).glob("*.spool")):
+            self.records += self._way(root).offer_again(path, SILENCE_SECONDS)
+
+    def _bring(self, folder: SpoolFolder, root: Path) -> bool:
         """Bring all of one folder; False when it had to stop."""
         try:
             with contextlib.closing(Spool.open(folder.path)) as spool:
-                done = self._empty(list(_rings(folder.path)), spool, refused)
+                done = self._empty(list(_rings(folder.path)), spool, root)
         except BaseException:
             folder.release()
             raise
@@ -114,7 +130,7 @@ class _Rescue:
             folder.release()
         return done
 
-    def _empty(self, rings: list[Ring], spool: Spool, refused: Path) -> bool:
+    def _empty(self, rings: list[Ring], spool: Spool, root: Path) -> bool:
         drain = RingDrain(spool.append, _left_end)
         while not self._stop():
             while rings and drain.step(rings[0]):
@@ -122,16 +138,19 @@ class _Rescue:
             if rings and _is_empty(rings[0]):
                 rings.pop(0).remove()
             elif spool:
-                self._forward(spool, refused)
+                self._forward(spool, root)
             elif not rings:
                 return True
         return False
 
-    def _forward(self, spool: Spool, refused: Path) -> None:
-        if self._forwarder is None:
-            self._forwarder = open_forwarder(self._settings, refused)
-        self.records += self._forwarder.forward(spool, self._gives_up)
+    def _forward(self, spool: Spool, root: Path) -> None:
+        self.records += self._way(root).forward(spool, self._gives_up)
         self._progress(self.records)
+
+    def _way(self, root: Path) -> Forwarder:
+        if self._forwarder is None:
+            self._forwarder = open_forwarder(self._settings, root / REFUSED)
+        return self._forwarder
 
     def _gives_up(self, waited: float) -> bool:
         if waited > SILENCE_SECONDS:

@@ -13,7 +13,7 @@ import pytest
 
 from tasktape.events.base import Event, Stamper
 from tasktape.events.codec import Codec
-from tasktape.events.errors import AppendError
+from tasktape.events.errors import AppendError, RecordRefusedError
 from tasktape.events.log import Headers, Log, OnDelivery, open_log
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import EntryEnqueued
@@ -26,6 +26,7 @@ from tasktape.producers.outbox import Outbox
 from tasktape.producers.spool_folder import spool_folders, spool_root
 from tasktape.producers.sync import SyncReport, sync
 
+MAY_FORK = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 Until = Callable[[Callable[[], Any]], Any]
 
 
@@ -109,6 +110,7 @@ class Away:
         self.plan: Callable[[int], str] = lambda _: "take"
         self.tries = 0
         self.fails = ""
+        self.error = AppendError("not today")
         original = Settings.open_log
 
         def open_faulty(settings: Settings) -> Log:
@@ -141,7 +143,7 @@ class Away:
             self.tries += 1
             does = self.fails or self.plan(self.tries)
             self.fails = "" if does == "take" else "refuse"
-            refuse = None if does == "take" else AppendError("not today")
+            refuse = None if does == "take" else self.error
 
             def report(delivery: Any) -> None:
                 assert on_delivery is not None
@@ -234,6 +236,22 @@ def test_what_the_log_refuses_for_good_is_set_aside_and_holds_up_nothing(
     (kept,) = (spool_root(office.settings.home) / "refused").iterdir()
     assert kept.stat().st_size > 9 << 20
     assert str(kept) in caplog.text
+    report = sync(office.settings)
+    assert (report.records, report.refused) == (0, 1)
+    assert kept.exists()
+
+
+def test_what_was_refused_is_taken_when_it_is_offered_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record may have been refused since the process was not permitted to write, which somebody has mended."""
+    with monkeypatch.context() as patch:
+        away = Away(patch)
+        away.error = RecordRefusedError("you may not")
+        away.plan = lambda tries: "refuse" if tries == 1 else "take"
+        office.say("t", 1)
+        assert office.said("t") == []
+    assert sync(office.settings).records == 1
+    assert office.said("t") == [1]
+    assert not list((spool_root(office.settings.home) / "refused").iterdir())
 
 
 def test_while_the_log_is_away_everything_waits_in_the_spool_and_goes_there_by_itself_in_order(
@@ -335,6 +353,7 @@ def test_many_threads_say_things_at_once_and_all_is_heard_in_each_threads_order(
     assert [office.said(f"t{number}") for number in range(5)] == [list(range(40))] * 5
 
 
+@MAY_FORK
 def test_a_forked_child_goes_on_in_parts_of_its_own_and_so_does_its_parent(home: Path) -> None:
     office = Office(home, f"sqlite://{home}/log.db")
     writer = office.outbox.scalars("t", 1)
@@ -360,6 +379,7 @@ def test_a_forked_child_goes_on_in_parts_of_its_own_and_so_does_its_parent(home:
     assert len(office.events("tasktape.console")) == 2
 
 
+@MAY_FORK
 def test_what_a_child_left_that_ended_without_ceremony_is_brought_on_by_its_parent(home: Path) -> None:
     office = Office(home, f"sqlite://{home}/log.db")
     writer = office.outbox.scalars("t", 1)
