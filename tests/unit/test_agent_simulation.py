@@ -521,6 +521,32 @@ def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_
     assert world.run_until(lambda: not watcher.core.watcher.cases, seconds=60)
 
 
+@pytest.mark.parametrize("beats_first", [True, False])
+def test_an_agent_that_froze_before_it_started_user_code_starts_nothing_when_it_wakes(beats_first: bool) -> None:
+    world = World(10, agents=1, faults=False)
+    (frozen,) = world.agents
+    prepared: list[str] = []
+    frozen.prepare = lambda pursuit: prepared.append(pursuit.attempt)  # type: ignore[method-assign]
+    world.create("task")
+    world.enqueue("task", "first")
+    begun = lambda: any(control.begun for control in frozen.core.runs.controls.values())  # noqa: E731
+    assert world.run_until(begun, seconds=60)
+    frozen.stalled_until = world.now + 60.0
+    other = world.add_agent()
+    other.watched = lambda: frozenset(range(PARTITIONS))  # type: ignore[method-assign]
+    assert world.run_until(lambda: bool(world.launched), seconds=60)
+    world.now = max(world.now, frozen.stalled_until)
+    if beats_first:
+        frozen.core.step()
+        frozen.send()
+        frozen.acknowledge()
+    frozen.core.on_prepared(prepared[0], None)
+    frozen.core.step()
+    assert world.launched == [("task", 2, other.name)]
+    world.run_until(lambda: False, seconds=20)
+    assert world.launched == [("task", 2, other.name)]
+
+
 def test_an_agent_told_to_go_leaves_although_the_log_does_not_answer() -> None:
     world = World(8, agents=1, faults=False)
     (agent,) = world.agents
