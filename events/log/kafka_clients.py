@@ -55,6 +55,10 @@ _CONSUMER_FIXED: Final[dict[str, Any]] = {
     "isolation.level": "read_uncommitted",
 }
 
+_NOT_FOR_CONSUMERS: Final = {"group.protocol", "group.instance.id"}
+_CLASSIC_ONLY: Final = {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"}
+"""Properties that librdkafka refuses together with KIP-848, where the broker decides on them."""
+
 logger = logging.getLogger("tasktape.librdkafka")
 """What librdkafka itself says: goes nowhere unless a handler is added here, so that users' terminals stay theirs."""
 logger.addHandler(logging.NullHandler())
@@ -97,18 +101,24 @@ class KafkaClients:
 
     def __init__(self, servers: str, properties: Mapping[str, str]) -> None:
         self.url = f"kafka://{servers}"
-        self._properties = {"bootstrap.servers": servers} | dict(properties)
+        self._properties = dict(properties) | {"bootstrap.servers": servers}
         self._trouble = ""
-        self.admin = self._make(_Admin, {})
+        self.admin = self._make(_Admin, self._properties)
 
     def producer(self) -> Producer:
         """Make an idempotent producer. It retries for as long as it lives: an outage keeps order and drops nothing."""
         return self._make(_Producer, _PRODUCER_DEFAULTS | self._properties | _PRODUCER_FIXED)
 
+    @property
+    def wants_classic_groups(self) -> bool:
+        """Whether the user's properties ask for the classic group protocol."""
+        return self._properties.get("group.protocol") == "classic"
+
     def consumer(self, group: str, **properties: Any) -> Consumer:
         """Make a consumer of a group; what it reads and commits is left to the caller."""
-        fixed = _CONSUMER_FIXED | {"group.id": group} | properties
-        return self._make(_Consumer, _CONSUMER_DEFAULTS | self._properties | fixed)
+        refused = _NOT_FOR_CONSUMERS | (_CLASSIC_ONLY if properties.get("group.protocol") == "consumer" else set())
+        wanted = {name: value for name, value in self._properties.items() if name not in refused}
+        return self._make(_Consumer, _CONSUMER_DEFAULTS | wanted | _CONSUMER_FIXED | {"group.id": group} | properties)
 
     def unavailable(self, error: KafkaError | KafkaException | None = None) -> LogUnavailableError:
         """Return the error that the broker does not answer: what librdkafka complained of last often says why."""
@@ -117,7 +127,7 @@ class KafkaClients:
         return LogUnavailableError(self.url, "; ".join(reason for reason in reasons if reason))
 
     def _make(self, kind: type[C], properties: Mapping[str, Any]) -> C:
-        settings = _DEFAULTS | self._properties | dict(properties)
+        settings = _DEFAULTS | dict(properties)
         try:
             client = kind(settings | {"error_cb": self._note}, logger=logger)
         except KafkaException as error:

@@ -48,7 +48,7 @@ class KafkaMember(Member):
         self._given_up = 0
         self._using = threading.Lock()
         self._closing = threading.Event()
-        self._protocol: Mapping[str, str] = _NEW_PROTOCOL
+        self._protocol: Mapping[str, str] = _CLASSIC_PROTOCOL if clients.wants_classic_groups else _NEW_PROTOCOL
         self._consumer = self._subscribe()
         self._thread = threading.Thread(target=self._run, name="tasktape-log-member", daemon=True)
         self._thread.start()

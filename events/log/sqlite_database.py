@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ..errors import LogUnavailableError
 from ..named_sql import load_sql, statements
+from .fork_gate import connect
 
 SQL: Final = load_sql(Path(__file__).with_name("sqlite.sql"))
 VERSION: Final = 1
@@ -73,7 +74,7 @@ class Database:
         """Open a connection to read with."""
         uri = f"{self.path.as_uri()}?mode=rw"
         with self.errors():
-            connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            connection = connect(uri, PATIENCE)
             connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 

@@ -19,6 +19,7 @@ from tasktape.tests.kafka import broker as module
 from tasktape.tests.kafka.broker import Broker, KafkaMissingError, free_port, jars, serves
 
 PROGRAM = Path(module.__file__)
+QUICK = {"heartbeat.interval.ms": "200"}
 Until = Callable[[Callable[[], Any]], Any]
 
 
@@ -44,7 +45,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.kafka
 @pytest.mark.usefixtures("kafka_jars")
 def test_members_join_groups_of_a_broker_that_knows_only_the_classic_protocol(tmp_path: Path, until: Until) -> None:
-    with Broker(tmp_path, features=["group.version=0"]) as old, KafkaLog(old.address) as log:
+    with Broker(tmp_path, features=["group.version=0"]) as old, KafkaLog(old.address, QUICK) as log:
         log.create_topics([TopicSpec("t", 4)])
         first = log.join("group", ["t"])
         until(lambda: len(first.owned()) == 4)

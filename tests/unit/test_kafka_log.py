@@ -20,6 +20,7 @@ from tasktape.events.errors import (
 )
 from tasktape.events.log import Delivery, Log, TopicPartition, open_log
 from tasktape.events.log.kafka import KafkaLog
+from tasktape.events.log.kafka_clients import KafkaClients
 from tasktape.events.log.kafka_errors import append_failure
 
 NOBODY = "127.0.0.1:1"
@@ -32,6 +33,15 @@ NOBODY = "127.0.0.1:1"
 def test_a_property_that_cannot_be_used_is_named(properties: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         open_log(f"kafka://{NOBODY}", properties)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_properties_of_the_classic_group_protocol_do_no_harm_to_the_new_one(protocol: str) -> None:
+    properties = {"session.timeout.ms": "9000", "group.instance.id": "one", "group.protocol": protocol}
+    clients = KafkaClients(NOBODY, properties)
+    assert clients.wants_classic_groups == (protocol == "classic")
+    for wanted in ("classic", "consumer"):
+        clients.consumer("group", **{"group.protocol": wanted}).close()
 
 
 def test_what_needs_a_broker_fails_in_bounded_time_with_the_reason() -> None:
