@@ -525,12 +525,12 @@ def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_
 def test_an_agent_that_froze_before_it_started_user_code_starts_nothing_when_it_wakes(beats_first: bool) -> None:
     world = World(10, agents=1, faults=False)
     (frozen,) = world.agents
-    prepared: list[str] = []
-    frozen.prepare = lambda pursuit: prepared.append(pursuit.attempt)  # type: ignore[method-assign]
+    frozen.prepare = lambda pursuit: frozen.programs.update({pursuit.attempt: Program(pursuit)})  # type: ignore[method-assign]
     world.create("task")
     world.enqueue("task", "first")
     begun = lambda: any(control.begun for control in frozen.core.runs.controls.values())  # noqa: E731
     assert world.run_until(begun, seconds=60)
+    (attempt,) = frozen.programs
     frozen.stalled_until = float("inf")
     other = world.add_agent()
     other.watched = lambda: frozenset(range(PARTITIONS))  # type: ignore[method-assign]
@@ -540,7 +540,7 @@ def test_an_agent_that_froze_before_it_started_user_code_starts_nothing_when_it_
         frozen.core.step()
         frozen.send()
         frozen.acknowledge()
-    frozen.core.on_prepared(prepared[0], None)
+    frozen.core.on_prepared(attempt, None)
     frozen.core.step()
     assert world.launched == [("task", 2, other.name)]
     world.run_until(lambda: False, seconds=20)
