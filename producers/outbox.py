@@ -17,7 +17,6 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..events.base import Stamper
 from ..events.log import lifetime as _  # noqa: F401  its exit handler closes logs: registered before ours, it runs after
 from ..events.report_events import ConsoleLine, ConsoleWritten
 from .console_batch import ConsoleBatcher
@@ -29,7 +28,7 @@ from .warn import warn_once
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..events.base import Event
+    from ..events.base import Event, Stamper
     from ..events.settings import Settings
     from .journal import Journal, Sizes
 
@@ -171,7 +170,6 @@ class Outbox:
             self._has_forked = True
             return
         self._lock = threading.RLock()
-        self._stamp = Stamper(self._stamp.actor)
         self._consoles = {}
         self._unbind()
         if self._parts is not None:

@@ -108,7 +108,7 @@ class _Rescue:
 
     def bring_all(self, root: Path) -> None:
         for folder in left_behind(root):
-            if self._stop() or not self._bring(folder, root):
+            if not self._bring(folder, root):
                 return
 
     def offer_refused(self, root: Path) -> None:

@@ -24,7 +24,7 @@ from tasktape.events.task_events import TaskDeleted
 from tasktape.producers import warn
 from tasktape.producers.outbox import Outbox
 from tasktape.producers.spool_folder import spool_folders, spool_root
-from tasktape.producers.sync import SyncReport, sync
+from tasktape.producers.sync import SyncReport, recover, sync
 
 MAY_FORK = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 Until = Callable[[Callable[[], Any]], Any]
@@ -330,6 +330,15 @@ def test_sync_leaves_what_is_left_where_it_is_while_the_log_is_away(
         office.outbox.close(0)
         with pytest.raises(OSError, match="nobody answers"):
             sync(office.settings)
+    assert sync(office.settings).records == 1
+
+
+def test_who_is_told_to_stop_leaves_the_rest_to_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        Away(patch).plan = lambda _: "away"
+        office.say("t", 1)
+        office.outbox.close(0)
+    assert recover(office.settings, stop=lambda: True).records == 0
     assert sync(office.settings).records == 1
 
 
