@@ -148,8 +148,7 @@ class Worker:
 
     def open_case(self, worker: str, positions: Positions) -> None:
         """Read the partitions a case is about."""
-        follower = self._follow(worker, positions)
-        follower.mark(CASE_READ, {source.topic for source in positions})
+        self._follow(worker, positions, CASE_READ)
 
     def close_case(self, worker: str) -> None:
         """Stop reading for a case."""
@@ -180,18 +179,20 @@ class Worker:
         self._core.begin(queues)
         told = (TasksEvent.topic, WorkerEvent.topic, QueueEvent.topic)
         positions = self._log.start_positions(told) | self._log.end_positions([AbortRequested.topic]) | queues
-        self._follow(MAIN, positions).mark(START, {source.topic for source in positions})
+        self._follow(MAIN, positions, START)
         for membership in (*self._memberships.values(), self._watchers):
             membership.start()
 
     def _committed(self, name: str) -> Positions:
         return self._memberships[name].committed(self._log.start_positions([queue_topic(name)]))
 
-    def _follow(self, name: str, positions: Positions) -> Follower:
+    def _follow(self, name: str, positions: Positions, *marks: str) -> None:
+        """Read partitions; each mark is passed where their topics end now."""
         follower = Follower(self._log, self._codec, name, positions, self._inbox.put)
         self._followers[name] = follower
+        for mark in marks:
+            follower.mark(mark, {source.topic for source in positions})
         follower.start()
-        return follower
 
     def _take(self, patience: float) -> None:
         """Wait for news, and hand on all there are."""

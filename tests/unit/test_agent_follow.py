@@ -1,0 +1,261 @@
+"""Following the log and holding memberships, against the log in memory."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import queue
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tasktape.agent.checkout import CheckoutError
+from tasktape.agent.environment import EnvironmentBuildError
+from tasktape.agent.follow import Batch, Follower, FollowerDied
+from tasktape.agent.log_lines import JsonFormatter, logging_to_stderr
+from tasktape.agent.queue_watch import queue_membership
+from tasktape.agent.runner import trouble_of
+from tasktape.events.base import Event, Stamper
+from tasktape.events.codec import Codec, header
+from tasktape.events.errors import BlobError, LogUnavailableError, RegistryUnavailableError
+from tasktape.events.log.memory import MemoryLog
+from tasktape.events.log.port import Reader, TopicPartition
+from tasktape.events.parts import TaskSpec
+from tasktape.events.queue_events import QueueCreated, queue_topic
+from tasktape.events.task_events import RunCompleted, RunProgressed, TaskCreated
+from tasktape.events.topics import TOPICS, queue_spec
+from tasktape.producers.capture.materialise import NothingToRunError
+from tasktape.testing import memory_log
+
+STAMP = Stamper("user@host")
+
+
+@pytest.fixture
+def log() -> Iterator[MemoryLog]:
+    with memory_log() as made:
+        made.create_topics(TOPICS)
+        yield made
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.posted: queue.SimpleQueue[Batch | FollowerDied] = queue.SimpleQueue()
+
+    def __call__(self, news: Batch | FollowerDied) -> None:
+        self.posted.put(news)
+
+    def next(self) -> Batch:
+        news = self.posted.get(timeout=30)
+        assert isinstance(news, Batch), news
+        news.handled()
+        return news
+
+    def kinds(self, count: int) -> list[tuple[str, str]]:
+        """What the next readings are, by header and by event."""
+        found: list[tuple[str, str]] = []
+        while len(found) < count:
+            found += [(reading.kind, type(reading.event).__name__) for reading in self.next().readings]
+        return found
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+Follow = Callable[..., Follower]
+
+
+@pytest.fixture
+def follow(log: MemoryLog, inbox: Inbox) -> Iterator[Follow]:
+    followers = []
+
+    def started(*topics: str, codec: Codec | None = None, of: MemoryLog = log) -> Follower:
+        follower = Follower(of, codec or Codec(), "test", log.start_positions(topics), inbox)
+        followers.append(follower)
+        follower.start()
+        return follower
+
+    yield started
+    for follower in followers:
+        follower.close()
+
+
+def append(log: MemoryLog, event: Event) -> None:
+    log.append(event.topic_name, event.key, Codec().encode(event), headers=header(event))
+
+
+def created(queue_name: str) -> QueueCreated:
+    return QueueCreated(meta=STAMP(), queue=queue_name)
+
+
+def test_of_tasks_only_what_decides_about_runs_is_decoded(log: MemoryLog, inbox: Inbox, follow: Follow) -> None:
+    append(log, TaskCreated(meta=STAMP(), task="t", spec=TaskSpec(project="p", name="n")))
+    append(log, RunProgressed(meta=STAMP(), task="t", run=1, progress=50))
+    append(log, RunCompleted(meta=STAMP(), task="t", run=1))
+    follow("tasktape.tasks")
+    assert inbox.kinds(3) == [
+        ("TaskCreated", "NoneType"),
+        ("RunProgressed", "NoneType"),
+        ("RunCompleted", "RunCompleted"),
+    ]
+
+
+def test_a_damaged_record_is_passed_over_with_a_warning(
+    log: MemoryLog, inbox: Inbox, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.append("tasktape.queues", "q", b"no event")
+    append(log, created("q"))
+    follow("tasktape.queues")
+    assert inbox.kinds(2) == [("", "NoneType"), ("QueueCreated", "QueueCreated")]
+    assert [vars(record)["action"] for record in caplog.records] == ["skip_record"]
+
+
+def test_a_mark_comes_after_all_that_was_there_when_it_was_asked_for(
+    log: MemoryLog, inbox: Inbox, follow: Follow
+) -> None:
+    for number in range(3):
+        append(log, created(f"q{number}"))
+    follower = follow("tasktape.queues")
+    follower.mark("here", ["tasktape.queues"])
+    seen = 0
+    while True:
+        batch = inbox.next()
+        seen += len(batch.readings)
+        if batch.marks:
+            break
+    assert (seen, batch.marks) == (3, ("here",))
+
+
+def test_topics_can_be_added(log: MemoryLog, inbox: Inbox, follow: Follow) -> None:
+    follower = follow("tasktape.queues")
+    append(log, RunCompleted(meta=STAMP(), task="t", run=1))
+    follower.add(log.start_positions(["tasktape.tasks"]))
+    assert inbox.kinds(1) == [("RunCompleted", "RunCompleted")]
+
+
+class FailingReader(Reader):
+    """Gives one batch, then the log is away."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._polled = False
+
+    def poll(self, timeout: float = 0.0, limit: int = 1000) -> Any:
+        if self._polled:
+            raise LogUnavailableError("memory://", "gone for a moment")
+        found = self._reader.poll(timeout, limit)
+        self._polled = bool(found)
+        return found
+
+    def positions(self) -> Any:
+        return self._reader.positions()
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._reader.add(positions)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def test_a_reader_that_fails_is_replaced_and_nothing_is_read_twice_or_left_out(
+    log: MemoryLog, inbox: Inbox, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = log.read
+    readers = iter([FailingReader(whole(log.start_positions(["tasktape.queues"])))])
+    monkeypatch.setattr(log, "read", lambda positions: next(readers, None) or whole(positions))
+    append(log, created("first"))
+    follow("tasktape.queues")
+    assert inbox.kinds(1) == [("QueueCreated", "QueueCreated")]
+    append(log, created("second"))
+    (reading,) = inbox.next().readings
+    assert isinstance(reading.event, QueueCreated)
+    assert reading.event.queue == "second"
+
+
+class SlowRegistry(Codec):
+    """A codec whose registry is away at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def decode(self, value: bytes) -> Event:
+        self.asked += 1
+        if self.asked == 1:
+            raise RegistryUnavailableError("http://registry", "away")
+        return super().decode(value)
+
+
+def test_a_registry_that_is_away_is_waited_for_as_leaving_records_out_would_be_wrong(
+    log: MemoryLog, inbox: Inbox, follow: Follow
+) -> None:
+    append(log, created("q"))
+    codec = SlowRegistry()
+    follow("tasktape.queues", codec=codec)
+    assert inbox.kinds(1) == [("QueueCreated", "QueueCreated")]
+    assert codec.asked == 2
+
+
+def test_a_follower_that_can_t_go_on_says_so(log: MemoryLog, inbox: Inbox) -> None:
+    follower = Follower(log, Codec(), "test", {TopicPartition("no such topic", 0): 0}, inbox)
+    follower.start()
+    news = inbox.posted.get(timeout=30)
+    assert isinstance(news, FollowerDied)
+    assert "no such topic" in str(news.error)
+    follower.close()
+
+
+def test_a_member_owns_commits_and_leaves(log: MemoryLog, until: Callable[[Callable[[], Any]], Any]) -> None:
+    log.create_topics([queue_spec("q")])
+    sources = log.start_positions([queue_topic("q")])
+    first = queue_membership(log, "q")
+    assert first.committed(sources) == sources
+    first.start()
+    until(lambda: first.owned() == frozenset(range(8)))
+    second = queue_membership(log, "q")
+    second.start()
+    until(lambda: len(first.owned()) == len(second.owned()) == 4)
+    place = TopicPartition(queue_topic("q"), 3)
+    first.commit({place: 5})
+    first.commit({place: 7})
+    first.close()
+    until(lambda: second.owned() == frozenset(range(8)))
+    second.close()
+    third = queue_membership(log, "q")
+    assert third.committed(sources) == sources | {place: 7}
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (EnvironmentBuildError("no"), "infrastructure"),
+        (CheckoutError(BlobError("gone")), "infrastructure"),
+        (CheckoutError(NothingToRunError()), "task"),
+        (OSError(errno.ENOSPC, "full"), "infrastructure"),
+        (OSError(errno.ENOENT, "no such folder"), "task"),
+    ],
+)
+def test_what_keeps_a_run_from_starting_is_the_task_s_fault_or_the_infrastructure_s(
+    error: Exception, cause: str
+) -> None:
+    assert trouble_of(error).cause == cause
+
+
+def test_json_lines_hold_the_action_and_all_that_belongs_to_it() -> None:
+    record = logging.makeLogRecord({"msg": "claimed %s", "args": ("e",), "action": "claim", "entry": "e"})
+    line = json.loads(JsonFormatter().format(record))
+    assert line["message"] == "claimed e"
+    assert (line["action"], line["entry"]) == ("claim", "e")
+
+
+def test_log_lines_go_to_stderr_only_while_the_agent_lives(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("tasktape.agent.test")
+    with logging_to_stderr("text"):
+        logger.info("heard", extra={"action": "test"})
+    logger.info("not heard", extra={"action": "test"})
+    said = capsys.readouterr().err
+    assert "heard" in said
+    assert "not heard" not in said
