@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..events.report_events import SingleValueReported
+from . import lineage
 from .logger_media import MediaMixin
 from .logger_plots import PlotsMixin
 from .numbers import as_value
@@ -109,8 +110,9 @@ class Logger(PlotsMixin, MediaMixin):
         if level < logging.getLogger("tasktape").level:
             return
         text, console = as_text(msg), self._console
-        console.write("log", f"{text}\n")
-        console.emit()
+        if not (print_console and _is_heard_by_agent()):
+            console.write("log", f"{text}\n")
+            console.emit()
         if print_console:
             with console.muted(), contextlib.suppress(OSError, ValueError):  # a closed stdout is not our business
                 print(text, file=sys.stdout, flush=True)  # noqa: T201  that is what was asked for
@@ -121,7 +123,10 @@ class Logger(PlotsMixin, MediaMixin):
 
     @contextlib.contextmanager
     def capture_logging(self) -> Iterator[Logger]:
-        """Report what goes through Python's `logging` while the context is open."""
+        """Report what goes through Python's `logging` while the context is open, unless the task hears it anyway."""
+        if logging.Logger.callHandlers.__module__ != logging.__name__:
+            yield self
+            return
         handler = _ConsoleHandler(self)
         handler.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
         root = logging.getLogger()
@@ -198,6 +203,12 @@ class Logger(PlotsMixin, MediaMixin):
     def get_tensorboard_single_series_per_graph(cls) -> bool:
         """Return whether each of TensorBoard's curves has a plot of its own."""
         return Logger._single_series
+
+
+def _is_heard_by_agent() -> bool:
+    """Whether an agent started this process, and so hears what it prints."""
+    task = os.environ.get(lineage.TASK_ID, "")
+    return bool(task) and os.environ.get(lineage.SIMULATED) != task
 
 
 class _ConsoleHandler(logging.Handler):

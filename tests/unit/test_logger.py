@@ -28,6 +28,7 @@ from tasktape.events.report_events import (
 )
 from tasktape.events.settings import Settings
 from tasktape.producers import warn
+from tasktape.producers.capture.console import ConsoleTap
 from tasktape.producers.logger import Logger
 from tasktape.producers.session import Session
 
@@ -233,6 +234,27 @@ def test_text_goes_to_the_console_here_and_there(
     assert capsys.readouterr().out == "one\ntwo\n"
     lines = [line for event in task.events() if isinstance(event, ConsoleWritten) for line in event.lines]
     assert [(line.stream, line.text) for line in lines] == [("log", "one"), ("log", "two"), ("log", "quiet")]
+
+
+def test_text_that_an_agent_hears_is_reported_by_it_alone(
+    task: FakeTask, logger: Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TASKTAPE_TASK_ID", task.id)
+    monkeypatch.setenv("TASKTAPE_RUN", "2")
+    logger.report_text("printed")
+    logger.report_text("not printed", print_console=False)
+    assert capsys.readouterr().out == "printed\n"
+    assert [line.text for e in task.events() if isinstance(e, ConsoleWritten) for line in e.lines] == ["not printed"]
+
+
+def test_logging_that_the_task_hears_anyway_is_not_heard_twice(task: FakeTask, logger: Logger) -> None:
+    heard: list[str] = []
+    undo = ConsoleTap(lambda _, text: heard.append(text)).listen({"logging": True, "stdout": False, "stderr": False})
+    with logger.capture_logging():
+        logging.getLogger("user").error("once")
+    undo()
+    assert len(heard) == 1
+    assert task.events() == []
 
 
 def test_logging_is_captured_while_it_is_asked_for(task: FakeTask, logger: Logger) -> None:
