@@ -50,7 +50,8 @@ class Stop:
 class RunControl:
     """The run of one pursuit. `begun` says that its start is valid, `exit_code` is negative for a signal's number.
 
-    `next` is the id of the event that enqueues the next run, empty where none follows, None until that is decided.
+    `patient` says that the program may finish its abort callback before it is stopped. `next` is the id of the event
+    that enqueues the next run, empty where none follows, None until that is decided.
     """
 
     pursuit: Pursuit
@@ -59,6 +60,7 @@ class RunControl:
     trouble: Trouble | None = None
     stop: Stop | None = None
     exit_code: int | None = None
+    patient: bool = False
     next: str | None = None
 
     @property

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..events.errors import TasktapeError
 from ..events.settings import settings_file
-from ..producers import abort_note
+from ..producers import abort_note, lineage
 from ..producers.sync import recover
 from .checkout import CheckoutError, Program, check_out
 from .claiming import Pursuit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..producers.outbox import Outbox
 
 LOGGER = logging.getLogger(__name__)
+WORKER_ID: Final = "TASKTAPE_WORKER_ID"
 DELIVERY_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
 
@@ -144,6 +145,7 @@ class LocalRun:
         entry, settings = self._pursuit.entry, self._shop.settings
         paths = [*map(str, program.roots), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | self._pursuit.request.spec.environment
+        environment.pop(lineage.PROC_TASK, None)
         if self._python != Path(sys.executable):
             environment["VIRTUAL_ENV"] = str(self._python.parent.parent)
             environment["PATH"] = os.pathsep.join([str(self._python.parent), environment.get("PATH", os.defpath)])
@@ -154,10 +156,10 @@ class LocalRun:
             "TASKTAPE_HOME": str(settings.home),
             "TASKTAPE_LOG": settings.log,
             "TASKTAPE_BLOBS": settings.blobs,
-            "TASKTAPE_TASK_ID": entry.task,
-            "TASKTAPE_RUN": str(entry.run),
-            "TASKTAPE_TASK_SPEC": str(self._folder / "spec.json"),
-            "TASKTAPE_WORKER_ID": self._shop.worker,
+            lineage.TASK_ID: entry.task,
+            lineage.RUN: str(entry.run),
+            lineage.SPEC_FILE: str(self._folder / "spec.json"),
+            WORKER_ID: self._shop.worker,
             abort_note.VARIABLE: str(self._folder / "abort-callback"),
         }
 

@@ -122,8 +122,11 @@ class Runs:
             self._request(control, Stop(HANDED_BACK, self.leaving), grace=LAST_GRACE)
 
     def _request(self, control: RunControl, stop: Stop, *, grace: float, patient: bool = False) -> None:
-        if not control.request_stop(stop):
+        """Stop a run; one that is being stopped patiently is stopped at once where the new reason is less patient."""
+        news = control.request_stop(stop)
+        if not news and (patient or not control.patient):
             return
+        control.patient = patient
         entry = control.pursuit.id
         LOGGER.info("stopping %s: %s", entry, stop.kind, extra={"action": "stop", "entry": entry, "why": stop.kind})
         if control.phase is Phase.RUNNING:
