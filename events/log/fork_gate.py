@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, Self
 
 PATIENCE: Final = 5.0
@@ -89,13 +90,33 @@ class GatedCursor(sqlite3.Cursor):
         with gate:
             return super().__next__()
 
+    def __del__(self) -> None:
+        """Reset the statement here: the interpreter would do it outside the gate, with its own lock released."""
+        with gate, suppress(sqlite3.Error):
+            self.close()
+
 
 class GatedConnection(sqlite3.Connection):
-    """A connection whose cursors are `GatedCursor`s, those of its own `execute` included."""
+    """A connection whose cursors are `GatedCursor`s."""
 
     def cursor(self, factory: Callable[[sqlite3.Connection], Any] | None = None) -> Any:
         """Make a cursor."""
         return super().cursor(factory or GatedCursor)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement."""
+        cursor: sqlite3.Cursor = self.cursor().execute(sql, parameters)
+        return cursor
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Execute a statement with each of the parameters."""
+        cursor: sqlite3.Cursor = self.cursor().executemany(sql, parameters)
+        return cursor
+
+    def executescript(self, script: str, /) -> sqlite3.Cursor:
+        """Execute all statements of a text."""
+        cursor: sqlite3.Cursor = self.cursor().executescript(script)
+        return cursor
 
     def close(self) -> None:
         """Let go of the database."""

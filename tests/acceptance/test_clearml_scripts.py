@@ -195,6 +195,8 @@ def check_sub_processes(run: Run, settings: Settings) -> None:
         reported = curves(queries, task)
         for name, value in (("fork", 1), ("spawn", 2), ("pool 1", 4), ("pool 2", 5)):
             assert reported["children", name] == [(i, value) for i in range(5)]
+        console = [line.text for line in queries.console(task.id)]
+        assert [console.count(f"spoken in {name}") for name in ("fork", "spawn")] == [1, 1]
 
 
 def test_orchestration_by_hand(run: Run, settings: Settings) -> None:

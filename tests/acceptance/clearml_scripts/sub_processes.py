@@ -17,6 +17,7 @@ print("child", task.id)
 def report(name, value):
     assert Task.current_task() is not None
     Logger.current_logger().report_single_value(name, value)
+    print("spoken in", name)
     for iteration in range(5):
         Task.current_task().get_logger().report_scalar("children", name, value=value, iteration=iteration)
 
