@@ -567,6 +567,9 @@ def hydra_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     yield program
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
     GlobalHydra.instance().clear()
 
 
