@@ -12,7 +12,7 @@ def as_value(value: Any) -> float:
 
     Raises `TypeError`, `ValueError` or whatever the object's own conversion raises.
     """
-    item = getattr(value, "item", None)
+    item = None if isinstance(value, float) else getattr(value, "item", None)
     try:
         return float(value if item is None else item())
     except OverflowError:  # an integer that no double holds

@@ -87,6 +87,8 @@ def recover(
             rescue.bring_all(root)
             if offer_refused:
                 rescue.offer_refused(root)
+        if rescue.trouble is not None:
+            raise rescue.trouble
     refused = sum(1 for root in roots for _ in (root / REFUSED).glob("*.spool"))
     return SyncReport(rescue.records, rescue.processes, sum(len(spool_folders(root)) for root in roots), refused)
 
@@ -103,13 +105,20 @@ class _Rescue:
         self._stop = stop
         self._progress = progress
         self._forwarder: Forwarder | None = None
+        self.trouble: Exception | None = None
         self.records = 0
         self.processes = 0
 
     def bring_all(self, root: Path) -> None:
+        """Bring all folders on: one that can't be does not hold up the others, a log that is away does."""
         for folder in left_behind(root):
-            if not self._bring(folder, root):
-                return
+            try:
+                if not self._bring(folder, root):
+                    return
+            except LogUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever is wrong with one folder; it is raised in the end
+                self.trouble = self.trouble or error
 
     def offer_refused(self, root: Path) -> None:
         for path in sorted((root / REFUSED).glob("*.spool")):

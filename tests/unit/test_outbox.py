@@ -23,7 +23,7 @@ from tasktape.events.settings import Settings
 from tasktape.events.task_events import TaskDeleted
 from tasktape.producers import warn
 from tasktape.producers.outbox import Outbox
-from tasktape.producers.spool_folder import spool_folders, spool_root
+from tasktape.producers.spool_folder import SpoolFolder, spool_folders, spool_root
 from tasktape.producers.sync import SyncReport, recover, sync
 
 MAY_FORK = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -331,6 +331,21 @@ def test_sync_leaves_what_is_left_where_it_is_while_the_log_is_away(
         with pytest.raises(OSError, match="nobody answers"):
             sync(office.settings)
     assert sync(office.settings).records == 1
+
+
+def test_a_folder_that_cannot_be_brought_on_holds_up_no_other(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = spool_root(office.settings.home)
+    for name in ("a damaged one", "z"):
+        SpoolFolder.create(root, name).release()
+    (root / "a damaged one" / "not-a-number.spool").write_bytes(b"TTSPOOL1".ljust(40, b"\0"))
+    with monkeypatch.context() as patch:
+        Away(patch).plan = lambda _: "away"
+        office.say("t", 1)
+        office.outbox.close(0)
+    with pytest.raises(ValueError, match="not-a-number"):
+        sync(office.settings)
+    assert office.said("t") == [1]
+    assert [path.name for path in spool_folders(root)] == ["a damaged one"]
 
 
 def test_who_is_told_to_stop_leaves_the_rest_to_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
