@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from tasktape.events.errors import AppendError, RecordRefusedError, UnknownTopicError
 from tasktape.events.log import MAX_RECORD_BYTES, Delivery, Log, TopicPartition, open_log, partition_of
@@ -19,7 +20,7 @@ from tasktape.events.log.memory import MemoryLog
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.topics import TopicSpec
 from tasktape.testing import append_all, records_on
-from tasktape.tests.contract.promises import elsewhere, promise, promised, sentences
+from tasktape.tests.contract.promises import elsewhere, kafka_servers, promise, promised, sentences
 from tasktape.tests.kafka.broker import Broker
 
 TYPES: dict[str, type[Log]] = {"memory": MemoryLog, "sqlite": SqliteLog, "kafka": KafkaLog}
@@ -246,6 +247,18 @@ def test_records_bear_the_time_of_their_append(log: Log, topic: str) -> None:
     append_all(log, topic, [("k", b"2")])
     first, second = (record.timestamp for record in records_on(log, [topic]))
     assert before <= first <= second <= time.time_ns() // 1000
+
+
+@pytest.mark.kafka
+@promise("The log stamps each record with the time of its append in µs since 1970.")
+def test_kafka_stamps_records_itself_whatever_the_producers_clock_says(kafka_log: Log, topic: str) -> None:
+    kafka_log.create_topics([TopicSpec(topic, 1)])
+    before = time.time_ns() // 1_000_000 * 1000
+    producer = Producer(kafka_servers(kafka_log))
+    producer.produce(topic, b"from 1970", timestamp=1)
+    producer.flush()
+    [record] = records_on(kafka_log, [topic])
+    assert record.timestamp >= before
 
 
 @promise("Within a partition these times never decrease; on Kafka that is so as far as its brokers' clocks agree.")

@@ -321,6 +321,17 @@ def test_a_watch_tells_of_each_write(kind: Callable[[Path], FileWatch], tmp_path
     watch.close()
 
 
+def test_a_time_that_may_be_that_of_two_writes_counts_again(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    watch = TimeWatch(file)
+    os.utime(file, ns=(0, 4_000_000_000 * 10**9))
+    assert [watch.wait(0), watch.wait(0)] == [True, True]
+    os.utime(file, ns=(0, 1_000_000_000 * 10**9))
+    assert [watch.wait(0), watch.wait(0)] == [True, False]
+    watch.close()
+
+
 def test_readers_without_inotify_follow_too(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasktape.events.log.sqlite_reader.watch_file", TimeWatch)
     log.create_topics([TopicSpec("t", 1)])
