@@ -1,6 +1,7 @@
 """Keeps forks out of SQLite: a child that is forked while another thread is inside its C code can never use it again.
 
-SQLite has locks of its own for memory and files. One that is held at the moment of a fork stays held in the child.
+SQLite has locks of its own for memory and files. One that is held at the moment of a fork stays held in the child, the
+write lock of a transaction of the parent's among them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PATIENCE: Final = 5.0
 
 
 class ForkGate:
-    """Threads enter it to use SQLite; a fork waits until all are out, and nobody enters meanwhile."""
+    """Threads enter it to use SQLite, as often as they like; a fork waits until all are out, and lets nobody in."""
 
     def __init__(self) -> None:
         self.reset()
@@ -27,14 +28,26 @@ class ForkGate:
         self._changed = threading.Condition()
         self._inside = 0
         self._forking = 0
+        self._mine = threading.local()
 
     def __enter__(self) -> Self:
-        with self._changed:
-            self._changed.wait_for(lambda: self._forking in {0, threading.get_ident()})
-            self._inside += 1
+        depth = getattr(self._mine, "depth", 0)
+        if not depth:
+            self._come_in()
+        self._mine.depth = depth + 1
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._mine.depth -= 1
+        if not self._mine.depth:
+            self._go_out()
+
+    def _come_in(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._forking in {0, threading.get_ident()})
+            self._inside += 1
+
+    def _go_out(self) -> None:
         with self._changed:
             self._inside -= 1
             self._changed.notify_all()

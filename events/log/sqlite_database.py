@@ -8,13 +8,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import LogUnavailableError
 from ..named_sql import load_sql, statements
-from .fork_gate import connect
+from .fork_gate import connect, gate
 
 SQL: Final = load_sql(Path(__file__).with_name("sqlite.sql"))
 VERSION: Final = 1
@@ -156,25 +156,32 @@ def _lay_out(connection: sqlite3.Connection) -> int:
 @contextmanager
 def transaction(connection: sqlite3.Connection, deadline: float | None = None) -> Iterator[None]:
     """Run a write transaction. Waits for the write lock until `deadline` (monotonic), then raises `BusyError`."""
-    _insist(connection, "BEGIN IMMEDIATE", time.monotonic() + PATIENCE if deadline is None else deadline)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    with ExitStack() as inside:
+        _insist(connection, "BEGIN IMMEDIATE", time.monotonic() + PATIENCE if deadline is None else deadline, inside)
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
-def _insist(connection: sqlite3.Connection, statement: str, deadline: float) -> Any:
+def _insist(connection: sqlite3.Connection, statement: str, deadline: float, inside: ExitStack | None = None) -> Any:
     """Execute a statement that needs a lock, again and again after short random waits; return its first value.
+
+    Once it has the lock, the thread stays in the fork gate as long as `inside` is open.
 
     SQLite's own busy handler waits longer the longer it has waited: with 20 busy writers some waited 1.6 s for it, and
     60 ms for this.
     """
     while True:
         try:
-            row = connection.execute(statement).fetchone()
+            with ExitStack() as attempt:
+                attempt.enter_context(gate)
+                row = connection.execute(statement).fetchone()
+                if inside is not None:
+                    inside.push(attempt.pop_all())
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _BUSY:
                 raise
