@@ -83,7 +83,8 @@ def test_a_cluster_that_loses_one_broker_and_has_one_frozen_keeps_what_it_acknow
     cluster: Cluster, until: Until
 ) -> None:
     deliveries: list[Delivery] = []
-    with KafkaLog(cluster.url.removeprefix("kafka://"), {"request.timeout.ms": "3000", "socket.timeout.ms": "4000"}) as log:
+    impatient = {"request.timeout.ms": "3000", "socket.timeout.ms": "4000"}
+    with KafkaLog(cluster.url.removeprefix("kafka://"), impatient) as log:
         log.create_topics([TopicSpec("t", 3)])
         append_all(log, "t", [("k", b"0")])
         killed, frozen, _ = cluster.brokers
