@@ -32,7 +32,7 @@ def share(task: Announced) -> Callable[[], None] | None:
     return lambda: path.unlink(missing_ok=True)
 
 
-def join_first(timeout: float = WAIT_SECONDS) -> Announced | None:
+def join_first(timeout: float) -> Announced | None:
     """Wait for the first rank's task, if this is a later one; its children are told of it too.
 
     None where the first rank has no task within `timeout` seconds.
@@ -41,13 +41,14 @@ def join_first(timeout: float = WAIT_SECONDS) -> Announced | None:
     if path is None or _rank() == 0:
         return None
     deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+    while True:
         if text := _read(path):
             tell(text)
             if found := announced():
                 return found
+        if time.monotonic() >= deadline:
+            return None
         time.sleep(_PAUSE)
-    return None
 
 
 def _rank() -> int:

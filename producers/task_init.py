@@ -22,7 +22,7 @@ from .begin import Earlier, Predecessors, continued
 from .capture.entry import Entry, find_entry
 from .errors import UsageError
 from .execution import Execution
-from .ranks import join_first, share
+from .ranks import WAIT_SECONDS, join_first, share
 from .running import RunFile, mark_dead_runs
 from .session import Session, change_session, current_session, offline_session, process
 from .task_editing import OWN, checked_type
@@ -128,7 +128,7 @@ class InitMixin(ExportMixin):
         connections = Connections(auto_connect_arg_parser, auto_connect_frameworks, monitoring, auto_connect_streams)
         with process.lock:
             if process.task is None:
-                cls._join_parent()
+                cls._join_parent(WAIT_SECONDS)
             if process.task is not None:
                 return cls._again(project_name, task_name, kind if task_type else None)
             entry = find_entry()
@@ -185,11 +185,14 @@ class InitMixin(ExportMixin):
         return task
 
     @classmethod
-    def _join_parent(cls) -> None:
-        """Take part in the run of the process that started this one, if that has one."""
+    def _join_parent(cls, timeout: float = 0.0) -> None:
+        """Take part in the run of the process that started this one, if that has one.
+
+        A later rank of several waits for the first one's task for so many seconds.
+        """
         from .capture import join  # noqa: PLC0415  imports what it needs itself
 
-        parent = lineage.announced() or join_first()
+        parent = lineage.announced() or join_first(timeout)
         if parent is None:
             return
         if parent.offline_folder:

@@ -190,7 +190,7 @@ class QueriesMixin(WaitingMixin):
         return cls(row.id, row=row)
 
     @classmethod
-    def _join_parent(cls) -> None:
+    def _join_parent(cls, timeout: float = 0.0) -> None:
         raise NotImplementedError
 
 
