@@ -108,7 +108,7 @@ def test_what_a_script_does_by_itself_is_on_the_log(run: Run, settings: Settings
         assert ("stderr", "999") in lines
         assert ("stderr", "500") not in lines
         assert ("stderr", "ValueError: the end") in lines
-        assert [text.endswith("INFO - logged") for stream, text in lines if stream == "log"] == [True]
+        assert sum(text.endswith("INFO - logged") for stream, text in lines if stream == "log") == 1
         points = [p for p in queries.scalars(task.id).to_pylist() if not p["title"].startswith(":monitor:")]
         assert [(p["title"], p["series"], p["step"], p["value"]) for p in points] == [("loss", "train", 7, 0.5)]
         assert [text.content for text in queries.texts(task.id)] == ["written"]
