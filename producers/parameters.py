@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Final
 
@@ -230,10 +231,8 @@ def _container(text: str, kind: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    try:
+    with suppress(ValueError):  # no JSON, but perhaps as Python writes it
         return _value(json.loads(text))
-    except ValueError:
-        pass
     try:
         return ast.literal_eval(text.strip())
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:

@@ -128,11 +128,9 @@ def _fitting(path: Path, log_url: str) -> DuckDBPyConnection | None:
         connection = _connect(path)
     except _DamagedError:
         return None
-    try:
+    with suppress(duckdb.Error):  # without that table it is no projection, and is made anew
         if connection.execute("SELECT version, log FROM meta").fetchone() == (version(), _name(log_url)):
             return connection
-    except duckdb.Error:
-        pass
     connection.close()
     return None
 
