@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,20 +23,19 @@ from tasktape.tests.kafka.registry import Registry
 
 KEPT = ("TASKTAPE_TEST_", "TASKTAPE_REQUIRE_", "TASKTAPE_KAFKA_CACHE")
 LOG_OF_FIXTURE = {"kafka_url": "kafka", "kafka_jars": "kafka"}
-tests_on_log: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would our children
 
 for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not name.startswith(KEPT)]:
     del os.environ[name]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[tests_on_log] = Counter()
-
-
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Count tests that ran, by the log they ran on; skipped ones did not."""
-    if call.when == "call" and (call.excinfo is None or not call.excinfo.errisinstance(pytest.skip.Exception)):
-        item.config.stash[tests_on_log].update(kind for kind in logs_of(item))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note in a test's report which logs it uses: reports travel from the processes that run tests, nothing else does."""
+    report = yield
+    report.user_properties += [("log", kind) for kind in logs_of(item)]
+    return report
 
 
 def logs_of(item: pytest.Item) -> set[str]:
@@ -46,9 +46,11 @@ def logs_of(item: pytest.Item) -> set[str]:
     return {kind for fixture, kind in LOG_OF_FIXTURE.items() if fixture in getattr(item, "fixturenames", ())}
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many tests ran on which log."""
-    if counts := config.stash[tests_on_log]:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests ran on which log; skipped ones did not."""
+    ran = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    counts = Counter(log for report in ran if report.when == "call" for _, log in report.user_properties)
+    if counts:
         line = " · ".join(f"log {kind}: {count} tests" for kind, count in sorted(counts.items()))
         terminalreporter.write_line(line)
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from tasktape.events.parts import Configuration, TaskSpec
-from tasktape.producers.capture.argument_watch import ArgumentWatch
+from tasktape.producers.capture.argument_watch import ArgumentWatch, watch
 from tasktape.producers.parameters import make
 
 
@@ -90,10 +90,13 @@ class Runs:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Runs]:
+    """Runs that only their own watch sees: the process's would remember the first spec it met."""
     for name in ("TASKTAPE_TASK_ID", "TASKTAPE_TASK_SPEC", "TASKTAPE_PROC_TASK"):
         monkeypatch.delenv(name, raising=False)
-    return Runs(monkeypatch, tmp_path)
+    watch.stop()
+    yield Runs(monkeypatch, tmp_path)
+    watch.start()
 
 
 def parse_many_kinds() -> dict[str, Any]:
