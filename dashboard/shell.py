@@ -24,11 +24,24 @@ def run() -> None:
     pages = _pages()
     to.register(pages)
     chosen = st.navigation(list(pages.values()), position="top")
-    _progress()
+    _follow_progress(chosen.url_path)
     chosen.run()
 
 
-@st.fragment(run_every=CALM)
+def _follow_progress(page: str) -> None:
+    """Keep `_progress` up to date in a fragment that no other page has: Streamlit tells fragments by name and place.
+
+    With one for all, a page that is left while its fragment is asked for would be drawn over the next one: as that
+    fragment alone, on which the browser's page breaks.
+    """
+
+    def progress() -> None:
+        _progress()
+
+    progress.__qualname__ = f"progress of {page}"
+    st.fragment(progress, run_every=CALM)()
+
+
 def _progress() -> None:
     """While the projection is far behind the log, say so: what is shown is not all there is."""
     try:

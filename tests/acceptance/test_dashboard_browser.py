@@ -158,16 +158,19 @@ def answers(address: str) -> bool:
 
 @pytest.fixture
 def page(chromium: Browser, address: str, until: Until) -> Iterator[Page]:
-    """A page that keeps what it asked for elsewhere, and fails if it did."""
+    """A page that fails if it asked for anything elsewhere, or if its own program broke."""
     until(lambda: answers(address))
     asked: list[str] = []
+    broken: list[str] = []
     context = chromium.new_context(viewport={"width": 1400, "height": 900}, base_url=address)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     local = (address, address.replace("http", "ws"), "data:", "blob:")
     page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: broken.append(error.message))
     yield page
     context.close()
+    assert broken == []
     assert [url for url in asked if not url.startswith(local)] == []
 
 

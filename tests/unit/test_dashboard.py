@@ -114,6 +114,15 @@ def said(app: AppTest) -> str:
     return "\n".join(str(text) for text in found).replace("\\", "")
 
 
+def test_no_page_shares_a_fragment_with_another(told: Told) -> None:
+    """One asked for anew while its page is left would be drawn over the next page, and break it in the browser."""
+    task, others = told.tasks["first"], ",".join((told.tasks["first"], told.tasks["second"]))
+    addresses = {"projects": {}, "tasks": {}, "task": {"task": task}, "compare": {"compare": others}, "queues": {}}
+    fragments = [set(opened(page, **query)._fragment_storage._fragments) for page, query in addresses.items()]
+    assert all(fragments)
+    assert sum(map(len, fragments)) == len(set.union(*fragments))
+
+
 def test_projects_have_their_tasks_by_status() -> None:
     app = opened("projects")
     assert "3 tasks" in said(app)
