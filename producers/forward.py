@@ -32,7 +32,7 @@ _LOOK_AROUND: Final = 0.2
 _PAUSE: Final = 0.002
 
 GivesUp = Callable[[float], bool]
-"""Asked now and then whether to go on waiting, with the seconds waited so far."""
+"""Asked now and then whether to go on waiting, with the seconds for which the log has said nothing."""
 
 
 class Batch:
@@ -43,6 +43,7 @@ class Batch:
         self.records = records
         self._log = log
         self._errors: dict[int, TasktapeError | None] = {}
+        self._heard_at = time.monotonic()
         for number, record in enumerate(records):
             value = in_framing_of(codec, record)
             report = partial(self._report, number)
@@ -50,15 +51,15 @@ class Batch:
 
     def _report(self, number: int, delivery: Delivery) -> None:
         self._errors[number] = delivery.error
+        self._heard_at = time.monotonic()
 
     def wait(self, gives_up: GivesUp) -> bool:
         """Wait until the log has said something to each; False when `gives_up` first."""
-        began = time.monotonic()
         while True:
             self._log.flush(_LOOK_AROUND)
             if len(self._errors) == len(self.records):
                 return True
-            if gives_up(time.monotonic() - began):
+            if gives_up(time.monotonic() - self._heard_at):
                 return False
             time.sleep(_PAUSE)
 
@@ -116,7 +117,7 @@ class Forwarder:
         """Bring one record to the log at once. Raises the log's error, or `LogUnavailableError` after `seconds`."""
         while True:
             batch = Batch(self._log, self._codec, [record])
-            if not batch.wait(lambda waited: waited > seconds):
+            if not batch.wait(lambda silence: silence > seconds):
                 raise LogUnavailableError(self._log.url, f"it has been busy for {seconds:g} s")
             error = batch.error()
             if error is None or self._heed(error, record):
@@ -130,7 +131,7 @@ class Forwarder:
         file = SpoolFile.open(path)
         batch = Batch(self._log, self._codec, list(file.records()))
         file.close()
-        if not batch.wait(lambda waited: waited > seconds):
+        if not batch.wait(lambda silence: silence > seconds):
             raise LogUnavailableError(self._log.url, f"it has been busy for {seconds:g} s")
         error = batch.error()
         if error is None:
@@ -155,13 +156,16 @@ class Forwarder:
         self._log.close(timeout)
 
 
-def open_forwarder(settings: Settings, refused: Path) -> Forwarder:
+def open_forwarder(settings: Settings, refused: Path, heard: Callable[[], object] = lambda: None) -> Forwarder:
     """Open the settings' log, make sure that its topics exist, and return the way to it.
 
-    Raises `LogUnavailableError`, or whatever else keeps the log from opening.
+    `heard` is called at the log's first sign of life: topics may take a while. Raises `LogUnavailableError`, or
+    whatever else keeps the log from opening.
     """
     log = settings.open_log()
     try:
+        log.create_topics([])
+        heard()
         log.create_topics(TOPICS)
         return Forwarder(log, settings.codec(), refused)
     except BaseException:

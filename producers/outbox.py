@@ -122,13 +122,16 @@ class Outbox:
             console.flush()
         return self._wait(lambda parts: parts.flush(), timeout)
 
-    def synced(self, timeout: float = 10.0) -> bool:
-        """Bring what was said before the call to the log, so that every reader sees it; whether that came to pass."""
+    def synced(self, timeout: float = 10.0, *, insists: bool = True) -> bool:
+        """Bring what was said before the call to the log, so that every reader sees it; whether that came to pass.
+
+        Who does not insist waits no longer than the log seems to be there.
+        """
         began = time.monotonic()
         if not self.flush(timeout):
             return False
         left = max(0.0, began + timeout - time.monotonic())
-        return self._parts is None or self._parts.sender.synced(left)
+        return self._parts is None or self._parts.sender.synced(left, insists=insists)
 
     def _wait(self, done: Callable[[Parts], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -150,8 +153,9 @@ class Outbox:
             self._unbind()
         if parts is not None:
             self._last_steps |= parts.drain.last_steps
-            parts.close(self._settings.close_timeout if timeout is None else timeout)
-            self._look_after_children()
+            is_all_there = parts.close(self._settings.close_timeout if timeout is None else timeout)
+            if self._has_forked and is_all_there:
+                self._look_after_children()
 
     def _unbind(self) -> None:
         for writer in self._writers.values():
@@ -160,9 +164,8 @@ class Outbox:
     def _look_after_children(self) -> None:
         """Bring to the log what forked children left that ended without ceremony, as workers of a pool do."""
         deadline = time.monotonic() + CHILDREN_SECONDS
-        if self._has_forked:
-            with contextlib.suppress(Exception):  # the log is away: it was said, and the next process tries again
-                recover(self._settings, stop=lambda: time.monotonic() > deadline)
+        with contextlib.suppress(Exception):  # the log is away: it was said, and the next process tries again
+            recover(self._settings, stop=lambda: time.monotonic() > deadline)
 
     def forked(self, *, child: bool) -> None:
         """Take note of a fork. In the child, start afresh: locks may be held there by threads that don't exist."""

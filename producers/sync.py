@@ -161,8 +161,8 @@ class _Rescue:
             self._forwarder = open_forwarder(self._settings, root / REFUSED)
         return self._forwarder
 
-    def _gives_up(self, waited: float) -> bool:
-        if waited > SILENCE_SECONDS:
+    def _gives_up(self, silence: float) -> bool:
+        if silence > SILENCE_SECONDS:
             raise LogUnavailableError(self._settings.log, f"nothing heard for {SILENCE_SECONDS:g} s")
         return self._stop()
 
