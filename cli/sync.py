@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +36,7 @@ def sync(source: Source = "", *, as_json: Json = False) -> None:
         brought = bring(settings, say)
     copied = _copy(settings, source) if source else 0
     if as_json:
-        print_json({"records": brought.records, "processes": brought.processes, "live": brought.live, "copied": copied})
+        print_json(asdict(brought) | {"copied": copied})
         return
     note(str(brought))
     if source:

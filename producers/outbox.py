@@ -55,7 +55,6 @@ class Outbox:
         self._consoles: dict[tuple[str, int], ConsoleBatcher] = {}
         self._last_steps: dict[str, int] = {}
         _outboxes.add(self)
-        atexit.register(_close, weakref.ref(self))
 
     def emit(self, event: Event) -> None:
         """Say an event: it is on the log or in the spool when this returns."""
@@ -192,9 +191,10 @@ def _forked(*, child: bool) -> None:
 os.register_at_fork(after_in_parent=partial(_forked, child=False), after_in_child=partial(_forked, child=True))
 
 
-def _close(outbox: weakref.ref[Outbox]) -> None:
-    if (mine := outbox()) is not None:
-        mine.close()
+@atexit.register
+def _close_all() -> None:
+    for outbox in list(_outboxes):
+        outbox.close()
 
 
 def _close_at_end_of_worker(outbox: Outbox) -> None:
