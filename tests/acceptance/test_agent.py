@@ -211,15 +211,10 @@ def test_an_aborted_script_with_a_task_says_goodbye_and_is_stopped_not_failed(lo
     local_site.agent("--env", "current")
     task = local_site.put(WITH_SDK)
     local_site.wait(lambda: local_site.file("1.init").exists())
-    local_site.wait(lambda: abort_again(local_site, task))
+    local_site.abort(task)
+    local_site.wait(lambda: local_site.ends(task))
     assert local_site.ends(task)[0] == (1, "RunStopped")
     assert ("stdout", "said goodbye") in local_site.console(task)
-
-
-def abort_again(site: AgentSite, task: str) -> bool:
-    """Somebody who is impatient: a program that has just begun to listen hears the next request."""
-    site.abort(task)
-    return bool(site.ends(task))
 
 
 def test_a_script_with_a_task_that_is_stopped_with_its_agent_runs_again(local_site: AgentSite) -> None:
