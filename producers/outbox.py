@@ -54,6 +54,8 @@ class Outbox:
         self._writers: dict[tuple[str, int], ScalarWriter] = {}
         self._consoles: dict[tuple[str, int], ConsoleBatcher] = {}
         self._last_steps: dict[str, int] = {}
+        self._closing: int | None = None
+        self._afterwards: list[Callable[[], object]] = []
         _outboxes.add(self)
 
     def emit(self, event: Event) -> None:
@@ -145,6 +147,25 @@ class Outbox:
 
         What is said afterwards opens the outbox anew.
         """
+        self._closing = threading.get_ident()
+        try:
+            self._close(self._settings.close_timeout if timeout is None else timeout)
+        finally:
+            self._closing = None
+            while self._afterwards:
+                self._afterwards.pop()()
+
+    def after_close(self, work: Callable[[], object]) -> bool:
+        """Do something once the close is over that a signal has interrupted; False where it interrupted none.
+
+        A signal's handler must not wait for what the thread holds that it runs in.
+        """
+        if self._closing != threading.get_ident():
+            return False
+        self._afterwards.append(work)
+        return True
+
+    def _close(self, timeout: float) -> None:
         for console in list(self._consoles.values()):
             console.flush()
         with self._lock:
@@ -152,7 +173,7 @@ class Outbox:
             self._unbind()
         if parts is not None:
             self._last_steps |= parts.drain.last_steps
-            is_all_there = parts.close(self._settings.close_timeout if timeout is None else timeout)
+            is_all_there = parts.close(timeout)
             if self._has_forked and is_all_there:
                 self._look_after_children()
 
