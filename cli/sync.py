@@ -54,5 +54,5 @@ def _copy(settings: Settings, source: str) -> int:
     with open_log(source, settings.kafka) as old, settings.open_log() as new:
         total = sum(old.end_positions(old.topics()).values())
         with progress(f"Copying {source} to {settings.log}", total) as say:
-            copy(old, new, on_progress=lambda _, done: say(done))
+            copy(old, new, on_progress=lambda _, done: say(done), reframe=settings.codec().reframe)
     return total

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import uuid7
-from ..events.codec import Codec, decode_body, encode_body
-from ..events.errors import LogUnavailableError, RecordRefusedError, TasktapeError, UnknownTopicError
+from ..events.codec import Codec
+from ..events.errors import DecodeError, LogUnavailableError, RecordRefusedError, TasktapeError, UnknownTopicError
 from ..events.log.port import Delivery, Log
 from ..events.topics import TOPICS, TopicSpec
 from .spool import Spool
@@ -39,13 +39,17 @@ class Batch:
     """Records that were handed to the log together, and what it said to each."""
 
     def __init__(self, log: Log, codec: Codec, records: list[Record]) -> None:
-        """Hand all records to the log, in the codec's framing."""
+        """Hand all records to the log, in the codec's framing. A registry may have to be asked, and be away."""
         self.records = records
         self._log = log
         self._errors: dict[int, TasktapeError | None] = {}
         self._heard_at = time.monotonic()
         for number, record in enumerate(records):
-            value = in_framing_of(codec, record)
+            try:
+                value = None if record.value is None else codec.reframe(record.value, record.topic)
+            except DecodeError as error:
+                self._errors[number] = RecordRefusedError(f"no tool could read it on {log.url}: {error}")
+                continue
             report = partial(self._report, number)
             log.append(record.topic, record.key, value, headers=record.headers, on_delivery=report)
 
@@ -70,15 +74,6 @@ class Batch:
     def error(self) -> TasktapeError | None:
         """What the log said to the first record that it did not take."""
         return next((error for _, error in sorted(self._errors.items()) if error is not None), None)
-
-
-def in_framing_of(codec: Codec, record: Record) -> bytes | None:
-    """The record's value as the codec frames it. A registry may have to be asked: raises whatever that raises."""
-    if record.value is None or not codec.has_registry:
-        return record.value
-    body = codec.unframe(record.value)
-    data = encode_body(decode_body(body)) if body.writer else body.data
-    return codec.frame(body.name, data, record.topic)
 
 
 class Forwarder:
