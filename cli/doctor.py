@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from ..dashboard.formatting import number, one_line, size
+from ..dashboard.formatting import counted, number, one_line, size
 from ..dashboard.worker_state import worker_state
 from ..events.errors import SettingsError, TasktapeError
 from . import exit_codes
@@ -20,6 +20,7 @@ from .output import console, note, print_json, progress
 from .version import versions
 
 if TYPE_CHECKING:
+    from ..events.log.port import Positions
     from ..events.settings import Settings
 
 State = Literal["ok", "warning", "failure", "not used", "not checked"]
@@ -180,6 +181,36 @@ def _projection(settings: Settings) -> Finding:
     return Finding("projection", "ok", message, figures=figures)
 
 
+def _queues(settings: Settings) -> Finding:
+    """How far the agents of each queue have come, as standard tools see it: the lag of their consumer group."""
+    from ..agent.queue_watch import agents_group  # noqa: PLC0415  see `reading`
+    from ..events.queue_events import queue_of_topic, queue_topic  # noqa: PLC0415  the same
+    from ..projections import open_queries  # noqa: PLC0415  the same
+
+    with open_queries(settings, fresh=True) as queries:
+        known = {queue.name: queue for queue in queries.queues()}
+    with settings.open_log() as log:
+        names = sorted({queue_of_topic(topic) for topic in log.topics() if topic.startswith(queue_topic(""))})
+        lags = {name: _lag(log.end_positions([queue_topic(name)]), log.committed(agents_group(name))) for name in names}
+    figures = {
+        name: {
+            "lag": lag,
+            "waiting": known[name].waiting if name in known else 0,
+            "workers": len(known[name].workers) if name in known else 0,
+        }
+        for name, lag in lags.items()
+    }
+    said = (
+        f"{name}: {counted(one['workers'], 'worker')}, {number(one['waiting'])} waiting, lag {number(one['lag'])}"
+        for name, one in figures.items()
+    )
+    return Finding("queues", "ok", "; ".join(said) or "none", figures=figures)
+
+
+def _lag(ends: Positions, committed: Positions) -> int:
+    return sum(max(0, end - committed.get(source, 0)) for source, end in ends.items())
+
+
 def _workers(settings: Settings) -> Finding:
     from ..projections import open_queries  # noqa: PLC0415  see `reading`
 
@@ -212,12 +243,13 @@ CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "blob store": _blobs,
     "schema registry": _registry,
     "projection": _projection,
+    "queues": _queues,
     "workers": _workers,
     "spool": _spool,
 }
 
 
-NEED_THE_LOG = ("projection", "workers")
+NEED_THE_LOG = ("projection", "queues", "workers")
 
 
 def _print(findings: list[Finding]) -> None:

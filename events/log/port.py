@@ -41,6 +41,7 @@ Groups
     Every partition of the topics joined is owned by exactly one live member, once membership has settled.
     When a member leaves or dies its partitions go to the others; when one joins, partitions are shared anew.
     Committed positions belong to the group, outlive its members, and are read back as they were committed.
+    They can be read without a membership, which disturbs no owner.
     Groups do not disturb each other.
 
 Topics
@@ -245,6 +246,10 @@ class Log(ABC):
     @abstractmethod
     def join(self, group: str, topics: Sequence[str]) -> Member:
         """Join a consumer group for these topics; unknown ones raise `UnknownTopicError`."""
+
+    @abstractmethod
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed; none for a group that there never was."""
 
     @abstractmethod
     def close(self, timeout: float = 10.0) -> None:

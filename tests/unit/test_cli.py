@@ -16,10 +16,13 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
+from tasktape.agent.queue_watch import agents_group
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.cli.output import Column, _widths
 from tasktape.events.base import new_task_id
+from tasktape.events.queue_events import queue_topic
+from tasktape.events.settings import load_settings
 from tasktape.tests.support.histories import History, falling
 
 LONG = "x" * 10_000
@@ -294,6 +297,18 @@ def test_doctor_finds_everything_well() -> None:
     assert states["schema registry"] == "not used"
     assert found["versions"]["tasktape"]
     assert "answers in" in run("doctor").stdout
+
+
+def test_doctor_shows_the_lag_of_each_queue_and_who_serves_it() -> None:
+    def figures() -> Any:
+        return next(finding["figures"] for finding in answer("doctor")["findings"] if finding["check"] == "queues")
+
+    behind = figures()["gpu"]["lag"]
+    assert figures() == {"gpu": {"lag": behind, "waiting": 1, "workers": 1}}
+    with load_settings().open_log() as log, log.join(agents_group("gpu"), [queue_topic("gpu")]) as member:
+        member.commit(log.end_positions([queue_topic("gpu")]))
+    assert (behind > 0, figures()["gpu"]["lag"]) == (True, 0)
+    assert "gpu: 1 worker, 1 waiting, lag 0" in run("doctor").stdout
 
 
 @pytest.mark.parametrize(
