@@ -20,7 +20,6 @@ from .output import console, note, print_json, progress
 from .version import versions
 
 if TYPE_CHECKING:
-    from ..events.log.port import Positions
     from ..events.settings import Settings
 
 State = Literal["ok", "warning", "failure", "not used", "not checked"]
@@ -166,13 +165,14 @@ def _registry(settings: Settings) -> Finding:
 
 
 def _projection(settings: Settings) -> Finding:
-    from ..projections import open_queries  # noqa: PLC0415  see `reading`
+    from ..events.log.port import lag  # noqa: PLC0415  see `reading`
+    from ..projections import open_queries  # noqa: PLC0415  the same
 
     with settings.open_log() as log:
         ends = log.end_positions(log.topics())
     with open_queries(settings, fresh=False) as queries:
         known, dead = queries.positions(), len(queries.dead_letters(limit=1000))
-    behind = sum(max(0, end - known.get((source.topic, source.partition), 0)) for source, end in ends.items())
+    behind = lag(ends, known)
     figures = {"behind": behind, "dead_letters": dead}
     message = f"{number(behind)} records behind the log"
     if dead:
@@ -184,6 +184,7 @@ def _projection(settings: Settings) -> Finding:
 def _queues(settings: Settings) -> Finding:
     """How far the agents of each queue have come, as standard tools see it: the lag of their consumer group."""
     from ..agent.queue_watch import agents_group  # noqa: PLC0415  see `reading`
+    from ..events.log.port import lag  # noqa: PLC0415  the same
     from ..events.queue_events import queue_of_topic, queue_topic  # noqa: PLC0415  the same
     from ..projections import open_queries  # noqa: PLC0415  the same
 
@@ -191,7 +192,7 @@ def _queues(settings: Settings) -> Finding:
         known = {queue.name: queue for queue in queries.queues()}
     with settings.open_log() as log:
         names = sorted({queue_of_topic(topic) for topic in log.topics() if topic.startswith(queue_topic(""))})
-        lags = {name: _lag(log.end_positions([queue_topic(name)]), log.committed(agents_group(name))) for name in names}
+        lags = {name: lag(log.end_positions([queue_topic(name)]), log.committed(agents_group(name))) for name in names}
     figures = {
         name: {
             "lag": lag,
@@ -205,10 +206,6 @@ def _queues(settings: Settings) -> Finding:
         for name, one in figures.items()
     )
     return Finding("queues", "ok", "; ".join(said) or "none", figures=figures)
-
-
-def _lag(ends: Positions, committed: Positions) -> int:
-    return sum(max(0, end - committed.get(source, 0)) for source, end in ends.items())
 
 
 def _workers(settings: Settings) -> Finding:

@@ -128,6 +128,11 @@ def place(topic: str, key: str | None, partitions: int, wanted: int | None) -> i
     return wanted
 
 
+def lag(ends: Positions, positions: Positions) -> int:
+    """How far positions are behind ends, in offsets; where there is none, all is still to come."""
+    return sum(max(0, end - positions.get(source, 0)) for source, end in ends.items())
+
+
 def partition_of(key: str | None, partitions: int) -> int:
     """Partition of a key: murmur2 as Apache Kafka's own producer has it (`Utils.murmur2`), 0 for no key."""
     return (_murmur2(key.encode()) & 0x7FFFFFFF) % partitions if key is not None else 0
