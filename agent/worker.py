@@ -35,6 +35,7 @@ from .clock import SystemClock
 from .core import CASE_READ, MAIN, ORPHANS, START, WORKERS_READ, Core, Plan
 from .environment import Environments, Mode
 from .follow import Batch, Follower, FollowerDied
+from .leftovers import Leftovers
 from .load import machine_facts, machine_load
 from .processes import Leash
 from .queue_watch import Membership, queue_membership, watchers_membership
@@ -87,7 +88,9 @@ class Worker:
             self._log.create_topics([*TOPICS, *map(queue_spec, self._queues)])
             self._memberships = {name: self._joined(queue_membership(self._log, name), stack) for name in self._queues}
             self._watchers = self._joined(watchers_membership(self._log), stack)
-            self._runner = Runner(self._workshop(mode))
+            shop = self._workshop(mode)
+            self._leftovers = stack.enter_context(contextlib.closing(Leftovers(settings, shop.recovery)))
+            self._runner = Runner(shop)
             self._core = Core(self._plan(slots), self, SystemClock(), self._stamper, SystemRandom())
             self._stack = stack.pop_all()
 
@@ -95,6 +98,7 @@ class Worker:
         """Work until told to leave and all is handed over."""
         with self._stack:
             self._start()
+            self._leftovers.start()
             patience = self._core.step()
             while not self._core.gone:
                 self._take(patience)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -11,8 +12,9 @@ from typing import Annotated
 import typer
 
 from ..dashboard.theme import APP, LOOPBACK, flags
-from ..events.errors import SettingsError
-from .output import note
+from ..events.errors import SettingsError, TasktapeError
+from .output import note, shows_progress
+from .reading import reading
 
 DEFAULT_PORT = 8501
 _TRIED = 20
@@ -39,6 +41,9 @@ def dashboard(port: Port = None, host: Host = LOOPBACK, *, browser: Browser = Tr
 
     load_settings()
     chosen = free_port(host, port)
+    if shows_progress():  # the pages would say so too, but to nobody yet
+        with contextlib.suppress(TasktapeError), reading():
+            pass
     note(f"The dashboard is at http://{host}:{chosen}. Ctrl-C stops it.")
     os.execv(sys.executable, command(host, chosen, browser=browser))  # noqa: S606  this process becomes the server
 

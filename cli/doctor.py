@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from ..dashboard.formatting import number, one_line, size
+from ..dashboard.formatting import counted, number, one_line, size
 from ..dashboard.worker_state import worker_state
 from ..events.errors import SettingsError, TasktapeError
 from . import exit_codes
@@ -165,19 +165,47 @@ def _registry(settings: Settings) -> Finding:
 
 
 def _projection(settings: Settings) -> Finding:
-    from ..projections import open_queries  # noqa: PLC0415  see `reading`
+    from ..events.log.port import lag  # noqa: PLC0415  see `reading`
+    from ..projections import open_queries  # noqa: PLC0415  the same
 
     with settings.open_log() as log:
         ends = log.end_positions(log.topics())
     with open_queries(settings, fresh=False) as queries:
         known, dead = queries.positions(), len(queries.dead_letters(limit=1000))
-    behind = sum(max(0, end - known.get((source.topic, source.partition), 0)) for source, end in ends.items())
+    behind = lag(ends, known)
     figures = {"behind": behind, "dead_letters": dead}
     message = f"{number(behind)} records behind the log"
     if dead:
         hint = "SELECT * FROM dead_letters in the projection names each with its place and error."
         return Finding("projection", "warning", f"{message}; {number(dead)} could not be read", hint, figures)
     return Finding("projection", "ok", message, figures=figures)
+
+
+def _queues(settings: Settings) -> Finding:
+    """How far the agents of each queue have come, as standard tools see it: the lag of their consumer group."""
+    from ..agent.queue_watch import agents_group  # noqa: PLC0415  see `reading`
+    from ..events.log.port import lag  # noqa: PLC0415  the same
+    from ..events.queue_events import queue_of_topic, queue_topic  # noqa: PLC0415  the same
+    from ..projections import open_queries  # noqa: PLC0415  the same
+
+    with open_queries(settings, fresh=True) as queries:
+        known = {queue.name: queue for queue in queries.queues()}
+    with settings.open_log() as log:
+        names = sorted({queue_of_topic(topic) for topic in log.topics() if topic.startswith(queue_topic(""))})
+        lags = {name: lag(log.end_positions([queue_topic(name)]), log.committed(agents_group(name))) for name in names}
+    figures = {
+        name: {
+            "lag": lag,
+            "waiting": known[name].waiting if name in known else 0,
+            "workers": len(known[name].workers) if name in known else 0,
+        }
+        for name, lag in lags.items()
+    }
+    said = (
+        f"{name}: {counted(one['workers'], 'worker')}, {number(one['waiting'])} waiting, lag {number(one['lag'])}"
+        for name, one in figures.items()
+    )
+    return Finding("queues", "ok", "; ".join(said) or "none", figures=figures)
 
 
 def _workers(settings: Settings) -> Finding:
@@ -212,12 +240,13 @@ CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "blob store": _blobs,
     "schema registry": _registry,
     "projection": _projection,
+    "queues": _queues,
     "workers": _workers,
     "spool": _spool,
 }
 
 
-NEED_THE_LOG = ("projection", "workers")
+NEED_THE_LOG = ("projection", "queues", "workers")
 
 
 def _print(findings: list[Finding]) -> None:

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: stable keys, ISO 8601 times in UTC.")]
+from .output import wants_json
+
+
+def _noted(value: bool) -> bool:
+    wants_json.set(value)
+    return value
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_noted, help="Print JSON: stable keys, ISO 8601 times in UTC.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or as much of its beginning as is unique.")]
 TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks, or their unique beginnings.")]
 QueueName = Annotated[str, typer.Argument(metavar="QUEUE", help="A queue's name.")]

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,6 +19,9 @@ from ..dashboard.formatting import one_line, status_look
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+wants_json: ContextVar[bool] = ContextVar("wants_json", default=False)
+"""Whether the command was given `--json`."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _WIDE = 100_000
@@ -181,21 +185,34 @@ def terminal_line(line: str) -> Text:
     return shown
 
 
-@contextmanager
-def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show on standard error that something goes on while the block runs; only in a terminal, and gone afterwards.
+Say = Callable[..., None]
+"""Says how much is done: `say(done)`, or `say(done, total)` once the total is known."""
 
-    The block may say how much is done, of `total` if that is known.
+
+def shows_progress() -> bool:
+    """Whether a person looks on."""
+    return sys.stderr.isatty() and sys.stdout.isatty() and not wants_json.get()
+
+
+@contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Say]:
+    """Show on standard error that something goes on while the block runs: on a terminal alone, and gone afterwards.
+
+    Nothing is shown for programs: with `--json`, or where the output goes into a pipe.
     """
-    if not sys.stderr.isatty():
-        yield lambda _: None
+    if not shows_progress():
+        yield lambda _done, _total=None: None
         return
     from rich import progress as rich  # noqa: PLC0415  the same
-    from rich.markup import escape  # noqa: PLC0415  the same
 
-    bar = (rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn()) if total else ()
-    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}"), *bar)
-    text = escape(one_line(description))
+    text = one_line(description)
+    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}", markup=False))
     with rich.Progress(*columns, console=notes(), transient=True) as shown:
-        task = shown.add_task(text, total=total)
-        yield lambda done: shown.update(task, completed=done, description=text if total else f"{text} · {done:,}")
+        task = shown.add_task(text, total=None)
+
+        def say(done: int, total: int | None = total) -> None:
+            if total is not None and shown.tasks[0].total is None:
+                shown.columns += (rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn())
+            shown.update(task, completed=done, total=total, description=text if total else f"{text} · {done:,}")
+
+        yield say

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 
-from .output import note
+from .output import note, shows_progress
+from .reading import follow_progress
 
 
 def serve() -> None:
@@ -25,4 +26,6 @@ def serve() -> None:
         signal.signal(number, lambda *_: stopped.set())
     with serving(settings) as server:
         note(f"Serving the projection of {settings.log} at {server.address}. Ctrl-C stops it.")
+        if shows_progress():
+            follow_progress(settings, stopped)
         stopped.wait()

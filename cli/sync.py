@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +36,7 @@ def sync(source: Source = "", *, as_json: Json = False) -> None:
         brought = bring(settings, say)
     copied = _copy(settings, source) if source else 0
     if as_json:
-        print_json({"records": brought.records, "processes": brought.processes, "live": brought.live, "copied": copied})
+        print_json(asdict(brought) | {"copied": copied})
         return
     note(str(brought))
     if source:
@@ -53,5 +54,5 @@ def _copy(settings: Settings, source: str) -> int:
     with open_log(source, settings.kafka) as old, settings.open_log() as new:
         total = sum(old.end_positions(old.topics()).values())
         with progress(f"Copying {source} to {settings.log}", total) as say:
-            copy(old, new, on_progress=lambda _, done: say(done))
+            copy(old, new, on_progress=lambda _, done: say(done), reframe=settings.codec().reframe)
     return total

@@ -59,7 +59,7 @@ def _print(line: ConsoleRow, *, as_json: bool) -> None:
         console().print(terminal_line(line.text), soft_wrap=True)
 
 
-def _follow(task: TaskRow, known: dict[tuple[str, int], int], run: int | None, *, as_json: bool) -> None:
+def _follow(task: TaskRow, known: Positions, run: int | None, *, as_json: bool) -> None:
     from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
 
     settings = load_settings()
@@ -70,13 +70,13 @@ def _follow(task: TaskRow, known: dict[tuple[str, int], int], run: int | None, *
                     _print(line, as_json=as_json)
 
 
-def _partitions(log: Log, task_id: str, known: dict[tuple[str, int], int]) -> Positions:
+def _partitions(log: Log, task_id: str, known: Positions) -> Positions:
     """Where to go on in the partitions that hold the task's console and its life."""
     from ..events.log import TopicPartition, partition_of  # noqa: PLC0415  see `reading`
 
     topics = log.topics()
     sources = [TopicPartition(topic, partition_of(task_id, topics[topic].partitions)) for topic in (_CONSOLE, _TASKS)]
-    return {source: known.get((source.topic, source.partition), 0) for source in sources}
+    return {source: known.get(source, 0) for source in sources}
 
 
 def _events(reader: Reader, task_id: str, codec: Codec) -> Iterator[Event]:

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+from ..events.log.port import lag
 from ..projections import open_queries, serving
 from ..projections.errors import ProjectionLockedError
 
@@ -73,5 +74,4 @@ class Holder:
         log = self._log = self._log or self._held.enter_context(self._settings.open_log())
         ends = log.end_positions(topic for topic in log.topics() if topic.startswith("tasktape."))
         with open_queries(self._settings, fresh=not self._serving) as asked:
-            known = asked.positions()
-        return sum(max(0, end - known.get((source.topic, source.partition), 0)) for source, end in ends.items())
+            return lag(ends, asked.positions())

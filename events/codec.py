@@ -77,9 +77,16 @@ class Codec:
         return CONFLUENT + schema_id.to_bytes(4) + body
 
     def reframe(self, value: bytes, topic: str) -> bytes:
-        """The same record in this codec's own framing, as when a spool is copied to a log with a schema registry."""
+        """The same record as tools read it on a log with this codec's registry; without a registry as it is.
+
+        What an older version wrote is written anew: its schema, registered last, would be the registry's latest.
+        Raises `DecodeError` where it can't be read here, as one that a newer version wrote.
+        """
+        if self._registry is None or value[:1] == CONFLUENT:
+            return value
         body = self.unframe(value)
-        return value if body.writer is not None else self.frame(body.name, body.data, topic)
+        data = body.data if body.writer is None else encode_body(decode_body(body))
+        return self.frame(body.name, data, topic)
 
     def unframe(self, value: bytes) -> Body:
         """Split a record's bytes. Raises `UnknownSchemaError`, or `DecodeError` for any other framing."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..events.base import now_us
 from ..events.errors import TasktapeError
+from . import control
 from .errors import InvalidTransitionError, UnknownTaskError
 from .last_tasks import Horizon, LastTask, Slot
 from .replay import TOPIC, Replayed, replay
@@ -43,7 +44,7 @@ class Predecessors:
 
     def __init__(self, session: Session, *key: str) -> None:
         self._session = session
-        self._horizon = Horizon(session.settings)
+        self.horizon = Horizon(session.settings)
         self._slot = Slot.take(session.settings, *key)
         self._last = self._slot.read(now_us()) if self._slot else None
 
@@ -88,17 +89,15 @@ class Predecessors:
         """Note the task that begins now."""
         if self._slot is not None:
             is_known = self._last is not None and self._last.task == task
-            known = self._last.known if self._last and is_known else Replayed(position=self._horizon.start())
+            known = self._last.known if self._last and is_known else Replayed(position=self.horizon.start(TOPIC))
             self._last = LastTask(task=task, at=now_us(), known=known)
             self._slot.write(self._last)
 
     def look_ahead(self) -> None:
-        """Note how far the log is, so that later processes need not read what lies before; not if it is away."""
-        if not self._session.outbox.synced(VERIFY_SECONDS):
-            return
+        """Note how far the log is, so that later processes need not read what lies before."""
         try:
             with self._session.open_log() as log:
-                self._horizon.look(log, TOPIC)
+                self.horizon.look(log, (TOPIC, control.TOPIC))
         except TasktapeError as error:
             LOGGER.debug("how far the log is can't be noted: %r", error)
 

@@ -6,20 +6,23 @@ while, it is ended from here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import DecodeError, TasktapeError
-from ..events.log.port import Reader, TopicPartition, partition_of
+from ..events.log.port import LogRecord, TopicPartition, partition_of
 from ..events.queue_events import AbortRequested
 from ..events.topics import TOPICS
 from ..events.wire import read_event
 from .warn import LOGGER
 
 if TYPE_CHECKING:
+    from .last_tasks import Horizon
     from .session import Session
 
 TOPIC: Final = AbortRequested.topic
@@ -31,18 +34,26 @@ OnAbort = Callable[[str], None]
 
 
 class AbortWatcher:
-    """Follows the requests to one run in a thread of its own; calls `on_abort` with the reason of the first."""
+    """Follows the requests to one run in a thread of its own; calls `on_abort` with the reason of the first.
 
-    def __init__(self, session: Session, task: str, run: int, on_abort: OnAbort) -> None:
+    It hears all that lie beyond `horizon`, which was seen before the run began. One for run 0 is for the run that is
+    under way, so it is none of ours where it was said before ours began.
+    """
+
+    def __init__(self, session: Session, task: str, run: int, on_abort: OnAbort, horizon: Horizon) -> None:
         self._session = session
         self._task = task
         self._run = run
         self._on_abort = on_abort
+        self._horizon = horizon
+        self._began_at = datetime.now(UTC)
+        self._position: int | None = None
+        self._end = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="tasktape-control", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow, from now on."""
+        """Begin to follow."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -63,22 +74,33 @@ class AbortWatcher:
     def _follow(self) -> None:
         with self._session.open_log() as log:
             log.create_topics(TOPICS)
-            source = TopicPartition(TOPIC, partition_of(self._task, log.topics()[TOPIC].partitions))
-            with log.read({source: log.end_positions([TOPIC])[source]}) as reader:
-                for request in self._requests(reader):
-                    self._on_abort(request.reason)
-                    return
+            ends = log.end_positions([TOPIC])
+            source = TopicPartition(TOPIC, partition_of(self._task, len(ends)))
+            with log.read({source: self._start(source, ends[source])}) as reader:
+                while not self._stopping.is_set():
+                    for record in reader.poll(POLL_SECONDS):
+                        if (request := self._request(record)) is not None:
+                            return self._on_abort(request.reason)
+                    self._position = reader.positions()[source]
+        return None
 
-    def _requests(self, reader: Reader) -> Iterator[AbortRequested]:
-        while not self._stopping.is_set():
-            for record in reader.poll(POLL_SECONDS):
-                if record.key == self._task:
-                    try:
-                        event = read_event(record, codec=self._session.codec)
-                    except DecodeError:
-                        continue
-                    if isinstance(event, AbortRequested) and event.run in {0, self._run}:
-                        yield event
+    def _start(self, source: TopicPartition, end: int) -> int:
+        """Where to read on, or to begin; a horizon beyond the end was another log's."""
+        if self._position is None:
+            seen = self._horizon.end(source)
+            self._position, self._end = seen if seen <= end else 0, end
+        return self._position
+
+    def _request(self, record: LogRecord) -> AbortRequested | None:
+        """The request to this run that a record is, if it is one."""
+        if record.key != self._task:
+            return None
+        with contextlib.suppress(DecodeError):
+            event = read_event(record, codec=self._session.codec)
+            if isinstance(event, AbortRequested):
+                is_new = record.offset >= self._end or event.meta.occurred_at >= self._began_at
+                return event if event.run == self._run or (event.run == 0 and is_new) else None
+        return None
 
 
 class AbortCallback:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..events.base import uuid7
-from ..events.codec import Codec, decode_body, encode_body
-from ..events.errors import LogUnavailableError, RecordRefusedError, TasktapeError, UnknownTopicError
+from ..events.codec import Codec
+from ..events.errors import DecodeError, LogUnavailableError, RecordRefusedError, TasktapeError, UnknownTopicError
 from ..events.log.port import Delivery, Log
 from ..events.topics import TOPICS, TopicSpec
 from .spool import Spool
@@ -32,33 +32,38 @@ _LOOK_AROUND: Final = 0.2
 _PAUSE: Final = 0.002
 
 GivesUp = Callable[[float], bool]
-"""Asked now and then whether to go on waiting, with the seconds waited so far."""
+"""Asked now and then whether to go on waiting, with the seconds for which the log has said nothing."""
 
 
 class Batch:
     """Records that were handed to the log together, and what it said to each."""
 
     def __init__(self, log: Log, codec: Codec, records: list[Record]) -> None:
-        """Hand all records to the log, in the codec's framing."""
+        """Hand all records to the log, in the codec's framing. A registry may have to be asked, and be away."""
         self.records = records
         self._log = log
         self._errors: dict[int, TasktapeError | None] = {}
+        self._heard_at = time.monotonic()
         for number, record in enumerate(records):
-            value = in_framing_of(codec, record)
+            try:
+                value = None if record.value is None else codec.reframe(record.value, record.topic)
+            except DecodeError as error:
+                self._errors[number] = RecordRefusedError(f"no tool could read it on {log.url}: {error}")
+                continue
             report = partial(self._report, number)
             log.append(record.topic, record.key, value, headers=record.headers, on_delivery=report)
 
     def _report(self, number: int, delivery: Delivery) -> None:
         self._errors[number] = delivery.error
+        self._heard_at = time.monotonic()
 
     def wait(self, gives_up: GivesUp) -> bool:
         """Wait until the log has said something to each; False when `gives_up` first."""
-        began = time.monotonic()
         while True:
             self._log.flush(_LOOK_AROUND)
             if len(self._errors) == len(self.records):
                 return True
-            if gives_up(time.monotonic() - began):
+            if gives_up(time.monotonic() - self._heard_at):
                 return False
             time.sleep(_PAUSE)
 
@@ -69,15 +74,6 @@ class Batch:
     def error(self) -> TasktapeError | None:
         """What the log said to the first record that it did not take."""
         return next((error for _, error in sorted(self._errors.items()) if error is not None), None)
-
-
-def in_framing_of(codec: Codec, record: Record) -> bytes | None:
-    """The record's value as the codec frames it. A registry may have to be asked: raises whatever that raises."""
-    if record.value is None or not codec.has_registry:
-        return record.value
-    body = codec.unframe(record.value)
-    data = encode_body(decode_body(body)) if body.writer else body.data
-    return codec.frame(body.name, data, record.topic)
 
 
 class Forwarder:
@@ -116,7 +112,7 @@ class Forwarder:
         """Bring one record to the log at once. Raises the log's error, or `LogUnavailableError` after `seconds`."""
         while True:
             batch = Batch(self._log, self._codec, [record])
-            if not batch.wait(lambda waited: waited > seconds):
+            if not batch.wait(lambda silence: silence > seconds):
                 raise LogUnavailableError(self._log.url, f"it has been busy for {seconds:g} s")
             error = batch.error()
             if error is None or self._heed(error, record):
@@ -130,7 +126,7 @@ class Forwarder:
         file = SpoolFile.open(path)
         batch = Batch(self._log, self._codec, list(file.records()))
         file.close()
-        if not batch.wait(lambda waited: waited > seconds):
+        if not batch.wait(lambda silence: silence > seconds):
             raise LogUnavailableError(self._log.url, f"it has been busy for {seconds:g} s")
         error = batch.error()
         if error is None:
@@ -155,13 +151,16 @@ class Forwarder:
         self._log.close(timeout)
 
 
-def open_forwarder(settings: Settings, refused: Path) -> Forwarder:
+def open_forwarder(settings: Settings, refused: Path, heard: Callable[[], object] = lambda: None) -> Forwarder:
     """Open the settings' log, make sure that its topics exist, and return the way to it.
 
-    Raises `LogUnavailableError`, or whatever else keeps the log from opening.
+    `heard` is called at the log's first sign of life: topics may take a while. Raises `LogUnavailableError`, or
+    whatever else keeps the log from opening.
     """
     log = settings.open_log()
     try:
+        log.create_topics([])
+        heard()
         log.create_topics(TOPICS)
         return Forwarder(log, settings.codec(), refused)
     except BaseException:

@@ -11,19 +11,21 @@ import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from ..events.base import Part
 from .replay import Replayed
 
 if TYPE_CHECKING:
-    from ..events.log.port import Log
+    from ..events.log.port import Log, TopicPartition
     from ..events.settings import Settings
 
 HOURS: Final = 72
 _HOUR_US: Final = 3_600_000_000
+_ENDS: Final = TypeAdapter(dict[str, dict[str, int]])
 
 
 class LastTask(Part):
@@ -84,21 +86,34 @@ class Slot:
 
 
 class Horizon:
-    """How far each partition of a topic was when this machine looked last: tasks made later lie beyond that."""
+    """How far each partition was when this machine looked last, as known when this object was made.
+
+    What begins later lies beyond that, so nobody need read what lies before.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.home / "last" / f"{_digest(settings.log)}.ends.json"
+        self._ends = self._read()
 
-    def start(self) -> int:
-        """An offset before which no partition holds anything that begins now."""
+    def _read(self) -> dict[str, dict[str, int]]:
         try:
-            return int(min(json.loads(self._path.read_bytes()).values(), default=0))
-        except (OSError, ValueError, TypeError, AttributeError):
-            return 0
+            return _ENDS.validate_json(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
 
-    def look(self, log: Log, topic: str) -> None:
-        """Remember where the partitions end."""
-        ends = {source.partition: end for source, end in log.end_positions([topic]).items()}
+    def end(self, source: TopicPartition) -> int:
+        """An offset of this partition before which lies nothing that begins now."""
+        return self._ends.get(source.topic, {}).get(str(source.partition), 0)
+
+    def start(self, topic: str) -> int:
+        """An offset before which no partition of the topic holds anything that begins now."""
+        return min(self._ends.get(topic, {}).values(), default=0)
+
+    def look(self, log: Log, topics: Iterable[str]) -> None:
+        """Remember for later processes where the partitions end."""
+        ends: dict[str, dict[str, int]] = {}
+        for source, end in log.end_positions(topics).items():
+            ends.setdefault(source.topic, {})[str(source.partition)] = end
         temporary = self._path.with_suffix(f".{os.getpid()}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

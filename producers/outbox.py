@@ -54,8 +54,9 @@ class Outbox:
         self._writers: dict[tuple[str, int], ScalarWriter] = {}
         self._consoles: dict[tuple[str, int], ConsoleBatcher] = {}
         self._last_steps: dict[str, int] = {}
+        self._closing: int | None = None
+        self._afterwards: list[Callable[[], object]] = []
         _outboxes.add(self)
-        atexit.register(_close, weakref.ref(self))
 
     def emit(self, event: Event) -> None:
         """Say an event: it is on the log or in the spool when this returns."""
@@ -122,13 +123,16 @@ class Outbox:
             console.flush()
         return self._wait(lambda parts: parts.flush(), timeout)
 
-    def synced(self, timeout: float = 10.0) -> bool:
-        """Bring what was said before the call to the log, so that every reader sees it; whether that came to pass."""
+    def synced(self, timeout: float = 10.0, *, insists: bool = True) -> bool:
+        """Bring what was said before the call to the log, so that every reader sees it; whether that came to pass.
+
+        Who does not insist waits no longer than the log seems to be there.
+        """
         began = time.monotonic()
         if not self.flush(timeout):
             return False
         left = max(0.0, began + timeout - time.monotonic())
-        return self._parts is None or self._parts.sender.synced(left)
+        return self._parts is None or self._parts.sender.synced(left, insists=insists)
 
     def _wait(self, done: Callable[[Parts], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -143,6 +147,25 @@ class Outbox:
 
         What is said afterwards opens the outbox anew.
         """
+        self._closing = threading.get_ident()
+        try:
+            self._close(self._settings.close_timeout if timeout is None else timeout)
+        finally:
+            self._closing = None
+            while self._afterwards:
+                self._afterwards.pop()()
+
+    def after_close(self, work: Callable[[], object]) -> bool:
+        """Do something once the close is over that a signal has interrupted; False where it interrupted none.
+
+        A signal's handler must not wait for what the thread holds that it runs in.
+        """
+        if self._closing != threading.get_ident():
+            return False
+        self._afterwards.append(work)
+        return True
+
+    def _close(self, timeout: float) -> None:
         for console in list(self._consoles.values()):
             console.flush()
         with self._lock:
@@ -150,8 +173,9 @@ class Outbox:
             self._unbind()
         if parts is not None:
             self._last_steps |= parts.drain.last_steps
-            parts.close(self._settings.close_timeout if timeout is None else timeout)
-            self._look_after_children()
+            is_all_there = parts.close(timeout)
+            if self._has_forked and is_all_there:
+                self._look_after_children()
 
     def _unbind(self) -> None:
         for writer in self._writers.values():
@@ -160,9 +184,8 @@ class Outbox:
     def _look_after_children(self) -> None:
         """Bring to the log what forked children left that ended without ceremony, as workers of a pool do."""
         deadline = time.monotonic() + CHILDREN_SECONDS
-        if self._has_forked:
-            with contextlib.suppress(Exception):  # the log is away: it was said, and the next process tries again
-                recover(self._settings, stop=lambda: time.monotonic() > deadline)
+        with contextlib.suppress(Exception):  # the log is away: it was said, and the next process tries again
+            recover(self._settings, stop=lambda: time.monotonic() > deadline)
 
     def forked(self, *, child: bool) -> None:
         """Take note of a fork. In the child, start afresh: locks may be held there by threads that don't exist."""
@@ -189,9 +212,10 @@ def _forked(*, child: bool) -> None:
 os.register_at_fork(after_in_parent=partial(_forked, child=False), after_in_child=partial(_forked, child=True))
 
 
-def _close(outbox: weakref.ref[Outbox]) -> None:
-    if (mine := outbox()) is not None:
-        mine.close()
+@atexit.register
+def _close_all() -> None:
+    for outbox in list(_outboxes):
+        outbox.close()
 
 
 def _close_at_end_of_worker(outbox: Outbox) -> None:

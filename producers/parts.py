@@ -78,16 +78,20 @@ class Parts:
         """Bring to the log or into the spool what was said before; whether all of it is there."""
         return self.drain.drain() and self.sender.settled()
 
-    def close(self, timeout: float) -> None:
-        """Bring to the log what `timeout` seconds allow, and leave the rest to others, in one clear line."""
+    def close(self, timeout: float) -> bool:
+        """Bring to the log what `timeout` seconds allow, and leave the rest to others, in one clear line.
+
+        Returns whether everything is on the log.
+        """
         self._stopped.set()
         self._journal.retire_all()
         self.drain.stop()
         if self.sender.finish(timeout) and not self._journal.rings:
             self._spool.close()
             self._place.remove()
-        else:
-            self._leave()
+            return True
+        self._leave()
+        return False
 
     def _leave(self) -> None:
         waiting, lost = self._spool.waiting(), self._spool.in_memory

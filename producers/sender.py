@@ -9,6 +9,7 @@ readers tell such repeats by its event's session and seq.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from pathlib import Path
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 
 STRAIGHT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.0
-AWAY_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 1.5
+"""How long a log may be silent before a process that ends waits for it no longer."""
+
+LAST_CHANCE_SECONDS: Final = 0.3
+"""How long it waits all the same: the silence may be ours, when the program has kept all threads from running."""
+
+CLOSE_SECONDS: Final = 1.0
 _PAUSES: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 _LOOK_AROUND: Final = 0.2
 
@@ -48,7 +55,8 @@ class Sender:
         self._opening = threading.Lock()
         self._forwarder: Forwarder | None = None
         self._thread: threading.Thread | None = None
-        self._answers: bool | None = None
+        self._is_away = False
+        self._asked_at = self._awaited_at = math.inf
         self._stopped = False
 
     def send(self, record: Record) -> Receipt | None:
@@ -61,6 +69,7 @@ class Sender:
                 return Receipt(safe=True)
             self._straight = False
             receipt = self._spool.append(record)
+            self._asked_at = min(self._asked_at, time.monotonic())
         self._wake()
         return receipt
 
@@ -76,7 +85,7 @@ class Sender:
         """The way to the log, opened on first use. Raises whatever keeps it from opening."""
         with self._opening:
             if self._forwarder is None:
-                self._forwarder = open_forwarder(self._settings, self._refused)
+                self._forwarder = open_forwarder(self._settings, self._refused, self._note_answer)
             return self._forwarder
 
     def _wake(self) -> None:
@@ -118,10 +127,13 @@ class Sender:
         with self.in_order:
             empty = not self._spool
             self._straight = self._is_local and empty
+            if empty:
+                self._asked_at = self._awaited_at = math.inf
             return empty
 
-    def _gives_up(self, waited: float) -> bool:
-        if waited > SILENCE_SECONDS:
+    def _gives_up(self, silence: float) -> bool:
+        self._asked_at = time.monotonic() - silence
+        if silence > SILENCE_SECONDS:
             self._note_away(LogUnavailableError(self._settings.log, f"nothing heard for {SILENCE_SECONDS:g} s"))
         return self._stopped
 
@@ -130,15 +142,16 @@ class Sender:
             self._changed.wait_for(lambda: self._stopped, seconds)
 
     def _note_away(self, reason: Exception) -> None:
-        self._answers = False
+        self._is_away = True
         keeps = f"Work goes on: what is reported waits in {self._refused.parent}, and goes to the log by itself later."
         warn_once("log_away", f"{str(reason) or type(reason).__name__} {keeps}")
 
     def _note_answer(self) -> None:
-        if self._answers is False:
+        self._asked_at, self._awaited_at = time.monotonic(), math.inf
+        if self._is_away:
             LOGGER.info("the log %s answers again.", self._settings.log)
             forget("log_away")
-        self._answers = True
+        self._is_away = False
         with self._guard:
             self._changed.notify_all()
 
@@ -146,29 +159,32 @@ class Sender:
         """Whether everything is on the log or in a file."""
         return self._spool.settle() or not self._spool
 
-    def synced(self, timeout: float) -> bool:
-        """Wait until everything is on the log; False when it is not within `timeout` seconds."""
+    def synced(self, timeout: float, *, insists: bool = True) -> bool:
+        """Wait until everything is on the log; False when it is not within `timeout` seconds.
+
+        Who does not insist waits no longer than the log seems to be there: it has been silent for `PATIENCE_SECONDS`.
+        """
+        deadline = time.monotonic() + timeout
         with self._guard:
-            return self._changed.wait_for(lambda: not self._spool, timeout)
+            while self._spool and (left := min(deadline, self._until(insists)) - time.monotonic()) > 0:
+                self._changed.wait(min(left, _LOOK_AROUND))
+            return not self._spool
+
+    def _until(self, insists: bool) -> float:
+        """Until when, on the monotonic clock, it makes sense to wait for the log, as things are now."""
+        if insists:
+            return math.inf
+        self._awaited_at = min(self._awaited_at, time.monotonic())
+        return max(self._asked_at + PATIENCE_SECONDS, self._awaited_at + LAST_CHANCE_SECONDS)
 
     def finish(self, timeout: float) -> bool:
-        """Bring to the log what the time allows, and stop; whether everything is there.
-
-        That is `timeout` seconds when the log answers, a second when it is away, three when it has not spoken yet.
-        """
-        began = time.monotonic()
+        """Bring to the log what `timeout` seconds and its silence allow, and stop; whether everything is there."""
+        reached = self.synced(timeout, insists=False)
         with self._guard:
-            while self._spool and (left := began + self._patience(timeout) - time.monotonic()) > 0:
-                self._changed.wait(min(left, _LOOK_AROUND))
             self._stopped = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join(AWAY_SECONDS)
+            self._thread.join(CLOSE_SECONDS if reached else 2 * _LOOK_AROUND)
         if self._forwarder is not None:
-            self._forwarder.close(AWAY_SECONDS if self._answers else 0.0)
+            self._forwarder.close(CLOSE_SECONDS if reached else 0.0)
         return not self._spool
-
-    def _patience(self, timeout: float) -> float:
-        if self._thread is None:
-            return 0.0
-        return min(timeout, {True: timeout, False: AWAY_SECONDS, None: SILENCE_SECONDS}[self._answers])

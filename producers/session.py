@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..projections.query import Queries
     from .task_init import InitMixin
 
-FLUSH_SECONDS: Final = 10.0
 SYNC_SECONDS: Final = 10.0
 AWAY_SECONDS: Final = 15.0
 
@@ -93,9 +92,9 @@ class Session:
         """The blob store."""
         return self.settings.blob_store()
 
-    def close(self, timeout: float = FLUSH_SECONDS) -> None:
-        """Deliver what is open, within `timeout` seconds; what remains is in the spool."""
-        self.outbox.close(timeout)
+    def close(self) -> None:
+        """Deliver what is open, within the settings' `close_timeout`; what remains is in the spool."""
+        self.outbox.close()
 
 
 @dataclass

@@ -29,8 +29,8 @@ Progress = Callable[[int], object]
 class SyncReport:
     """What was brought on: `records` to the log, of so many dead `processes`, and `uploads` to where they go.
 
-    So many uploads still wait (`uploads_waiting`), so many events the log refuses (`refused`), and so many `live`
-    processes keep what is theirs.
+    So many uploads still wait (`uploads_waiting`), so many events the log refuses (`refused`), so many `live` processes
+    keep what is theirs, and of so many `dead_runs` it was said that they have failed.
     """
 
     records: int
@@ -39,6 +39,7 @@ class SyncReport:
     refused: int = 0
     uploads: int = 0
     uploads_waiting: int = 0
+    dead_runs: int = 0
 
     def __str__(self) -> str:
         said = [
@@ -46,28 +47,44 @@ class SyncReport:
             (self.refused, f"{self.refused} events are refused and stay in the spool's folder `{REFUSED}`"),
             (self.uploads, f"{self.uploads} uploads are where they belong"),
             (self.uploads_waiting, f"{self.uploads_waiting} uploads still wait for a place that does not answer"),
+            (self.dead_runs, f"{self.dead_runs} runs whose processes were killed have failed"),
             (self.live, f"{self.live} live processes send what is theirs"),
         ]
         return "; ".join(text for number, text in said if number) + "." if self._is_news else "Nothing was left behind."
 
     @property
     def _is_news(self) -> bool:
-        return any((self.records, self.live, self.refused, self.uploads, self.uploads_waiting))
+        return any((self.has_brought, self.live, self.refused, self.uploads_waiting))
+
+    @property
+    def has_brought(self) -> bool:
+        """Whether anything was brought on."""
+        return any((self.records, self.uploads, self.dead_runs))
 
 
-def sync(settings: Settings, progress: Progress = lambda _: None) -> SyncReport:
-    """Bring everything that dead processes left to the log, and their uploads to where they go.
+def sync(
+    settings: Settings,
+    progress: Progress = lambda _: None,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    offer_refused: bool = True,
+) -> SyncReport:
+    """Bring all that dead processes left to the log, their uploads to where they go, and their runs to an end.
 
     What the log has refused before is offered again: it may have been a matter of permissions.
 
     Raises `LogUnavailableError`, or another error of the log's, where it does not take it: what it took is gone from
     the spools, the rest stays.
     """
-    from .uploader import recover_uploads  # noqa: PLC0415  it stands on the outbox, which stands on this module
+    from .running import mark_dead_runs  # noqa: PLC0415  what stands on the outbox stands on this module
+    from .session import Session  # noqa: PLC0415  the same
+    from .uploader import recover_uploads  # noqa: PLC0415  the same
 
-    report = recover(settings, progress=progress, offer_refused=True)
+    report = recover(settings, stop=stop, progress=progress, offer_refused=offer_refused)
     uploads = recover_uploads(settings)
-    return replace(report, uploads=uploads.uploaded, uploads_waiting=uploads.waiting)
+    with contextlib.closing(Session(settings)) as session:
+        dead = mark_dead_runs(session)
+    return replace(report, uploads=uploads.uploaded, uploads_waiting=uploads.waiting, dead_runs=len(dead))
 
 
 def recover(
@@ -161,8 +178,8 @@ class _Rescue:
             self._forwarder = open_forwarder(self._settings, root / REFUSED)
         return self._forwarder
 
-    def _gives_up(self, waited: float) -> bool:
-        if waited > SILENCE_SECONDS:
+    def _gives_up(self, silence: float) -> bool:
+        if silence > SILENCE_SECONDS:
             raise LogUnavailableError(self._settings.log, f"nothing heard for {SILENCE_SECONDS:g} s")
         return self._stop()
 

@@ -328,7 +328,7 @@ class InitMixin(ExportMixin):
             self._execution.uninstalls += filter(None, [share(announced)])
             if self._execution.says_end and self._offline_folder is None:
                 self._watch_for_aborts()
-            self._execution.in_background(lambda: self._describe(entry, connections.frameworks))
+            self._execution.in_background(lambda: self._describe(entry, connections.frameworks), self._tidy)
         return self
 
     def _install(self, connections: Connections) -> None:
@@ -347,6 +347,11 @@ class InitMixin(ExportMixin):
         for field, value in found:
             if f"script.{field}" not in self._pinned:
                 self._edit(f"script.{field}", value)
+
+    def _tidy(self) -> None:
+        """See to what earlier runs left; where the log is away that is left to whoever comes next."""
+        if not self.running_locally() or not self._session.outbox.synced(insists=False):
+            return
         if self._before is not None:
             self._before.look_ahead()
         with contextlib.suppress(LogUnavailableError):

@@ -186,13 +186,14 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
         execution.undo()
         if execution.is_owner:
             self._settle(SETTLE_SECONDS)
+            execution.tidied.wait(SETTLE_SECONDS)
             self._wait_for_uploads()
             self._say_end(execution, execution.abort or ending)
             if execution.run_file is not None:
                 execution.run_file.remove()
             lineage.withdraw()
         self._execution = None
-        on_log = self._session.outbox.synced(SYNC_SECONDS)
+        on_log = self._session.outbox.synced(SYNC_SECONDS, insists=False)
         if self._before is not None and execution.is_owner:
             self._before.release(on_log=on_log)
         execution.ended.set()

@@ -14,6 +14,7 @@ from . import abort_note, replay
 from .control import AbortCallback, AbortWatcher, interrupt
 from .ending import Ending
 from .errors import InvalidArgumentError, WaitedForStatusError
+from .last_tasks import Horizon
 from .task_lifecycle import LifecycleMixin
 from .types import TaskStatusEnum as Status
 from .warn import LOGGER, warn_once
@@ -87,7 +88,8 @@ class WaitingMixin(LifecycleMixin):
     def _watch_for_aborts(self) -> None:
         """Follow requests to this run, once."""
         if self._watcher is None and self._execution is not None:
-            self._watcher = AbortWatcher(self._session, self._id, self.run, self._abort)
+            horizon = Horizon(self._session.settings) if self._before is None else self._before.horizon
+            self._watcher = AbortWatcher(self._session, self._id, self.run, self._abort, horizon)
             self._execution.uninstalls.append(self._watcher.stop)
             self._watcher.start()
 

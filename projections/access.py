@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from .address import Address, live_address, remove_address, write_address
 from .errors import ProjectionLockedError, ProjectionUnavailableError, ProjectionWriteError
 from .holding import Holding, database_path, hold, hold_in_memory, is_held, release
+from .projector import OnProgress
 from .query import Queries
 from .source import DatabaseSource
 
@@ -29,11 +30,13 @@ LOCK_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.02
 
 
-def open_queries(settings: Settings, *, fresh: bool = True) -> Queries:
+def open_queries(
+    settings: Settings, *, fresh: bool = True, on_progress: OnProgress = lambda _done, _total: None
+) -> Queries:
     """Open the projection of the settings' log; with `fresh` the answers know all that was on the log at this call.
 
     Close it soon: where nobody serves the projection, this process holds it, and others wait. Where it can be neither
-    asked nor held, it is made anew in memory, which takes as long as the log is.
+    asked nor held, it is made anew in memory, which takes as long as the log is. `on_progress` is told how far it is.
 
     Raises:
         LogUnavailableError: The log does not answer.
@@ -47,13 +50,13 @@ def open_queries(settings: Settings, *, fresh: bool = True) -> Queries:
     deadline = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < deadline:
         try:
-            return _served(settings, fresh=fresh) or _answering(hold(settings), fresh=fresh)
+            return _served(settings, fresh=fresh) or _answering(hold(settings), fresh, on_progress)
         except ProjectionLockedError:
             time.sleep(_PAUSE_SECONDS)
         except ProjectionWriteError as error:
             LOGGER.warning("%s. The answer is made in memory.", error, extra={"action": "projection_in_memory"})
             break
-    return _answering(hold_in_memory(settings), fresh=fresh)
+    return _answering(hold_in_memory(settings), fresh, on_progress)
 
 
 @contextmanager
@@ -132,10 +135,10 @@ def _asking(source: FlightSource, *, fresh: bool) -> Queries:
     return Queries(source)
 
 
-def _answering(holding: Holding, *, fresh: bool) -> Queries:
+def _answering(holding: Holding, fresh: bool, on_progress: OnProgress) -> Queries:
     try:
         if fresh:
-            holding.refresh()
+            holding.refresh(on_progress)
     except BaseException:
         release(holding)
         raise

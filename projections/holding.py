@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ..events.log.open import sqlite_path
 from .database import Database
 from .follower import Follower
-from .projector import Projector, ends
+from .projector import OnProgress, Projector, ends
 
 if TYPE_CHECKING:
     from ..events.log.port import Log
@@ -58,7 +58,7 @@ class Holding:
             raise
         return holding
 
-    def refresh(self) -> None:
+    def refresh(self, on_progress: OnProgress = lambda _done, _total: None) -> None:
         """Bring the database up to where the log ends now.
 
         Raises:
@@ -70,7 +70,7 @@ class Holding:
             follower = self._follower
             if follower is None:
                 self._projector = self._projector or self._new_projector()
-                self._projector.catch_up(timeout=SILENCE_SECONDS)
+                self._projector.catch_up(timeout=SILENCE_SECONDS, on_progress=on_progress)
                 return
         follower.wait(ends(self._log), SILENCE_SECONDS)
 

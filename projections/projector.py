@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..events.log.port import LogRecord, Positions, Reader, TopicPartition
+from ..events.log.port import LogRecord, Positions, Reader, TopicPartition, lag
 from .batch import Folds
 from .errors import ProjectionBehindError
 from .queue_fold import CLAIM_LEASE
@@ -28,6 +28,8 @@ DISCOVERY_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 0.2
 COMPARE_SECONDS: Final = 2.0
 Stored = tuple[int, int]
+OnProgress = Callable[[int, int], object]
+"""Told how many records were read, of how many there are to read."""
 
 
 class Projector:
@@ -95,7 +97,12 @@ class Projector:
             self._write(records)
         return len(records)
 
-    def catch_up(self, positions: Positions | None = None, timeout: float | None = None) -> None:
+    def catch_up(
+        self,
+        positions: Positions | None = None,
+        timeout: float | None = None,
+        on_progress: OnProgress = lambda _done, _total: None,
+    ) -> None:
         """Read up to these positions (by default to where the log ends now).
 
         Raises:
@@ -104,9 +111,11 @@ class Projector:
         """
         goal = positions if positions is not None else self._until or ends(self._log)
         self.discover()
+        total = lag(goal, self.positions())
         waiting_since = self._clock()
         while not self.reached(goal):
             if self.step(PATIENCE_SECONDS):
+                on_progress(total - lag(goal, self.positions()), total)
                 waiting_since = self._clock()
             elif timeout is not None and self._clock() - waiting_since > timeout:
                 raise ProjectionBehindError(timeout)

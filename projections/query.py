@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from ..events.log.port import Positions, TopicPartition
 from ..events.parts import Configuration, Parameter, TaskSpec
 from .filters import model_values, order_of, task_values
 from .rows import (
@@ -206,9 +207,9 @@ class Queries:
         """Return records that could not be read, in order of their append times."""
         return made(DeadLetterRow, self._rows("dead_letters", limit=limit))
 
-    def positions(self) -> dict[tuple[str, int], int]:
-        """Return, for each (topic, partition), the offset up to which the answers know the log."""
-        return {(topic, partition): offset for topic, partition, offset in self._rows("positions")}
+    def positions(self) -> Positions:
+        """Return, for each partition, the offset up to which the answers know the log."""
+        return {TopicPartition(topic, partition): offset for topic, partition, offset in self._rows("positions")}
 
     def sql(self, query: str) -> pa.Table:
         """Answer one SELECT over the projection's tables and views. Raises `QueryError` for anything else."""

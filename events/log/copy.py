@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, Self, runtime_checkable
 
-from ..errors import TasktapeError
+from ..errors import DecodeError, TasktapeError
 from ..topics import TopicSpec
 from .port import Delivery, Log, LogRecord, Positions, TopicPartition
 
@@ -14,6 +15,9 @@ _WAIT: Final = 1.0
 
 OnProgress = Callable[[Positions, int], None]
 """Told after each batch from where on to copy next, and how many records have been copied in all."""
+
+Reframe = Callable[[bytes, str], bytes]
+"""Makes the value of a record for a topic from another framing of it; raises `DecodeError` for what it can't read."""
 
 
 class Follower(Protocol):
@@ -62,6 +66,7 @@ def copy(
     positions: Mapping[TopicPartition, int] | None = None,
     until: Mapping[TopicPartition, int] | None = None,
     on_progress: OnProgress | None = None,
+    reframe: Reframe | None = None,
 ) -> Positions:
     """Append the records of `source` to `target`: keys, values, headers and the order within partitions stay.
 
@@ -75,6 +80,7 @@ def copy(
         positions: Where to start (default: at the beginning).
         until: Where to end, at most where the source ends now (the default); partitions not named are left out.
         on_progress: Told after each batch that `target` has acknowledged.
+        reframe: Gives values the target's framing, as `Codec.reframe` does; those that are no events stay as they are.
 
     Returns:
         The positions that were reached: a later call continues there. A batch that was cut off is copied again then;
@@ -89,7 +95,7 @@ def copy(
     if until is not None:
         ends = {place: min(until[place], end) for place, end in ends.items() if place in until}
     reached = {place: (positions or {}).get(place, 0) for place in ends}
-    put = _putter(target, [specs[name] for name in names if name in specs])
+    put = _putter(target, [specs[name] for name in names if name in specs], reframe)
     copied = 0
     with source.read(reached) as reader:
         while any(reached[place] < end for place, end in ends.items()):
@@ -102,7 +108,9 @@ def copy(
     return reached
 
 
-def _putter(target: Log | Archive, specs: Sequence[TopicSpec]) -> Callable[[Sequence[LogRecord]], None]:
+def _putter(
+    target: Log | Archive, specs: Sequence[TopicSpec], reframe: Reframe | None
+) -> Callable[[Sequence[LogRecord]], None]:
     """Prepare the target's topics and return what puts a batch there."""
     if isinstance(target, Archive):
         target.create_topics(specs)
@@ -110,10 +118,18 @@ def _putter(target: Log | Archive, specs: Sequence[TopicSpec]) -> Callable[[Sequ
     existing = target.topics()
     target.create_topics([spec for spec in specs if spec.name not in existing])
     alike = {spec.name for spec in specs if existing.get(spec.name, spec).partitions == spec.partitions}
-    return lambda records: _append(target, records, alike)
+    return lambda records: _append(target, records if reframe is None else _reframed(records, reframe), alike)
 
 
-def _append(target: Log, records: Sequence[LogRecord], alike: set[str]) -> None:
+def _reframed(records: Iterable[LogRecord], reframe: Reframe) -> Iterator[LogRecord]:
+    for record in records:
+        value = record.value
+        with contextlib.suppress(DecodeError):
+            value = None if value is None else reframe(value, record.topic)
+        yield record._replace(value=value)
+
+
+def _append(target: Log, records: Iterable[LogRecord], alike: set[str]) -> None:
     """Append a batch and wait for it; raise the first error."""
     errors: list[TasktapeError] = []
 

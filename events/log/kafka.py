@@ -93,6 +93,11 @@ class KafkaLog(Log):
         self._users.add(member)
         return member
 
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed."""
+        self._life.check()
+        return self._topics.committed(group)
+
     def close(self, timeout: float = 10.0) -> None:
         """Deliver what is open within the timeout, then let go of all clients."""
         if self._life.end():

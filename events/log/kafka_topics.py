@@ -1,4 +1,4 @@
-"""Kafka's topics: creating and describing them, how many partitions they have, and where these end."""
+"""Kafka's topics: creating and describing them, their partitions, where these end and how far groups have come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
@@ -81,6 +81,18 @@ class KafkaTopics:
         asked = {KafkaPartition(*source): latest for source in partitions}
         futures = self._admin.list_offsets(asked, request_timeout=min(_ATTEMPT, self._patience)) if asked else {}
         return {TopicPartition(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed."""
+        return self._insist(lambda: self._ask_for_committed(group))
+
+    def _ask_for_committed(self, group: str) -> Positions:
+        wanted = [ConsumerGroupTopicPartitions(group)]
+        (future,) = self._admin.list_consumer_group_offsets(
+            wanted, request_timeout=min(_ATTEMPT, self._patience)
+        ).values()
+        found = future.result().topic_partitions or ()
+        return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
     def _insist(self, ask: Callable[[], T]) -> T:
         """Ask again, while leaders change and connections break, until patience is at its end.

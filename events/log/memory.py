@@ -175,6 +175,12 @@ class MemoryLog(Log):
         self._members.append(member)
         return member
 
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed."""
+        self._life.check()
+        with self._store.changed:
+            return dict(self._store.groups[group].committed) if group in self._store.groups else {}
+
     def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
         """Delete the records before these positions, as retention does on the other logs."""
         self._life.check()

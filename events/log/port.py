@@ -41,6 +41,7 @@ Groups
     Every partition of the topics joined is owned by exactly one live member, once membership has settled.
     When a member leaves or dies its partitions go to the others; when one joins, partitions are shared anew.
     Committed positions belong to the group, outlive its members, and are read back as they were committed.
+    They can be read without a membership, which disturbs no owner.
     Groups do not disturb each other.
 
 Topics
@@ -125,6 +126,11 @@ def place(topic: str, key: str | None, partitions: int, wanted: int | None) -> i
     if not 0 <= wanted < partitions:
         raise RecordRefusedError(f"topic {topic!r} has no partition {wanted}: it has {partitions}.")
     return wanted
+
+
+def lag(ends: Positions, positions: Positions) -> int:
+    """How far positions are behind ends, in offsets; where there is none, all is still to come."""
+    return sum(max(0, end - positions.get(source, 0)) for source, end in ends.items())
 
 
 def partition_of(key: str | None, partitions: int) -> int:
@@ -245,6 +251,10 @@ class Log(ABC):
     @abstractmethod
     def join(self, group: str, topics: Sequence[str]) -> Member:
         """Join a consumer group for these topics; unknown ones raise `UnknownTopicError`."""
+
+    @abstractmethod
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed; none for a group that there never was."""
 
     @abstractmethod
     def close(self, timeout: float = 10.0) -> None:

@@ -92,6 +92,11 @@ class SqliteLog(Log):
         self._life.check()
         return self._groups.join(group, topics)
 
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed."""
+        self._life.check()
+        return self._groups.committed(group)
+
     def clean(self) -> int:
         """Delete what the topics no longer keep; return the number of records. Happens by itself once an hour."""
         self._life.check()

@@ -65,6 +65,11 @@ class Groups:
             connection.execute(SQL["leave"], (member.group, member.identity))
             self._settle(connection, member.group)
 
+    def committed(self, group: str) -> Positions:
+        """Return all positions that a group has committed."""
+        rows = self.queries.rows("committed", group)
+        return {TopicPartition(topic, number): position for topic, number, position in rows}
+
     def close(self) -> None:
         """Let all members leave, stop the thread, let go of the connection."""
         self._stopped.set()
@@ -151,8 +156,7 @@ class SqliteMember(Member):
     def committed(self, partitions: Iterable[TopicPartition]) -> Positions:
         """Return the group's committed positions."""
         self._check()
-        rows = self._groups.queries.rows("committed", self.group)
-        stored = {TopicPartition(topic, number): position for topic, number, position in rows}
+        stored = self._groups.committed(self.group)
         return {source: stored[source] for source in partitions if source in stored}
 
     def close(self) -> None:

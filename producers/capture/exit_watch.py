@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -117,14 +118,21 @@ class ExitWatch:
         """Say that the run is stopped, then end by the signal as if nobody had noticed it.
 
         Said by another thread: this one may hold any lock where the signal came. A forked child, such as a worker of a
-        pool that is closed, only says what it has not said yet.
+        pool that is closed, only says what it has not said yet; where it does so already it goes on with that.
         """
-        last_words = (self._end, _TERMINATED) if os.getpid() == self._pid else (_flush,)
+        is_child = os.getpid() != self._pid
+        if is_child and process.session is not None and process.session.outbox.after_close(partial(_die_of, number)):
+            return
+        last_words = (_flush,) if is_child else (self._end, _TERMINATED)
         speaker = threading.Thread(target=safely, args=("end", *last_words), daemon=True)
         speaker.start()
         speaker.join(SIGNAL_SECONDS)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        _die_of(number)
+
+
+def _die_of(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _flush() -> None:

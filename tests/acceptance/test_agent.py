@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tasktape.events.base import Stamper
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.port import partition_of
+from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import EntryEnqueued, EntryTaken, QueueCreated, queue_topic
-from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped
+from tasktape.events.settings import Settings
+from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped, TaskCreated
 from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
+from tasktape.producers.outbox import Outbox
 from tasktape.tests.kafka.broker import Broker
 from tasktape.tests.support.agent_site import AgentSite, agent_site, is_alive
 
@@ -88,6 +92,14 @@ def test_a_failing_script_fails_with_its_exit_code_and_is_retried_as_often_as_it
     failures = local_site.of(task, RunFailed)
     assert [(failed.run, failed.exit_code, failed.cause) for failed in failures] == [(1, 7, "task"), (2, 7, "task")]
     assert [entry.run for entry in local_site.events(EntryEnqueued)] == [1, 2]
+
+
+def test_an_agent_that_has_no_run_brings_on_what_a_dead_process_left(local_site: AgentSite) -> None:
+    dead = Outbox(Settings(home=local_site.home, log="kafka://127.0.0.1:1", close_timeout=0.0), Stamper())
+    dead.emit(TaskCreated(meta=Stamper()(), task="left", spec=TaskSpec(project="p", name="n")))
+    dead.close()
+    local_site.agent()
+    local_site.wait(lambda: local_site.of("left", TaskCreated))
 
 
 def test_two_agents_start_one_entry_once(site: AgentSite) -> None:
@@ -199,15 +211,10 @@ def test_an_aborted_script_with_a_task_says_goodbye_and_is_stopped_not_failed(lo
     local_site.agent("--env", "current")
     task = local_site.put(WITH_SDK)
     local_site.wait(lambda: local_site.file("1.init").exists())
-    local_site.wait(lambda: abort_again(local_site, task))
+    local_site.abort(task)
+    local_site.wait(lambda: local_site.ends(task))
     assert local_site.ends(task)[0] == (1, "RunStopped")
     assert ("stdout", "said goodbye") in local_site.console(task)
-
-
-def abort_again(site: AgentSite, task: str) -> bool:
-    """Somebody who is impatient: a program that has just begun to listen hears the next request."""
-    site.abort(task)
-    return bool(site.ends(task))
 
 
 def test_a_script_with_a_task_that_is_stopped_with_its_agent_runs_again(local_site: AgentSite) -> None:

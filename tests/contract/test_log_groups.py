@@ -105,6 +105,19 @@ def test_committed_positions_outlive_members(log: Log, other_log: Log, topic: st
         assert member.committed([]) == {}
 
 
+@promise("They can be read without a membership, which disturbs no owner.")
+def test_committed_positions_are_read_from_outside(log: Log, other_log: Log, topic: str, until: Until) -> None:
+    one, two = (TopicPartition(topic, number) for number in range(2))
+    group = f"{topic}-group"
+    assert other_log.committed(group) == {}
+    with log.join(group, [topic]) as member:
+        until(lambda: len(member.owned()) == 8)
+        member.commit({one: 5, two: 0})
+        assert other_log.committed(group) == {one: 5, two: 0}
+        assert len(member.owned()) == 8
+    assert other_log.committed(group) == {one: 5, two: 0}
+
+
 @promise("Groups do not disturb each other.")
 def test_groups_do_not_disturb_each_other(log: Log, topic: str, until: Until) -> None:
     place = TopicPartition(topic, 0)
@@ -216,6 +229,7 @@ def test_a_closed_log_refuses_everything(log: Log, topic: str) -> None:
         lambda: log.start_positions([topic]),
         lambda: log.read({}),
         lambda: log.join("group", [topic]),
+        lambda: log.committed("group"),
         lambda: reader.add({}),
         lambda: member.commit({}),
         lambda: member.committed([]),

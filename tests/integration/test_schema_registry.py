@@ -32,6 +32,7 @@ def test_confluents_own_deserializer_reads_every_event_type_of_every_topic(regis
         for event in SAMPLES:
             context = SerializationContext(event.topic_name, MessageField.VALUE)
             assert deserialize(codec.encode(event), context) == event.model_dump()
+            assert deserialize(codec.reframe(Codec().encode(event), event.topic_name), context) == event.model_dump()
         expected = {subject(event.topic_name, type(event).__name__) for event in SAMPLES}
         assert expected <= set(stranger.get_subjects())
 

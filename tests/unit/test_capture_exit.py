@@ -152,6 +152,24 @@ def test_a_forked_child_does_not_end_the_run(tmp_path: Path) -> None:
     assert ending_of(tmp_path, program)["status"] == "completed"
 
 
+def test_a_worker_that_is_told_to_terminate_while_it_closes_finishes_that_first(tmp_path: Path) -> None:
+    program = """
+        from tasktape.producers.parts import Parts
+        from tasktape.producers.session import current_session
+        outbox, close = current_session().outbox, Parts.close
+        def close_and_say(*arguments):
+            print("closed", close(*arguments), flush=True)
+        if os.fork() == 0:
+            outbox.console("t", 1).write("stdout", "a line")
+            outbox._unbind = lambda: os.kill(os.getpid(), signal.SIGTERM)
+            Parts.close = close_and_say
+            outbox.close()
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.wait()[1]))
+    """
+    assert Ran(tmp_path, program).output == f"closed True\n{-signal.SIGTERM}\n"
+
+
 def test_nothing_is_left_of_a_watch_that_is_over() -> None:
     before = (sys.exit, signal.getsignal(signal.SIGTERM), sys.excepthook, vars(type(exit))["__call__"])
     watch = ExitWatch(lambda _ending: None)

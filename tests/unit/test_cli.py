@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import subprocess
@@ -16,10 +18,13 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
+from tasktape.agent.queue_watch import agents_group
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.cli.output import Column, _widths
 from tasktape.events.base import new_task_id
+from tasktape.events.queue_events import queue_topic
+from tasktape.events.settings import load_settings
 from tasktape.tests.support.histories import History, falling
 
 LONG = "x" * 10_000
@@ -280,6 +285,26 @@ def test_a_queue_is_created_once() -> None:
     assert "already" in again.stderr
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("arguments", "shown"), [(["tasks", "list"], True), (["tasks", "list", "--json"], False)])
+def test_a_person_sees_how_far_the_reading_of_a_long_log_is(
+    told: Told, monkeypatch: pytest.MonkeyPatch, arguments: list[str], shown: bool
+) -> None:
+    for file in told.history.home.glob("projection*"):
+        file.unlink()
+    out, beside = Terminal(), Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", beside)
+    app(arguments, standalone_mode=False)
+    assert ("100%" in beside.getvalue()) == shown
+    assert bool(beside.getvalue()) == shown
+    assert "baseline" in out.getvalue()
+
+
 def test_workers_and_what_they_run(told: Told) -> None:
     (worker,) = answer("workers", "list")
     assert (worker["id"], worker["state"], worker["queues"]) == ("lab/1", "busy", ["gpu"])
@@ -294,6 +319,24 @@ def test_doctor_finds_everything_well() -> None:
     assert states["schema registry"] == "not used"
     assert found["versions"]["tasktape"]
     assert "answers in" in run("doctor").stdout
+
+
+def test_doctor_shows_the_lag_of_each_queue_and_who_serves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_HOME", str(tmp_path))
+    with contextlib.closing(History(tmp_path)) as history:
+        history.queue("gpu")
+        for name in ("first", "second"):
+            history.enqueue(history.task(name), "gpu")
+        history.worker("lab/1", ["gpu"])
+        history.settle()
+
+    def figures() -> Any:
+        return next(finding["figures"] for finding in answer("doctor")["findings"] if finding["check"] == "queues")
+
+    assert figures() == {"gpu": {"lag": 2, "waiting": 2, "workers": 1}}
+    with load_settings().open_log() as log, log.join(agents_group("gpu"), [queue_topic("gpu")]) as member:
+        member.commit(log.end_positions([queue_topic("gpu")]))
+    assert "gpu: 1 worker, 2 waiting, lag 0" in run("doctor").stdout
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,7 @@ def test_a_record_of_another_version_is_read_as_this_versions(schema: str) -> No
     value = b"\x00\x00\x00\x00\x00" + buffer.getvalue()
     assert Codec(registry).decode(value) == event
     assert Codec(registry).reframe(value, "t") == value
+    assert Codec().reframe(value, "t") == value
 
 
 def test_a_record_of_a_released_version_is_read_by_its_fingerprint_alone(
@@ -244,6 +245,8 @@ def test_a_record_of_a_released_version_is_read_by_its_fingerprint_alone(
     try:
         value = codec.SINGLE_OBJECT + bytes.fromhex(fingerprint(json.loads(old))) + buffer.getvalue()
         assert codec.decode(value) == event
+        with_registry = Codec(FakeRegistry())
+        assert with_registry.reframe(value, event.topic_name) == with_registry.encode(event)
     finally:
         codec._released.cache_clear()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasktape.events.log import TopicPartition
 from tasktape.events.log.memory import MemoryLog
 from tasktape.events.settings import Settings
 from tasktape.events.topics import TopicSpec
@@ -80,7 +81,7 @@ def test_a_home_that_cannot_be_written_gives_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     settings = Settings(home=tmp_path / "file" / "home")
     assert Slot.take(settings, *KEY) is None
-    assert Horizon(settings).start() == 0
+    assert Horizon(settings).start("topic") == 0
 
 
 def test_the_horizon_is_where_the_emptiest_partition_ended(settings: Settings) -> None:
@@ -91,5 +92,8 @@ def test_the_horizon_is_where_the_emptiest_partition_ended(settings: Settings) -
             log.append("topic", "key", b"value", partition=partition)
     log.flush()
     settings.home.mkdir()
-    Horizon(settings).look(log, "topic")
-    assert Horizon(settings).start() == 2
+    before = Horizon(settings)
+    before.look(log, ["topic"])
+    seen = Horizon(settings)
+    assert (seen.start("topic"), before.start("topic")) == (2, 0)
+    assert [seen.end(TopicPartition("topic", number)) for number in range(3)] == [3, 2, 0]

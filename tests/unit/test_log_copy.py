@@ -51,6 +51,18 @@ def test_a_copy_holds_the_same_records_in_the_same_places(
         assert reached == source.end_positions(["a", "b", "c"])
 
 
+def test_a_copy_gives_events_the_targets_framing_and_leaves_what_is_none() -> None:
+    def reframe(value: bytes, topic: str) -> bytes:
+        if value == b"no event":
+            raise DecodeError("no event")
+        return topic.encode() + b":" + value
+
+    source = filled([("b", "k", value, ()) for value in (b"event", b"no event", None)])
+    with memory_log() as target:
+        copy(source, target, reframe=reframe)
+        assert [record.value for record in records_on(target)] == [b"b:event", b"no event", None]
+
+
 @given(records=RECORDS)
 @settings(deadline=None, max_examples=50)
 def test_an_archive_gives_back_what_was_kept_offsets_and_times_too(

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,13 @@ from tasktape.events.scalars import read_columns
 from tasktape.events.settings import Settings
 from tasktape.events.task_events import TaskDeleted
 from tasktape.producers import warn
+from tasktape.producers.forward import Forwarder
 from tasktape.producers.outbox import Outbox
+from tasktape.producers.spool import Spool
+from tasktape.producers.spool_file import Record
 from tasktape.producers.spool_folder import SpoolFolder, spool_folders, spool_root
 from tasktape.producers.sync import SyncReport, recover, sync
+from tasktape.testing import memory_log, records_on
 
 MAY_FORK = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 Until = Callable[[Callable[[], Any]], Any]
@@ -362,6 +367,23 @@ def test_sync_touches_nothing_of_a_live_process(office: Office, monkeypatch: pyt
         Away(patch).plan = lambda _: "away"
         office.say("t", 1)
         assert sync(office.settings) == SyncReport(records=0, processes=0, live=1)
+
+
+def test_what_a_newer_version_left_is_kept_and_not_given_to_tools_that_could_not_read_it(tmp_path: Path) -> None:
+    registry: Any = SimpleNamespace(id_of=lambda *_: 7)
+    spool = Spool(lambda: tmp_path)
+    event = SingleValueReported(meta=Stamper()(), task="t", run=1, name="score", value=1)
+    newer = Codec().encode(event).replace(b"\xc3\x01", b"\xc3\x01newer", 1)
+    for value in (newer, Codec().encode(event)):
+        assert spool.append(Record("tasktape.metrics", "t", value, ()))
+    with memory_log() as log:
+        forwarder = Forwarder(log, Codec(registry), tmp_path / "refused")
+        while spool:
+            forwarder.forward(spool, lambda _: False)
+        values = {record.value for record in records_on(log)}
+    assert [(value or b"")[:5] for value in values] == [b"\x00\x00\x00\x00\x07"]
+    (kept,) = (tmp_path / "refused").iterdir()
+    assert newer in kept.read_bytes()
 
 
 def test_many_threads_say_things_at_once_and_all_is_heard_in_each_threads_order(office: Office) -> None:

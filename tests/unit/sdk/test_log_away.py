@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from tasktape import Task
 from tasktape.errors import LogUnavailableError
-from tasktape.producers import task_waiting
-from tasktape.producers.session import Session, current_session
+from tasktape.events.settings import Settings, load_settings
+from tasktape.events.task_events import TaskArchived
+from tasktape.producers import sender, task_lifecycle, task_waiting
+from tasktape.producers.session import Session, change_session, current_session
+from tasktape.producers.spool_folder import left_behind, spool_root
 
 Begin = Callable[..., Task]
 
@@ -111,3 +115,53 @@ def test_whoever_waits_goes_on_waiting(
     outage.on = False
     task.close()
     assert ended.wait(30)
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A log that takes connections and says nothing, as a frozen broker does, until the event is set."""
+    over = threading.Event()
+
+    def wait(settings: Settings) -> NoReturn:
+        over.wait()
+        raise LogUnavailableError(settings.log, "gone")
+
+    monkeypatch.setenv("TASKTAPE_LOG", "kafka://silent:9092")
+    monkeypatch.setattr(Settings, "open_log", wait)
+    yield over
+    over.set()
+    change_session(None)
+
+
+@pytest.mark.usefixtures("silence")
+def test_nobody_waits_at_the_end_of_a_run_for_a_log_that_is_silent(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """All is in the spool already; a log that answers is given the time it needs, here an hour."""
+    monkeypatch.setenv("TASKTAPE_CLOSE_TIMEOUT", "3600")
+    for name in ("SETTLE_SECONDS", "SYNC_SECONDS"):
+        monkeypatch.setattr(task_lifecycle, name, 3600.0)
+    for name in ("PATIENCE_SECONDS", "LAST_CHANCE_SECONDS"):
+        monkeypatch.setattr(sender, name, 0.0)
+    begin().close()
+    change_session(None)
+    (left,) = left_behind(spool_root(home))
+    assert list(left.path.glob("*.spool"))
+    left.release()
+
+
+def test_what_a_process_says_at_its_end_is_given_the_time_that_is_set(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+    finish = sender.Sender.finish
+
+    def noted(self: sender.Sender, timeout: float) -> bool:
+        allowed.append(timeout)
+        return finish(self, timeout)
+
+    monkeypatch.setattr(sender.Sender, "finish", noted)
+    session = Session(load_settings().model_copy(update={"home": home, "close_timeout": 7.0}))
+    session.emit(TaskArchived(meta=session.stamp(), task="t"))
+    session.close()
+    assert allowed == [7.0]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasktape import Task
-from tasktape.errors import InvalidArgumentError, InvalidTransitionError, UnknownTaskError
+from tasktape.errors import InvalidArgumentError, InvalidTransitionError, LogUnavailableError, UnknownTaskError
 from tasktape.events.parts import Artifact
+from tasktape.events.queue_events import AbortRequested
 from tasktape.events.task_events import ArtifactUploaded
+from tasktape.events.wire import read_event
 from tasktape.producers import control, task_waiting
+from tasktape.producers.last_tasks import Horizon
 from tasktape.producers.session import current_session
 from tasktape.projections.rows import EventRow
 
@@ -256,6 +260,55 @@ def test_an_abort_request_interrupts_the_script(begin: Begin, interrupted: threa
     assert called.is_set()
     task.close()
     assert (task.status, task.data.status_reason, task.get_status_message()) == ("stopped", "aborted", "too slow")
+
+
+def test_an_abort_is_heard_that_was_asked_for_before_anybody_listened(
+    begin: Begin, interrupted: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = control.AbortWatcher.start
+
+    def start_late(watcher: control.AbortWatcher) -> None:
+        Task(watcher._task).mark_stop_request()
+        listen(watcher)
+
+    monkeypatch.setattr(control.AbortWatcher, "start", start_late)
+    begin().close()
+    begin()
+    assert interrupted.wait(30)
+
+
+def test_an_abort_is_heard_that_was_asked_for_while_the_log_did_not_answer(
+    begin: Begin, interrupted: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = threading.Event()
+    monkeypatch.setattr(control, "RETRY_SECONDS", 0.01)
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        if not away.is_set():
+            away.set()
+            raise LogUnavailableError("kafka://away", "gone")
+        return read_event(*arguments, **options)
+
+    monkeypatch.setattr("tasktape.producers.control.read_event", fail_once)
+    Task(begin().id).mark_stop_request()
+    assert interrupted.wait(30)
+    assert away.is_set()
+
+
+def test_a_request_to_whatever_run_is_not_for_one_that_began_later(
+    begin: Begin, interrupted: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(control.AbortWatcher, "start", lambda _: None)
+    session, task = current_session(), begin()
+    session.emit(AbortRequested(meta=session.stamp(), task=task.id, run=0, reason="the run before"))
+    horizon = Horizon(session.settings)
+    watcher = control.AbortWatcher(session, task.id, 1, heard.append, horizon)
+    for reason, run in (("whatever runs", 0), ("this run", 1)):
+        session.emit(AbortRequested(meta=session.stamp(), task=task.id, run=run, reason=reason))
+    watcher._follow()
+    assert heard == ["whatever runs"]
+    assert not interrupted.is_set()
 
 
 def test_a_request_to_another_run_or_task_is_not_ours(begin: Begin, interrupted: threading.Event) -> None:
