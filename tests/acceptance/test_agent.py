@@ -281,8 +281,7 @@ def test_a_waiting_agent_commits_what_is_done_so_that_lag_is_seen_from_outside(s
     topic = queue_topic("default")
     ends = site.log.end_positions([topic])
     place = TopicPartition(topic, partition_of(task, len(ends)))
-    with site.log.join("tasktape.agent.default", [topic]) as member:
-        site.wait(lambda: member.committed([place]).get(place) == ends[place])
+    site.wait(lambda: site.log.committed("tasktape.agent.default").get(place) == ends[place])
 
 
 def test_an_unknown_queue_is_created_and_the_agent_says_so_to_machines(local_site: AgentSite) -> None:
