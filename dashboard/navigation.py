@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NoReturn
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 PROJECTS: Final = "projects"
 TASKS: Final = "tasks"
@@ -28,12 +29,24 @@ def page(name: str) -> st.Page:
 
 def open_task(task_id: str) -> NoReturn:
     """Go to a task's page."""
-    st.switch_page(page(TASK), query_params={"task": task_id})
+    go(TASK, task=task_id)
 
 
 def open_comparison(task_ids: Iterable[str]) -> NoReturn:
     """Go to the comparison of tasks."""
-    st.switch_page(page(COMPARE), query_params={"compare": ",".join(task_ids)})
+    go(COMPARE, compare=",".join(task_ids))
+
+
+def go(name: str, **query: str) -> NoReturn:
+    """Leave the page for another one.
+
+    Its fragments are forgotten first: one that the browser asks for anew before it has heard of the change would be
+    answered as a page of its own on top of the next one, and the browser's page breaks on that.
+    """
+    context = get_script_run_ctx()
+    if context is not None:
+        context.fragment_storage.clear()
+    st.switch_page(page(name), query_params=query)
 
 
 def link(name: str, label: str, parameters: Mapping[str, str] | None = None, icon: str | None = None) -> None:

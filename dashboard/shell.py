@@ -69,4 +69,4 @@ def _follow_address() -> None:
         to.open_task(task)
     if tasks := st.query_params.get("compare"):
         to.open_comparison(tasks.split(","))
-    st.switch_page(to.page(to.TASKS))
+    to.go(to.TASKS)
