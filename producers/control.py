@@ -63,8 +63,9 @@ class AbortWatcher:
     def _follow(self) -> None:
         with self._session.open_log() as log:
             log.create_topics(TOPICS)
-            source = TopicPartition(TOPIC, partition_of(self._task, log.topics()[TOPIC].partitions))
-            with log.read({source: log.end_positions([TOPIC])[source]}) as reader:
+            ends = log.end_positions([TOPIC])
+            source = TopicPartition(TOPIC, partition_of(self._task, len(ends)))
+            with log.read({source: ends[source]}) as reader:
                 for request in self._requests(reader):
                     self._on_abort(request.reason)
                     return
