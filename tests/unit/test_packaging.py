@@ -1,4 +1,4 @@
-"""What a release must hold: every package listed, the lock in step with pyproject.toml, nothing heavy at a script's start."""
+"""What a release must hold: every package listed, the lock in step with pyproject.toml; nothing heavy at a start."""
 
 from __future__ import annotations
 
