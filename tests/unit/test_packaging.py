@@ -41,7 +41,7 @@ def test_the_lock_pins_every_requirement() -> None:
 
 NEVER = {"PIL", "asyncio", "boto3", "confluent_kafka", "duckdb", "http.client", "matplotlib", "numpy", "pandas"}
 NEVER |= {"plotly", "pyarrow", "pydantic_settings", "rich", "streamlit", "tarfile", "typer", "urllib.request"}
-NOT_BEFORE_INIT = {"fastavro", "pydantic.plugin._loader", "sqlite3", "tasktape.events.settings"}
+NOT_BEFORE_INIT = {"fastavro", "importlib.abc", "pydantic.plugin._loader", "sqlite3", "tasktape.events.settings"}
 TWO_LINES = """
 import json, sys
 from tasktape import Task
