@@ -15,42 +15,111 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from tasktape.tests.kafka.broker import Broker, KafkaMissingError
+from tasktape.tests.kafka.broker import VERSION, Broker, KafkaMissingError
 
-from .measure import Site, cores, killed, reported, started
+from . import points, starts
+from .site import Site, cores
 
 DOC = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-INTRODUCTION = """# Benchmarks
+PAGE = """# Benchmarks
 
-`make bench` prints these figures; `python -m bench --write` writes this page. Machines differ and are noisy: take the
-figures of one run together. Each is from processes of their own with an empty home.
+`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about two minutes.
+Machines differ and are noisy: take the figures of one run together, and run them on a machine that does nothing else.
+
+{machine}
+
+{tables}
+
+## What is measured
+
+Every figure comes from processes of their own with an empty home, on the log the table names, here on this machine. The
+code is in `bench/`.
+
+{meanings}
 """
 
 
 class Figure(NamedTuple):
-    """A line of the table."""
+    """A line of the table, and what is behind it."""
 
     name: str
     value: str
     aim: str
+    meaning: str
 
 
-def figures(site: Site, points: int) -> Iterator[Figure]:
+def figures(site: Site, wanted: int) -> Iterator[Figure]:
     """Measure everything on one log."""
-    calls = reported(site, points)
-    yield Figure("`report_scalar`, median", f"{calls.p50:.2f} µs", "≤ 1 µs")
-    yield Figure("`report_scalar`, p99", f"{calls.p99:.2f} µs", "")
-    yield Figure("`report_scalar`, calls per second of one process", f"{calls.per_second:,.0f}", "")
-    yield Figure("points per second until queryable", f"{calls.queryable_per_second:,.0f}", "≥ 300,000")
-    yield Figure("bytes per point on the log (random doubles)", f"{calls.log_bytes:.1f}", "< 20")
-    yield Figure("bytes per point in the projection", f"{calls.projection_bytes:.1f}", "< 20")
-    lost = {count: killed(site, count) for count in (50, 150, 250, 1050, 100_000)}
-    said = ", ".join(f"{missing} of {count:,}" for count, missing in lost.items())
-    yield Figure("lost when the process group gets SIGKILL right after the last call", said, "0")
-    times = started(site)
-    yield Figure("`import tasktape`", f"{times.package:.0f} ms", "< 100 ms")
-    yield Figure("`from tasktape import Task`", f"{times.task:.0f} ms", "")
-    yield Figure("`Task.init`", f"{times.init:.0f} ms", "< 150 ms")
+    yield from starting(site)
+    with site.followed():
+        yield from reporting(site, wanted)
+        yield dying(site)
+    yield from sizes(site)
+
+
+def starting(site: Site) -> Iterator[Figure]:
+    """What a script pays at its start and end."""
+    new, again, script = starts.stages(site, reuses=False), starts.stages(site, reuses=True), starts.scripted(site)
+    said = f"Wall time in a script's process, bytecode cached; the median of {starts.TIMES} starts."
+    yield Figure("`import tasktape`", f"{new.package:.0f} ms", "< 100 ms", said)
+    yield Figure("`from tasktape import Task`", f"{new.task:.0f} ms", "", f"After `import tasktape`. {said}")
+    yield Figure("`Task.init`, new task", f"{new.init:.0f} ms", "< 150 ms", f"With `reuse_last_task_id=False`. {said}")
+    yield Figure(
+        "`Task.init`, last task's place taken",
+        f"{again.init:.0f} ms",
+        "< 150 ms",
+        f"As by default: the last task of the script is looked up on the log and reset. {said}",
+    )
+    yield Figure(
+        "whole script of `Task.init` and one scalar",
+        f"{script.wall:.0f} ms, {script.processor:.0f} ms of processor",
+        "",
+        "From the process's start to its end, everything delivered, less the same of an empty script run in turn. "
+        "NumPy is not imported; what a script is made of is found out in the background and waited for at the end.",
+    )
+
+
+def reporting(site: Site, wanted: int) -> Iterator[Figure]:
+    """What points cost, and how fast they arrive."""
+    calls, stream = points.timed(site), points.streamed(site, wanted)
+    said = f"Each of {points.TIMED:,} calls in one process, less what reading the clock takes."
+    yield Figure("`report_scalar`, median", f"{calls.median:.2f} µs", "≤ 1 µs", said)
+    yield Figure("`report_scalar`, p99", f"{calls.p99:.2f} µs", "", said)
+    yield Figure(
+        "points per second, reported",
+        f"{stream.reported:,.0f}",
+        "",
+        f"One series of {wanted:,} random doubles from one process, the calls alone, while the drain and the follower "
+        "of the next figure work beside it. The median of three streams.",
+    )
+    yield Figure(
+        "points per second until queryable",
+        f"{stream.queryable:,.0f}",
+        "≥ 300,000",
+        f"The same {wanted:,} points, from before the first call of `report_scalar` until a follower that was up "
+        "before (`tasktape serve`) has answered a query over Flight with all of them: ring, drain, log, follower, "
+        "DuckDB and the question included, no start or end of a process. The script goes on running and flushes "
+        f"nothing by hand. The follower is asked from the last call on, every {points.ASK_SECONDS * 1000:.0f} ms.",
+    )
+
+
+def dying(site: Site) -> Figure:
+    """What SIGKILL takes."""
+    lost = {count: points.killed(site, count) for count in points.KILLED_AFTER}
+    return Figure(
+        "points lost to SIGKILL",
+        ", ".join(f"{missing} of {count:,}" for count, missing in lost.items()),
+        "0",
+        "The process group is killed right after the last call returned; `tasktape sync` then brings what was left.",
+    )
+
+
+def sizes(site: Site) -> Iterator[Figure]:
+    """What points take."""
+    found = points.sizes(site)
+    said = "All random doubles reported above, whose values no compression makes smaller"
+    yield Figure("bytes per point on the log", f"{found.log:.1f}", "< 20", f"{said}: values and keys of the records.")
+    yield Figure("bytes per point in the projection", f"{found.projection:.1f}", "< 20", f"{said}: DuckDB's file.")
 
 
 def table(title: str, rows: list[Figure]) -> str:
@@ -59,26 +128,37 @@ def table(title: str, rows: list[Figure]) -> str:
     return "\n".join(lines + [f"| {row.name} | {row.value} | {row.aim} |" for row in rows])
 
 
+def meanings(rows: list[Figure]) -> str:
+    """Markdown that says what each figure is."""
+    return "\n".join(f"- **{row.name}**: {row.meaning}" for row in rows)
+
+
 def main() -> int:
     """Measure, print, and write the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
-    parser.add_argument("--points", type=int, default=1_000_000, help="scalars to report (default 1,000,000)")
+    parser.add_argument("--points", type=int, default=1_000_000, help="scalars of a stream (default 1,000,000)")
     options = parser.parse_args()
+    measured: dict[str, list[Figure]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasktape-bench-")))
         urls = {"Embedded log": f"sqlite://{folder}/sqlite/log.db"}
         try:
-            urls["Apache Kafka"] = stack.enter_context(Broker(folder / "broker")).url
+            urls[f"Apache Kafka {VERSION}, one broker"] = stack.enter_context(Broker(folder / "broker")).url
         except KafkaMissingError as error:
             print(error, file=sys.stderr)
-        parts = [machine()]
-        for title, url in urls.items():
-            parts.append(table(title, list(figures(Site(folder / title.split()[-1], url), options.points))))
-            print(parts[-1], flush=True)
+        for number, (title, url) in enumerate(urls.items()):
+            measured[title] = list(figures(Site(folder / f"home-{number}", url), options.points))
+            print(table(title, measured[title]), flush=True)
     if options.write:
-        DOC.write_text("\n\n".join([INTRODUCTION.strip(), *parts]) + "\n")
+        DOC.write_text(page(measured))
     return 0
+
+
+def page(measured: dict[str, list[Figure]]) -> str:
+    """Markdown of all that was measured."""
+    tables = "\n\n".join(table(title, rows) for title, rows in measured.items())
+    return PAGE.format(machine=machine(), tables=tables, meanings=meanings(next(iter(measured.values()))))
 
 
 def machine() -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 import typer
 
 from ..agent.processes import Leash
-from ..dashboard.columns import Task, shown_parameter, task_rows
+from ..dashboard.columns import Task, shown_parameter
 from ..dashboard.formatting import duration, number
 from ..events.errors import SettingsError, TasktapeError
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
@@ -239,7 +239,7 @@ def _compare(settings: Settings, watch: Watch) -> None:
     )
     with open_queries(settings, fresh=True) as queries:
         wanted = TaskFilter(ids=tuple(watch.seen), order_by=("created_at",))
-        tasks = task_rows(queries.tasks_table(wanted, chosen))
+        tasks = queries.task_rows(wanted, chosen)
     titles = ("LR", "HIDDEN", "TRAIN", "VALIDATION", "LOSS", "TIME")
     columns = [
         Column("ACCURACY OF", grow=True),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..dashboard.columns import ChosenColumn, Task, column_name, parameter_value, shown_cell, task_rows
+from ..dashboard.columns import ChosenColumn, Task, column_name, parameter_value, shown_cell
 from ..dashboard.formatting import ago, local_time, number, one_line
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from .lookup import find_columns, find_statuses
@@ -76,9 +76,9 @@ def list_tasks(
     )
     with reading() as queries:
         chosen = find_columns(queries, _split(columns or ()))
-        rows = queries.tasks_table(_sorted(queries, wanted, sort), [c for c in chosen if not isinstance(c, str)])
+        rows = queries.task_rows(_sorted(queries, wanted, sort), [c for c in chosen if not isinstance(c, str)])
         total = queries.count_tasks(wanted)
-    tasks = _with_columns(task_rows(rows), chosen)
+    tasks = _with_columns(rows, chosen)
     if as_json:
         print_json([_as_json(task, chosen) for task in tasks])
     else:
@@ -153,4 +153,4 @@ def _chosen_cell(column: ChosenColumn, value: object) -> str:
         return one_line(shown_cell(column, value), 40)
     if isinstance(value, datetime):
         return local_time(value)
-    return one_line(", ".join(map(str, value)) if isinstance(value, list) else str(value), 40)
+    return one_line(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value), 40)

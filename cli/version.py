@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import metadata
 
 from .options import Json
 from .output import print_json
@@ -31,6 +30,8 @@ def versions() -> dict[str, str]:
 
 
 def _version(name: str) -> str:
+    from importlib import metadata  # noqa: PLC0415  for this command alone
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..projections.rows import AGGREGATES, MetricColumn, ParameterColumn, TaskRow
 from .formatting import number
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(TaskRow))
 
@@ -53,15 +49,6 @@ def column_name(column: ChosenColumn) -> str:
 def known_names(parameters: Sequence[str], metrics: Sequence[tuple[str, str]]) -> list[str]:
     """All names that `column_named` understands, without those of other summaries."""
     return [*FIELDS, *parameters, *(f"{title}/{series}" for title, series in metrics)]
-
-
-def task_rows(table: pa.Table) -> list[Task]:
-    """Rows of `Queries.tasks_table`; Arrow's moments without a time zone are UTC."""
-    return [{name: _aware(value) for name, value in row.items()} for row in table.to_pylist()]
-
-
-def _aware(value: Any) -> Any:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def parameter_value(value: str) -> object:

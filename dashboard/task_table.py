@@ -17,7 +17,7 @@ import streamlit as st
 from ..projections.query import Queries
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from . import navigation as to
-from .columns import Task, column_name, parameter_value, task_rows
+from .columns import Task, column_name, parameter_value
 from .formatting import ago, counted, duration, one_line, status_look
 from .source import queries
 from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, nothing, now
@@ -76,13 +76,11 @@ def _page(total: int) -> int:
 
 def _page_of_tasks(asked: Queries, wanted: TaskFilter, columns: Columns, place: int) -> list[Task]:
     page = replace(wanted, limit=PER_PAGE, offset=(place - 1) * PER_PAGE)
-    return task_rows(asked.tasks_table(page, columns))
+    return asked.task_rows(page, columns)
 
 
 def _frozen(asked: Queries, ids: Sequence[str], columns: Columns) -> list[Task]:
-    found: dict[str, Task] = {
-        task["id"]: task for task in task_rows(asked.tasks_table(TaskFilter(ids=tuple(ids)), columns))
-    }
+    found: dict[str, Task] = {task["id"]: task for task in asked.task_rows(TaskFilter(ids=tuple(ids)), columns)}
     return [found[one] for one in ids if one in found]
 
 

@@ -41,7 +41,7 @@ class Replayed(Part):
 
 def partition(log: Log, task_id: str) -> TopicPartition:
     """The partition that holds the task's events."""
-    return TopicPartition(TOPIC, partition_of(task_id, log.topics()[TOPIC].partitions))
+    return TopicPartition(TOPIC, partition_of(task_id, len(log.start_positions([TOPIC]))))
 
 
 def replay(

@@ -1,8 +1,8 @@
 """Where a process keeps its rings and its spool, and whose they are: a folder with a lock that dies with its owner.
 
 `{home}/spool/<session>/` holds `lock` (flock), `*.ring` and `*.spool`. Whoever gets the lock of a folder owns what is
-in it, and has to bring it to the log. A folder appears with its lock already held, and goes when it is empty. Beside
-them, `refused` holds what the log does not take.
+in it, and has to bring it to the log. The lock appears in a new folder already held, and before that nobody takes the
+folder for one; it goes when it is empty. Beside them, `refused` holds what the log does not take.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .warn import warn_once
 
 LOCK: Final = "lock"
 REFUSED: Final = "refused"
-_NEW: Final = ".new-"
+_NEW_LOCK: Final = ".lock"
 
 
 def spool_root(home: Path) -> Path:
@@ -46,17 +46,13 @@ class SpoolFolder:
     def create(cls, root: Path, name: str) -> SpoolFolder:
         """Make a folder and own it. Raises `OSError` where that is impossible."""
         _make_private(root)
-        new = root / (_NEW + name)
-        new.mkdir(mode=0o700)
-        lock = os.open(new / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        path = root / name
+        path.mkdir(mode=0o700)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            new.rename(root / name)
+            return cls(path, _held_lock(path))
         except OSError:
-            os.close(lock)
-            shutil.rmtree(new, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
             raise
-        return cls(root / name, lock)
 
     @classmethod
     def take_over(cls, path: Path) -> SpoolFolder | None:
@@ -80,6 +76,18 @@ class SpoolFolder:
         """Remove the folder with all that is in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
+
+
+def _held_lock(folder: Path) -> int:
+    new = folder / _NEW_LOCK
+    lock = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new.rename(folder / LOCK)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _make_private(root: Path) -> None:

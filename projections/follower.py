@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOGGER: Final = logging.getLogger(__name__)
 FOLLOW_SECONDS: Final = 0.2
+GATHER_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 
 
@@ -61,7 +62,7 @@ class Follower:
         projector = self._new_projector()
         try:
             while not self._stopping.is_set():
-                if projector.step(FOLLOW_SECONDS) or not self._reached:
+                if projector.step(FOLLOW_SECONDS, GATHER_SECONDS) or not self._reached:
                     self._tell(projector.positions())
         finally:
             projector.close()

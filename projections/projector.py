@@ -5,6 +5,7 @@ With `until`, partitions are read up to those positions and no further: the stat
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -53,6 +54,7 @@ class Projector:
         self._stored = _load_positions(database)
         self._reader: Reader | None = None
         self._discovered_at = -DISCOVERY_SECONDS
+        self._written_at = -math.inf
 
     def discover(self) -> None:
         """Start to read topics that are new."""
@@ -88,13 +90,17 @@ class Projector:
         here = self.positions()
         return all(here.get(source, 0) >= offset for source, offset in positions.items())
 
-    def step(self, timeout: float = 0.0) -> int:
-        """Write the next batch, waiting up to `timeout` seconds for its first record; return its number of records."""
+    def step(self, timeout: float = 0.0, gather: float = 0.0) -> int:
+        """Write the next batch, waiting up to `timeout` seconds for its first record; return its number of records.
+
+        A batch that is not full waits for more until `gather` seconds after the last one: each costs a transaction.
+        """
         if self._clock() - self._discovered_at >= DISCOVERY_SECONDS:
             self.discover()
-        records = self._read(timeout)
+        records = self._read(timeout, self._written_at + gather)
         if records:
             self._write(records)
+            self._written_at = self._clock()
         return len(records)
 
     def catch_up(
@@ -134,12 +140,12 @@ class Projector:
     def _wanted(self, source: TopicPartition, position: int) -> bool:
         return self._until is None or position < self._until.get(source, 0)
 
-    def _read(self, timeout: float) -> list[LogRecord]:
+    def _read(self, timeout: float, until: float) -> list[LogRecord]:
         if self._reader is None:
             return []
         records = list(self._reader.poll(timeout, POLL_RECORDS))
         while records and len(records) < BATCH_RECORDS and _size(records) < BATCH_BYTES:
-            more = self._reader.poll(0, POLL_RECORDS)
+            more = self._reader.poll(max(0.0, until - self._clock()), POLL_RECORDS)
             if not more:
                 break
             records += more

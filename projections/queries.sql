@@ -54,13 +54,6 @@ LEFT JOIN ({sort_values}) v ON v.task = m.id
 ORDER BY {order}
 LIMIT $limit OFFSET $offset;
 
--- name: tasks_table
-SELECT m.*
-FROM ({matching}) m
-LEFT JOIN ({sort_values}) v ON v.task = m.id
-ORDER BY {order}
-LIMIT $limit OFFSET $offset;
-
 -- name: sort_values
 SELECT task, try_cast(value AS DOUBLE) AS sort_number, value AS sort_text
 FROM task_parameters

@@ -88,17 +88,16 @@ class Queries:
         count: int = self._source.rows("count_tasks", task_values(wanted))[0][0]
         return count
 
-    def tasks_table(self, wanted: TaskFilter | None = None, columns: Sequence[Column] = ()) -> pa.Table:
-        """Return matching tasks as Arrow: the fields of `TaskRow`, then one column `c0`, `c1` … for each of `columns`.
+    def task_rows(self, wanted: TaskFilter | None = None, columns: Sequence[Column] = ()) -> list[dict[str, Any]]:
+        """Return matching tasks as the fields of `TaskRow` by name, then `c0`, `c1` … for each of `columns`.
 
-        A parameter's column holds JSON text, a metric's a double; null where a task has none.
+        A parameter's column holds JSON text, a metric's a number; None where a task has none.
         """
-        wanted = wanted or TaskFilter()
-        table = self._source.table("tasks_table", task_values(wanted, paged=True), order_of(wanted))
-        tasks: list[str] = table.column("id").to_pylist()
-        for number, values in enumerate(self._columns(tasks, columns)):
-            table = table.append_column(f"c{number}", [[values.get(task) for task in tasks]])
-        return table
+        found = [{name: getattr(row, name) for name in TaskRow.__slots__} for row in self.tasks(wanted)]
+        for number, values in enumerate(self._columns([row["id"] for row in found], columns)):
+            for row in found:
+                row[f"c{number}"] = values.get(row["id"])
+        return found
 
     def spec(self, task_id: str) -> TaskSpec | None:
         """Return a task's spec as edited so far, parameters and configurations included."""

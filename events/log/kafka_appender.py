@@ -112,12 +112,11 @@ class Appender:
             return self._open
 
     def close(self, timeout: float) -> None:
-        """Deliver within the timeout, report the rest as failed, end the thread."""
+        """Deliver within the timeout, report the rest as failed; the thread has nothing left to do, and ends."""
         if self.flush(timeout):
             self._producer.purge()
             self.flush(_PURGE)
         self._stopped.set()
-        self._thread.join(2 * _POLL)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .patches import safely
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader  # it imports importlib.resources, and a script waits for that
 
 OnImport = Callable[[ModuleType], object]
 
 
-class ImportHook(MetaPathFinder):
+class ImportHook:
     """A finder at the front of `sys.meta_path` that finds nothing itself; other modules cost it one look-up."""
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class ImportHook(MetaPathFinder):
         finally:
             self._searching.name = ""
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _SeenLoader(spec.loader, self._arrived)
+            spec.loader = cast("Loader", _SeenLoader(spec.loader, self._arrived))
         return spec
 
     def _arrived(self, module: ModuleType) -> None:
@@ -66,7 +68,7 @@ def _found_by_others(
     return next((spec for spec in specs if spec is not None), None)
 
 
-class _SeenLoader(Loader):
+class _SeenLoader:
     """Stands in for a module's loader until it has loaded it; the module itself only ever knows its own loader."""
 
     def __init__(self, loader: Any, arrived: Callable[[ModuleType], None]) -> None:
@@ -80,7 +82,7 @@ class _SeenLoader(Loader):
         """Let the true loader do so."""
         spec.loader = self._loader
         made: ModuleType | None = self._loader.create_module(spec)
-        spec.loader = self
+        spec.loader = cast("Loader", self)
         return made
 
     def exec_module(self, module: ModuleType) -> None:

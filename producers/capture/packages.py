@@ -15,8 +15,7 @@ from functools import cached_property
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from .git import without_credentials
 
@@ -30,9 +29,11 @@ def imported(names: Iterable[str], boundary: Path, search: Sequence[str] | None 
     Modules of Python itself, of nothing installed, and of projects below `boundary` add none. Packages are looked up
     in the folders `search` (default: `sys.path`).
     """
-    wanted = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names} | {OWN}
-    found = _distributions(search)
-    return _lines((provider for name in wanted for provider in _providers(name, found)), boundary)
+    wanted = [name for name in names if name.partition(".")[0] not in {OWN, *sys.stdlib_module_names}]
+    own = _distributions(search, name=OWN)
+    found = _distributions(search) if wanted or not own else []  # a look at each file list of each package
+    others = (provider for name in (*wanted, *([] if own else [OWN])) for provider in _providers(name, found))
+    return _lines([*own, *others], boundary)
 
 
 def installed(boundary: Path, search: Sequence[str] | None = None) -> list[str]:
@@ -40,8 +41,8 @@ def installed(boundary: Path, search: Sequence[str] | None = None) -> list[str]:
     return _lines(_distributions(search), boundary)
 
 
-def _distributions(search: Sequence[str] | None) -> list[_Installed]:
-    return [_Installed(found) for found in distributions(path=list(sys.path if search is None else search))]
+def _distributions(search: Sequence[str] | None, **named: Any) -> list[_Installed]:
+    return [_Installed(found) for found in distributions(path=list(sys.path if search is None else search), **named)]
 
 
 def _lines(providers: Iterable[_Installed], boundary: Path) -> list[str]:
@@ -122,7 +123,7 @@ def _address(record: dict[str, Any]) -> str:
 def local_path(url: str) -> Path | None:
     """The path of a `file:` address."""
     parts = urlsplit(url)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def _providers(name: str, installed: list[_Installed]) -> list[_Installed]:

@@ -18,7 +18,6 @@ from .entry import Entry, real
 from .git import GitError
 from .imports import ImportGraph, is_local, walk
 from .repository import Repository
-from .tree import pack
 
 if TYPE_CHECKING:
     from ...events.blobs import BlobStore
@@ -179,12 +178,11 @@ class _Capturer:
         return known if known.uri.startswith(_address(self.blobs.url)) and self.blobs.exists(known) else None
 
     def _packed(self, root: Path, files: Iterable[Path]) -> dict[str, Any]:
-        listed = list(files)
-        return {
-            "untracked": self.blobs.put_bytes(pack(root, listed), "application/gzip", "untracked.tar.gz")
-            if listed
-            else None
-        }
+        if not (listed := list(files)):
+            return {"untracked": None}
+        from .tree import pack  # noqa: PLC0415  tarfile and gzip, for those who have such files
+
+        return {"untracked": self.blobs.put_bytes(pack(root, listed), "application/gzip", "untracked.tar.gz")}
 
 
 def _address(url: str) -> str:

@@ -89,7 +89,7 @@ class Heard:
                 return
             ends = log.end_positions(["tasktape.metrics"])
             with log.read(dict.fromkeys(ends, 0)) as reader:
-                while reader.positions() != ends:
+                while any(reader.positions()[source] < end for source, end in ends.items()):
                     for record in reader.poll(1.0):
                         if record.key == task:
                             self._hear(record.value or b"")
@@ -297,7 +297,7 @@ numbers, steps, seen = [], [], set()
 with open_log(load_settings().log) as log:
     ends = log.end_positions(["tasktape.metrics"])
     with log.read(dict.fromkeys(ends, 0)) as reader:
-        while reader.positions() != ends:
+        while any(reader.positions()[source] < end for source, end in ends.items()):
             for record in reader.poll(1.0):
                 event = Codec().decode(record.value)
                 if (event.meta.session, event.meta.seq) not in seen:

@@ -31,7 +31,7 @@ def values_on(settings: Settings) -> list[bytes]:
         ends = log.end_positions(["tasktape.metrics"])
         found: list[bytes] = []
         with log.read(dict.fromkeys(ends, 0)) as reader:
-            while reader.positions() != ends:
+            while any(reader.positions()[source] < end for source, end in ends.items()):
                 found += [record.value or b"" for record in reader.poll(1.0)]
     return found
 

@@ -89,6 +89,24 @@ def test_an_editable_project_is_found_by_its_folder(
     assert site.lines("mine", boundary=str(tmp_path / "elsewhere")) == []
 
 
+def test_a_script_that_imports_nothing_installed_has_no_file_list_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.install("one", "1", ["one.py"])
+    read: list[str] = []
+    of_file = importlib.metadata.PathDistribution.read_text
+
+    def noting(distribution: importlib.metadata.PathDistribution, name: str) -> str | None:
+        read.append(f"{distribution._path.name} {name}")  # type: ignore[attr-defined]
+        return of_file(distribution, name)
+
+    monkeypatch.setattr(importlib.metadata.PathDistribution, "read_text", noting)
+    assert site.lines("json", "os.path", "tasktape") == []
+    assert [name for name in read if "one" in name] == []
+    assert site.lines("one") == ["one==1"]
+    assert "one-1.dist-info RECORD" in read
+
+
 def test_tasktape_is_always_named_as_it_is_installed() -> None:
     (line,) = [line for line in imported([], Path("/nowhere")) if line.startswith("tasktape")]
     version = importlib.metadata.version("tasktape")

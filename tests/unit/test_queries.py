@@ -500,6 +500,10 @@ def test_a_filter_that_makes_no_sense_is_an_error_in_words(world: World, wanted:
         world.ask().tasks(wanted)
 
 
+def by_column(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 def test_a_table_of_tasks_has_columns_of_the_users_choice_and_sorts_by_them(world: World) -> None:
     for task, value, loss in (("t1", "0.1", 3.0), ("t2", "0.02", 9.0), ("t3", '"text"', nan)):
         world.create(task, parameters=[Parameter(name="General/lr", value=value)])
@@ -508,7 +512,7 @@ def test_a_table_of_tasks_has_columns_of_the_users_choice_and_sorts_by_them(worl
     rate = ParameterColumn("General/lr")
     columns = (rate, MetricColumn("loss", "a"), MetricColumn("loss", "a", "min"), ParameterColumn("no/such"))
     wanted = TaskFilter(order_column=rate)
-    table = world.ask().tasks_table(wanted, columns).to_pydict()
+    table = by_column(world.ask().task_rows(wanted, columns))
     assert table["id"] == ["t2", "t1", "t3", "t4"]
     assert table["c0"] == ["0.02", "0.1", '"text"', None]
     assert (table["c1"][:2], table["c2"][:2], table["c1"][3]) == ([10.0, 4.0], [9.0, 3.0], None)
@@ -527,7 +531,7 @@ def test_any_text_can_be_a_name(world: World, name: str) -> None:
     queries = world.ask()
     columns = (ParameterColumn(name), MetricColumn(name, name))
     wanted = TaskFilter(projects=(name,), any_tags=(name,), text=name, order_column=columns[1])
-    table = queries.tasks_table(wanted, columns).to_pydict()
+    table = by_column(queries.task_rows(wanted, columns))
     assert (table["name"], table["c0"], table["c1"]) == ([name], [name], [2.0])
     assert [(s.title, s.series) for s in queries.last_scalars("t")] == [(name, name)]
     assert queries.scalars("t", title=name, series=name).num_rows == 1

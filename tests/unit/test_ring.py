@@ -302,3 +302,23 @@ class Crashes(RuleBasedStateMachine):
 
 TestCrashes = Crashes.TestCase
 TestCrashes.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_full_ring_of_a_usual_size_goes_to_the_log_in_four_records_of_eleven_bytes_a_point(tmp_path: Path) -> None:
+    ring = Ring.create(tmp_path / "a.ring", IDENTITY)
+    ring.allow(ring.capacity)
+    number = ring.number(LOSS)
+    assert number is not None
+    for step in range(ring.capacity):
+        ring.put(ring.take(), step, 1e9 + step * 1e-6, step / 3, number)
+    records: list[Record] = []
+
+    def send(record: Record) -> Receipt:
+        records.append(record)
+        return Receipt(safe=True)
+
+    drain = RingDrain(send, ready_end)
+    while drain.step(ring):
+        pass
+    assert len(records) == 4
+    assert sum(len(record.value or b"") for record in records) < 11.1 * ring.capacity
