@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from ..dashboard.formatting import counted, number, one_line, size
+from ..dashboard.formatting import number, one_line, size
 from ..dashboard.worker_state import worker_state
 from ..events.errors import SettingsError, TasktapeError
+from ..producers.text import counted
 from . import exit_codes
 from .options import Json
 from .output import console, note, print_json, progress

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..events.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -40,12 +42,19 @@ def render(choices: Choices) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, mode 0600 from its first byte on."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
+    """Write a file whole or not at all, mode 0600 from its first byte on. Raises `SettingsError` where that fails."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SettingsError(f"{path} can't be written: {error.strerror or error}.") from error
 
 
 def _quoted(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..dashboard.formatting import counted
+from ..producers.text import counted
 from .errors import NotFoundError
 from .options import Json
 from .output import note, print_json, progress

@@ -60,11 +60,6 @@ def number(value: float | None, digits: int = 6) -> str:
     return f"{value:,.{digits}g}" if _SMALLEST_PLAIN <= abs(value) < 10**digits else f"{value:.{digits}g}"
 
 
-def counted(count: int, thing: str) -> str:
-    """So many of a thing: `1 line`, `2,000 lines`."""
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
-
-
 def size(count: float) -> str:
     """A number of bytes: `1.5 MB` (1 MB is 1,000,000 bytes)."""
     power = 0

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from ..producers.text import counted
 from ..projections.rows import EventRow
 from .columns import shown_parameter
-from .formatting import counted, number, one_line, size
+from .formatting import number, one_line, size
 
 Body = Mapping[str, Any]
 

@@ -7,9 +7,10 @@ from typing import Final
 
 import streamlit as st
 
+from ..producers.text import counted
 from ..projections.rows import ProjectRow
 from . import navigation as to
-from .formatting import STATUSES, ago, counted, markdown, status_look
+from .formatting import STATUSES, ago, markdown, status_look
 from .source import queries
 from .widgets import CALM, nothing, now
 

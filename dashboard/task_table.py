@@ -14,11 +14,12 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
+from ..producers.text import counted
 from ..projections.query import Queries
 from ..projections.rows import MetricColumn, ParameterColumn, TaskFilter
 from . import navigation as to
 from .columns import Task, column_name, parameter_value
-from .formatting import ago, counted, duration, one_line, status_look
+from .formatting import ago, duration, one_line, status_look
 from .source import queries
 from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, nothing, now
 

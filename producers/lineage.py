@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..events.parts import TaskSpec
+from ..events.processes import is_alive
 
 TASK_ID: Final = "TASKTAPE_TASK_ID"
 RUN: Final = "TASKTAPE_RUN"
@@ -71,7 +72,7 @@ def announced() -> Announced | None:
     except (KeyError, ValueError, TypeError):
         return None
     is_parents = found.pid != os.getpid() and os.environ.get(TASK_ID, found.task) == found.task
-    return found if is_parents and _is_alive(found.pid) else None
+    return found if is_parents and is_alive(found.pid) else None
 
 
 def assigned() -> Assigned | None:
@@ -103,13 +104,3 @@ def _spec_of(path: str | None) -> TaskSpec | None:
         return TaskSpec.model_validate_json(Path(path).read_bytes()) if path else None
     except (OSError, ValueError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -17,6 +17,7 @@ from .spool import Spool
 from .spool_file import Record
 from .spool_folder import REFUSED, SpoolPlace
 from .sync import recover
+from .text import counted
 from .warn import LOGGER
 
 if TYPE_CHECKING:
@@ -94,21 +95,31 @@ class Parts:
         return False
 
     def _leave(self) -> None:
-        waiting, lost = self._spool.waiting(), self._spool.in_memory
+        kept, lost = self._spool.waiting()
         rings = [ring for ring in self._journal.rings if ring.path is not None]
+        lost_rings = len(self._journal.rings) - len(rings)
         self._spool.close()
         self._place.release()
-        what = f"{waiting} events" + (f" and {len(rings)} journals of scalars" if rings else "")
-        LOGGER.warning(
-            "%s are not on the log %s yet. They wait in %s, and go there with the next task or agent on this machine, "
-            "or now with `tasktape sync`.",
-            what,
-            self._settings.log,
-            self._place.root,
-        )
-        if lost or len(rings) < len(self._journal.rings):
-            LOGGER.error("What could be kept in memory alone is lost: %d bytes of events.", lost)
+        if kept or rings:
+            LOGGER.warning(
+                "not on the log %s yet: %s. They wait in %s, and go there with the next task or agent on this machine, "
+                "or now with `tasktape sync`.",
+                self._settings.log,
+                _said(kept, len(rings)),
+                self._place.root,
+            )
+        if lost or lost_rings:
+            LOGGER.error(
+                "lost with this process, since neither the log nor a disk had room: %s. Free some space at %s.",
+                _said(lost, lost_rings),
+                self._settings.home,
+            )
 
     def abandon(self) -> None:
         """Let go, in a forked child, of the parent's lock, so that it ends with the parent. Nothing else is touched."""
         self._place.release()
+
+
+def _said(events: int, journals: int) -> str:
+    parts = [counted(events, "event")] * bool(events) + [counted(journals, "journal")] * bool(journals)
+    return " and ".join(parts)

@@ -36,7 +36,7 @@ class RunFile:
 
     @classmethod
     def create(cls, settings: Settings, task: str, run: int) -> RunFile | None:
-        """Note a run of this process; None where the home can't be written."""
+        """Note a run of this process; None where the home can't be written, or is full."""
         path = settings.home / FOLDER / f"{task}-{run}.json"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,8 +45,13 @@ class RunFile:
             return None
         if not _is_locked(descriptor):
             return None
-        os.pwrite(descriptor, json.dumps({"log": settings.log, "task": task, "run": run}).encode(), 0)
-        return cls(path, descriptor, task, run)
+        made = cls(path, descriptor, task, run)
+        try:
+            os.pwrite(descriptor, json.dumps({"log": settings.log, "task": task, "run": run}).encode(), 0)
+        except OSError:
+            made.remove()
+            return None
+        return made
 
     def remove(self) -> None:
         """The run is over."""

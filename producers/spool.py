@@ -149,15 +149,10 @@ class Spool:
         with self._lock:
             return bool(self._memory) or any(file.front < file.end for file in self._files)
 
-    @property
-    def in_memory(self) -> int:
-        """Bytes that wait in memory."""
-        return self._in_memory
-
-    def waiting(self) -> int:
-        """How many records wait."""
+    def waiting(self) -> tuple[int, int]:
+        """How many records wait in files, and how many in memory alone."""
         with self._lock:
-            return sum(1 for _ in self._records())
+            return sum(1 for file in self._files for _ in file.records()), len(self._memory)
 
     def close(self) -> None:
         """Let go of all files; they stay on the disk."""

@@ -13,6 +13,7 @@ from .forward import Forwarder, open_forwarder
 from .ring import Ring, RingError
 from .spool import Spool
 from .spool_folder import REFUSED, SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
+from .text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,14 +44,26 @@ class SyncReport:
 
     def __str__(self) -> str:
         said = [
-            (self.records, f"{self.records} records of {self.processes} processes are on the log now"),
-            (self.refused, f"{self.refused} events are refused and stay in the spool's folder `{REFUSED}`"),
-            (self.uploads, f"{self.uploads} uploads are where they belong"),
-            (self.uploads_waiting, f"{self.uploads_waiting} uploads still wait for a place that does not answer"),
-            (self.dead_runs, f"{self.dead_runs} runs whose processes were killed have failed"),
-            (self.live, f"{self.live} live processes send what is theirs"),
+            (
+                self.records,
+                f"brought {counted(self.records, 'record')} of {counted(self.processes, 'process')} to the log",
+            ),
+            (
+                self.refused,
+                f"{counted(self.refused, 'event')} refused, kept in the spool's folder `{REFUSED}`",
+            ),
+            (self.uploads, f"brought {counted(self.uploads, 'upload')} to where they belong"),
+            (
+                self.uploads_waiting,
+                f"{counted(self.uploads_waiting, 'upload')} waiting for a place that does not answer",
+            ),
+            (self.dead_runs, f"said that {counted(self.dead_runs, 'run')} failed, whose process was killed"),
+            (self.live, f"left the rest to {counted(self.live, 'live process')}"),
         ]
-        return "; ".join(text for number, text in said if number) + "." if self._is_news else "Nothing was left behind."
+        if not self._is_news:
+            return "Nothing was left behind."
+        text = "; ".join(text for number, text in said if number)
+        return f"{text[0].upper()}{text[1:]}."
 
     @property
     def _is_news(self) -> bool:

@@ -1,4 +1,4 @@
-"""Text as users pass it, made fit for an event: no lone surrogates, and names of a length one can look at."""
+"""Text as users pass it, made fit for an event: no lone surrogates, names of a length one can look at; and counts."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def as_name(value: Any) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
     return f"{name[: LONGEST_NAME - _DIGEST - 1]}…{digest}"
+
+
+def counted(count: int, thing: str) -> str:
+    """So many of a thing: `1 line`, `2,000 lines`, `2 processes`."""
+    ending = "" if count == 1 else "es" if thing.endswith("s") else "s"
+    return f"{count:,} {thing}{ending}"

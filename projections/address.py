@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ..events.processes import is_alive
+
 _PROBE_SECONDS: Final = 0.5
 
 
@@ -50,7 +52,7 @@ def remove_address(database: Path) -> None:
 def live_address(database: Path) -> Address | None:
     """Return where the database is served, or None where nobody does or whoever did is dead."""
     found = _read(database)
-    return found if found is not None and _is_alive(found.pid) and _listens(found.address) else None
+    return found if found is not None and is_alive(found.pid) and _listens(found.address) else None
 
 
 def _read(database: Path) -> Address | None:
@@ -59,16 +61,6 @@ def _read(database: Path) -> Address | None:
         return Address(str(found["address"]), str(found["token"]), int(found["pid"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _listens(address: str) -> bool:

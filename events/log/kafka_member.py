@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from .kafka_clients import KafkaClients
 from .kafka_errors import FATAL
-from .lifetime import Lifetime
+from .lifetime import Lifetime, PartLifetime
 from .port import Member, Positions, TopicPartition
 
 _SERVE_EVERY: Final = 0.05
@@ -38,15 +38,13 @@ class KafkaMember(Member):
         self, clients: KafkaClients, life: Lifetime, group: str, topics: Sequence[str], patience: float
     ) -> None:
         self._clients = clients
-        self._log = life
-        self._life = Lifetime(life.url)
+        self._life = PartLifetime(life)
         self._group = group
         self._topics = list(topics)
         self._patience = patience
         self._owned: frozenset[TopicPartition] = frozenset()
         self._outcomes: deque[KafkaError | None] = deque()
         self._given_up = 0
-        self._using = threading.Lock()
         self._closing = threading.Event()
         self._protocol: Mapping[str, str] = _CLASSIC_PROTOCOL if clients.wants_classic_groups else _NEW_PROTOCOL
         self._consumer = self._subscribe()
@@ -55,19 +53,19 @@ class KafkaMember(Member):
 
     def owned(self) -> frozenset[TopicPartition]:
         """Return the partitions this member owns now."""
-        self._check()
+        self._life.check()
         return self._owned
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions for the group; waits while the group is being settled."""
-        self._check()
+        self._life.check()
         offsets = [KafkaPartition(*source, position) for source, position in positions.items()]
         if offsets:
             self._insist(lambda deadline: self._commit(offsets, deadline))
 
     def committed(self, partitions: Iterable[TopicPartition]) -> Positions:
         """Return the group's committed positions."""
-        self._check()
+        self._life.check()
         wanted = [KafkaPartition(*source) for source in partitions]
         found: list[KafkaPartition] = []
         if wanted:
@@ -86,10 +84,10 @@ class KafkaMember(Member):
         return consumer
 
     def _run(self) -> None:
-        while not (self._closing.wait(_SERVE_EVERY) or self._log.closed):
-            with self._using:
+        while not (self._closing.wait(_SERVE_EVERY) or self._life.log.closed):
+            with self._life.using:
                 self._serve(0)
-        with self._using:
+        with self._life.using:
             self._consumer.close()
 
     def _serve(self, timeout: float) -> None:
@@ -139,17 +137,12 @@ class KafkaMember(Member):
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                with self._using:
-                    self._check()
+                with self._life.use():
                     return ask(deadline)
             except KafkaException as error:
                 if time.monotonic() > deadline:
                     raise self._clients.unavailable(error) from error
                 time.sleep(_PAUSE)
-
-    def _check(self) -> None:
-        self._log.check()
-        self._life.check()
 
 
 def _sources(partitions: Iterable[KafkaPartition]) -> frozenset[TopicPartition]:

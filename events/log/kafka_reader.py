@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
@@ -15,7 +13,7 @@ from ..errors import UnknownTopicError
 from .kafka_clients import KafkaClients
 from .kafka_errors import END_OF_PARTITION, FORBIDDEN, UNKNOWN_PLACE
 from .kafka_topics import KafkaTopics
-from .lifetime import Lifetime
+from .lifetime import Lifetime, PartLifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
 _SLICE: Final = 0.1
@@ -31,9 +29,7 @@ class KafkaReader(Reader):
         self._clients = clients
         self._topics = topics
         self._unseen: dict[str, float] = {}
-        self._log = life
-        self._life = Lifetime(life.url)
-        self._using = threading.Lock()
+        self._life = PartLifetime(life)
         self._positions: Positions = {}
         self._consumer = clients.consumer("tasktape-reader", **{"enable.partition.eof": True})
         self.add(positions)
@@ -43,7 +39,7 @@ class KafkaReader(Reader):
         deadline = time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
-            with self._use():
+            with self._life.use():
                 messages = self._fetch(max(0.0, min(left, _SLICE)), limit)
                 found = [record for message in messages if (record := self._take(message)) is not None]
                 if not messages and self._unseen:
@@ -53,12 +49,12 @@ class KafkaReader(Reader):
 
     def positions(self) -> Positions:
         """Return, for each partition read, the offset of the next record."""
-        with self._use():
+        with self._life.use():
             return dict(self._positions)
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions too, from these positions."""
-        with self._use():
+        with self._life.use():
             new = {source: offset for source, offset in positions.items() if source not in self._positions}
             if new:
                 self._consumer.incremental_assign([KafkaPartition(*source, offset) for source, offset in new.items()])
@@ -68,19 +64,8 @@ class KafkaReader(Reader):
     def close(self) -> None:
         """Stop reading and let go of the consumer."""
         if self._life.end():
-            with self._using:
+            with self._life.using:
                 self._consumer.close()
-
-    @contextmanager
-    def _use(self) -> Iterator[None]:
-        self._check()
-        with self._using:
-            self._check()
-            yield
-
-    def _check(self) -> None:
-        self._log.check()
-        self._life.check()
 
     def _fetch(self, timeout: float, limit: int) -> list[Message[Any, Any]]:
         """Take what has arrived, else wait for one message: `consume` itself would wait for all of them."""

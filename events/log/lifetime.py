@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from ..errors import LogClosedError
@@ -31,7 +34,7 @@ def _close_all() -> None:
 
 
 class Lifetime:
-    """The span between opening and closing, in one process. Readers and members share their log's."""
+    """The span between opening and closing, in one process."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,3 +58,25 @@ class Lifetime:
         ends = not self.closed and not self.forked
         self.closed = True
         return ends
+
+
+class PartLifetime(Lifetime):
+    """The span of a reader or member: it ends with its log's, too. One thread at a time is let in by `use`."""
+
+    def __init__(self, log: Lifetime) -> None:
+        super().__init__(log.url)
+        self.log = log
+        self.using = threading.Lock()
+
+    def check(self) -> None:
+        """Raise `LogClosedError` when it, or its log, must not be used any more."""
+        self.log.check()
+        super().check()
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Have it for this thread alone: open, and in the right process."""
+        self.check()
+        with self.using:
+            self.check()
+            yield

@@ -14,7 +14,7 @@ from ..base import now_us
 from ..errors import TasktapeError, TopicMismatchError, UnknownTopicError
 from ..topics import TopicSpec
 from .groups import Owners, assign
-from .lifetime import Lifetime
+from .lifetime import Lifetime, PartLifetime
 from .port import (
     Delivery,
     Headers,
@@ -203,22 +203,17 @@ class MemoryLog(Log):
 class _MemoryReader(Reader):
     def __init__(self, store: _Store, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
         self._store = store
-        self._log = life
-        self._life = Lifetime(life.url)
+        self._life = PartLifetime(life)
         self._positions: Positions = {}
         self.add(positions)
-
-    def _check(self) -> None:
-        self._log.check()
-        self._life.check()
 
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
         deadline = time.monotonic() + timeout
         with self._store.changed:
-            self._check()
+            self._life.check()
             while not (found := self._take(limit)) and (left := deadline - time.monotonic()) > 0:
                 self._store.changed.wait(left)
-                self._check()
+                self._life.check()
         return found
 
     def _take(self, limit: int) -> list[LogRecord]:
@@ -233,12 +228,12 @@ class _MemoryReader(Reader):
         return found
 
     def positions(self) -> Positions:
-        self._check()
+        self._life.check()
         return dict(self._positions)
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._store.changed:
-            self._check()
+            self._life.check()
             for source in positions:
                 if source not in self._store.partitions:
                     raise UnknownTopicError(source.topic)
@@ -253,8 +248,7 @@ class _MemoryReader(Reader):
 class _MemoryMember(Member):
     def __init__(self, store: _Store, life: Lifetime, group: str, topics: Sequence[str]) -> None:
         self._store = store
-        self._log = life
-        self._life = Lifetime(life.url)
+        self._life = PartLifetime(life)
         self._id = uuid.uuid4().hex
         with store.changed:
             list(store.partitions_of(topics))
@@ -262,22 +256,18 @@ class _MemoryMember(Member):
             self._group.members[self._id] = tuple(topics)
             store.settle(self._group)
 
-    def _check(self) -> None:
-        self._log.check()
-        self._life.check()
-
     def owned(self) -> frozenset[TopicPartition]:
-        self._check()
+        self._life.check()
         with self._store.changed:
             return frozenset(source for source, owner in self._group.owners.items() if owner == self._id)
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        self._check()
+        self._life.check()
         with self._store.changed:
             self._group.committed.update(positions)
 
     def committed(self, partitions: Iterable[TopicPartition]) -> Positions:
-        self._check()
+        self._life.check()
         with self._store.changed:
             return {source: self._group.committed[source] for source in partitions if source in self._group.committed}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import threading
 import time
@@ -21,6 +22,8 @@ VERSION: Final = 1
 OLDEST_SQLITE: Final = (3, 37, 0)
 OFFSET_BITS: Final = 40
 PATIENCE: Final = 30.0
+ROOM: Final = 1 << 20
+"""Bytes that SQLite needs on the disk to get anything done, at the most."""
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _creating = threading.Lock()
@@ -101,7 +104,14 @@ class Database:
         except BusyError as error:
             raise self.unavailable("another process keeps it locked") from error
         except sqlite3.Error as error:
-            raise self.unavailable(str(error)) from error
+            raise self.unavailable(f"{error}{self._shortage()}") from error
+
+    def _shortage(self) -> str:
+        """What SQLite does not say of a full disk, on which even reading needs a little room."""
+        with suppress(OSError):
+            if shutil.disk_usage(self.path.parent).free < ROOM:
+                return f" (its disk is full: free some space at {self.path.parent})"
+        return ""
 
     def check_file(self) -> None:
         """Raise `LogUnavailableError` when the file was removed or replaced since it was opened."""

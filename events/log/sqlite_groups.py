@@ -17,7 +17,7 @@ from typing import Final
 from ..errors import LogUnavailableError, UnknownTopicError
 from .clock import Clock
 from .groups import Owners, assign
-from .lifetime import Lifetime
+from .lifetime import Lifetime, PartLifetime
 from .port import Member, Positions, TopicPartition
 from .sqlite_database import SQL, Database, Queries, transaction
 
@@ -137,25 +137,24 @@ class SqliteMember(Member):
         self.group = group
         self.topics = topics
         self._groups = groups
-        self._log = life
-        self._life = Lifetime(life.url)
+        self._life = PartLifetime(life)
 
     def owned(self) -> frozenset[TopicPartition]:
         """Return the partitions this member owns now."""
-        self._check()
+        self._life.check()
         rows = self._groups.queries.rows("owned", self.group, self.identity)
         return frozenset(TopicPartition(topic, number) for topic, number in rows)
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions for the group."""
-        self._check()
+        self._life.check()
         rows = [(self.group, *source, position) for source, position in positions.items()]
         with self._groups.transaction() as connection:
             connection.executemany(SQL["commit_position"], rows)
 
     def committed(self, partitions: Iterable[TopicPartition]) -> Positions:
         """Return the group's committed positions."""
-        self._check()
+        self._life.check()
         stored = self._groups.committed(self.group)
         return {source: stored[source] for source in partitions if source in stored}
 
@@ -166,7 +165,3 @@ class SqliteMember(Member):
                 self._groups.leave(self)
             except LogUnavailableError as error:
                 _logger.warning("A member could not leave its group: %s", error, extra={"action": "member_not_left"})
-
-    def _check(self) -> None:
-        self._log.check()
-        self._life.check()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ..errors import UnknownTopicError
 from .file_watch import watch_file
 from .headers import unpack
-from .lifetime import Lifetime
+from .lifetime import Lifetime, PartLifetime
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
@@ -29,10 +27,8 @@ class SqliteReader(Reader):
     """A reader with a connection of its own, woken by writes to the file's write-ahead log, whoever makes them."""
 
     def __init__(self, database: Database, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
-        self._log = life
-        self._life = Lifetime(life.url)
+        self._life = PartLifetime(life)
         self._database = database
-        self._using = threading.Lock()
         self._connection = database.connect()
         self._watch = watch_file(database.wal)
         self._identities: dict[TopicPartition, int] = {}
@@ -48,19 +44,19 @@ class SqliteReader(Reader):
         """Return the next records; wait up to `timeout` seconds for the first."""
         deadline = time.monotonic() + timeout
         while True:
-            with self._use():
+            with self._life.use():
                 found = self._take(limit)
             if found or not self._wait(deadline):
                 return found
 
     def positions(self) -> Positions:
         """Return, for each partition read, the offset of the next record."""
-        with self._use():
+        with self._life.use():
             return dict(self._positions)
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions too, from these positions."""
-        with self._use():
+        with self._life.use():
             rows = self._execute("partitions")
             known = {TopicPartition(topic, number): identity for identity, topic, number, _ in rows}
             for source in positions:
@@ -72,21 +68,9 @@ class SqliteReader(Reader):
     def close(self) -> None:
         """Stop reading and let go of the connection."""
         if self._life.end():
-            with self._using:
+            with self._life.using:
                 self._connection.close()
                 self._watch.close()
-
-    @contextmanager
-    def _use(self) -> Iterator[None]:
-        """Hold the connection: open, in the right process, and used by one thread at a time."""
-        self._check()
-        with self._using:
-            self._check()
-            yield
-
-    def _check(self) -> None:
-        self._log.check()
-        self._life.check()
 
     def _execute(self, name: str, *values: int) -> sqlite3.Cursor:
         with self._database.errors():
@@ -105,11 +89,11 @@ class SqliteReader(Reader):
         return False
 
     def _wait_for_write(self, timeout: float) -> bool:
-        with self._use():
+        with self._life.use():
             return self._watch.wait(timeout)
 
     def _has_changed(self) -> bool:
-        with self._use():
+        with self._life.use():
             return self._data_version() != self._version
 
     def _data_version(self) -> int:

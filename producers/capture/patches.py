@@ -46,27 +46,21 @@ class Patches:
 
     def before(self, owner: Any, name: str, seen: Function) -> None:
         """Call `seen(*args, **kwargs)` before each call of `owner.name`, in which other calls are seen as ever."""
-
-        def make(original: Function) -> Function:
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with self.outermost() as outermost:
-                    if outermost:
-                        safely(name, seen, *args, **kwargs)
-                return original(*args, **kwargs)
-
-            return wrapper
-
-        self.wrap(owner, name, make)
+        self._see(owner, name, seen, covers=False)
 
     def around(self, owner: Any, name: str, seen: Function) -> None:
         """Call `seen(*args, **kwargs)` before each call of `owner.name`, whose inner calls are not seen then."""
+        self._see(owner, name, seen, covers=True)
 
+    def _see(self, owner: Any, name: str, seen: Function, *, covers: bool) -> None:
         def make(original: Function) -> Function:
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 with self.outermost() as outermost:
                     if outermost:
                         safely(name, seen, *args, **kwargs)
-                    return original(*args, **kwargs)
+                    if covers:
+                        return original(*args, **kwargs)
+                return original(*args, **kwargs)
 
             return wrapper
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasktape.dashboard import formatting
+from tasktape.producers.text import counted
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -68,7 +69,7 @@ def test_a_moment_is_told_by_its_distance(seconds: float, shown: str) -> None:
 
 
 def test_things_are_counted_in_their_number() -> None:
-    assert [formatting.counted(count, "task") for count in (0, 1, 2000)] == ["0 tasks", "1 task", "2,000 tasks"]
+    assert [counted(count, "task") for count in (0, 1, 2000)] == ["0 tasks", "1 task", "2,000 tasks"]
 
 
 def test_times_name_utc_when_they_mean_it() -> None:

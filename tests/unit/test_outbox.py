@@ -28,7 +28,7 @@ from tasktape.producers.forward import Forwarder
 from tasktape.producers.outbox import Outbox
 from tasktape.producers.spool import Spool
 from tasktape.producers.spool_file import Record
-from tasktape.producers.spool_folder import SpoolFolder, spool_folders, spool_root
+from tasktape.producers.spool_folder import SpoolFolder, SpoolPlace, spool_folders, spool_root
 from tasktape.producers.sync import SyncReport, recover, sync
 from tasktape.testing import memory_log, records_on
 
@@ -312,6 +312,20 @@ def test_an_outbox_that_ends_while_the_log_is_away_leaves_everything_to_the_next
     assert office.points() == {("t", "loss", step): 1 for step in range(20)}
 
 
+@pytest.mark.parametrize("has_room", [True, False])
+def test_at_its_end_a_process_says_what_waits_and_what_is_lost(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, has_room: bool
+) -> None:
+    Away(monkeypatch).plan = lambda _: "away"
+    if not has_room:
+        monkeypatch.setattr(SpoolPlace, "path", lambda _: None)
+    office.say("t", 1)
+    office.outbox.close(0)
+    said = caplog.records[-1].getMessage()
+    assert ("1 event. They wait in" in said, "lost with this process" in said) == (has_room, not has_room)
+    assert ("tasktape sync" in caplog.text) == has_room
+
+
 def test_sync_brings_what_is_left_and_says_how_much(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         Away(patch).plan = lambda _: "away"
@@ -323,7 +337,7 @@ def test_sync_brings_what_is_left_and_says_how_much(office: Office, monkeypatch:
     assert (report.records, report.processes, report.live) == (20, 1, 0)
     assert told[-1] == 20
     assert office.said("t") == list(range(20))
-    assert str(report) == "20 records of 1 processes are on the log now."
+    assert str(report) == "Brought 20 records of 1 process to the log."
     assert str(sync(office.settings)) == "Nothing was left behind."
 
 

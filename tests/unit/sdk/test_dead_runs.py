@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from tasktape import Task
 from tasktape.events.settings import Settings, load_settings
@@ -84,6 +88,15 @@ def test_a_damaged_file_is_left_out(home: Path) -> None:
     (home / "running").mkdir(parents=True)
     (home / "running" / "x-1.json").write_text("no JSON")
     assert list(dead_runs(load_settings())) == []
+
+
+def test_a_full_disk_has_no_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tasktape.producers.running.os.pwrite", full)
+    assert RunFile.create(load_settings(), "t", 1) is None
+    assert list((home / "running").iterdir()) == []
 
 
 def test_a_home_that_cannot_be_written_has_no_file(tmp_path: Path) -> None:
