@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable
