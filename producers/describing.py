@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..events.log.fork_gate import gate
 from ..events.parts import Script
 from .capture.entry import Entry
 from .requirements import read_requirements, wishes
@@ -42,7 +43,8 @@ def describe(entry: Entry, session: Session, *, use_repository: bool = True) -> 
     Takes from milliseconds to seconds, by the size of the repository. Raises `BlobError` where the blob store does not
     take what is large.
     """
-    from .capture.script import capture  # noqa: PLC0415  heavy, and for the background
+    with gate:
+        from .capture.script import capture  # noqa: PLC0415  heavy, and for the background
 
     alone = wishes.standalone or not use_repository
     found = capture(entry, session.blobs, use_repository=not alone, memory=session.settings.home / "bundles")
@@ -53,7 +55,8 @@ def describe(entry: Entry, session: Session, *, use_repository: bool = True) -> 
 
 def _packages(found: Captured) -> list[str]:
     """Requirement lines: of what the code imports, or of what the user wishes in its place."""
-    from .capture.packages import imported, installed  # noqa: PLC0415  heavy, and for the background
+    with gate:
+        from .capture.packages import imported, installed  # noqa: PLC0415  heavy, and for the background
 
     if wishes.freeze_file:
         return read_requirements(wishes.freeze_file)

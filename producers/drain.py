@@ -1,7 +1,7 @@
 """From the rings to the log: a thread that turns what was reported into events, and frees it once it is safe elsewhere.
 
 The thread looks five times a second, and at once when a quarter of a ring is full. A look at an idle ring costs a
-microsecond; NumPy is imported, in this thread, when there is something to drain.
+microsecond; NumPy is imported, in this thread, when there is something to drain. No fork sees it half imported.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ..events.log.fork_gate import gate
 from .scalar_writer import WRITING
 from .warn import warn_once
 
@@ -65,17 +66,16 @@ class RingDrain:
         return True
 
     def _begin(self, ring: Ring) -> bool:
-        from .ring_batches import batch, record_of  # noqa: PLC0415  NumPy, in the thread that drains
-
         if ring.state.end == ring.state.tail:
             end = self._end_of_batch(ring)
             if end == ring.state.tail:
                 return False
             ring.intend(end)
-        columns = batch(ring)
+        batches = _batches()
+        columns = batches.batch(ring)
         for each in columns:
             self._seen(each)
-        self._unsent.extend(record_of(each) for each in columns)
+        self._unsent.extend(batches.record_of(each) for each in columns)
         self._receipts = []
         self._open = True
         return True
@@ -169,13 +169,16 @@ def _is_waiting(ring: Ring) -> bool:
     return ring.committed(ring.state.tail) or ring.state.end > ring.state.tail
 
 
-def _ready_end(ring: Ring) -> int:
-    from .ring_batches import ready_end  # noqa: PLC0415  as above
+def _batches() -> Any:
+    with gate:
+        from . import ring_batches  # noqa: PLC0415  NumPy, in the thread that drains
 
-    return ready_end(ring)
+    return ring_batches
+
+
+def _ready_end(ring: Ring) -> int:
+    return int(_batches().ready_end(ring))
 
 
 def _has_more(ring: Ring) -> bool:
-    from .ring_batches import has_more  # noqa: PLC0415  as above
-
-    return has_more(ring)
+    return bool(_batches().has_more(ring))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .figures import Figure
 from .images import PNG, Payload, content_type_of, image_payload
-from .mpl_figure import to_plotly
+from .mpl_figure import REPORTED, to_plotly
 from .reporter import Reporter, never_raises
 from .text import as_name, as_text
 
@@ -57,6 +58,19 @@ class MediaMixin(Reporter):
             self._report_payload(title, series, iteration, image_payload(picture, "image"))
         else:
             self._report_elsewhere(title, series, iteration, local_path, url, delete=delete_after_upload)
+
+    def report_image_and_upload(
+        self,
+        title: str,
+        series: str,
+        iteration: int | None = None,
+        path: str | None = None,
+        matrix: Any = None,
+        max_image_history: int | None = None,
+        delete_after_upload: bool = False,
+    ) -> None:
+        """Report an image: `report_image` under its former name."""
+        self.report_image(title, series, iteration, path, None, matrix, max_image_history, delete_after_upload)
 
     @never_raises
     def report_media(
@@ -128,6 +142,8 @@ class MediaMixin(Reporter):
 
         """
         drawn = figure.gcf() if hasattr(figure, "gcf") else figure
+        with contextlib.suppress(TypeError):  # a stranger's figure that can't be remembered
+            REPORTED.add(drawn)
         picture = None if report_interactive and not report_image and not self._always_pictures else _picture(drawn)
         if report_image and picture is not None:
             self._report_payload(title, series, iteration, picture)
@@ -139,6 +155,11 @@ class MediaMixin(Reporter):
     def matplotlib_force_report_non_interactive(cls, force: bool) -> None:
         """Report all matplotlib figures as pictures from now on, or not."""
         cls._always_pictures = force
+
+    @classmethod
+    def draws_pictures(cls) -> bool:
+        """Return whether `matplotlib_force_report_non_interactive` was asked for."""
+        return cls._always_pictures
 
 
 def _stream_payload(stream: Any, suffix: str) -> Payload:

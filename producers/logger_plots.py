@@ -19,6 +19,8 @@ class PlotsMixin(Reporter):
     What can't be drawn is warned about once and left out. `extra_layout` is put on top of plotly's layout.
     """
 
+    SeriesInfo = plots.SeriesInfo
+
     @never_raises
     def report_histogram(
         self,
@@ -117,7 +119,7 @@ class PlotsMixin(Reporter):
         """Report several lines in one plot.
 
         Args:
-            title: The metric, and the variant too.
+            title: The metric; the plot's variant has no name.
             series: For each line a dict or an object with `name` and `data`, an array of (x, y) rows.
             xaxis: Title of the x-axis.
             yaxis: Title of the y-axis.
@@ -130,7 +132,7 @@ class PlotsMixin(Reporter):
         """
         more: Figure = {"mode": mode, "reverse_xaxis": reverse_xaxis, "comment": comment, "extra_layout": extra_layout}
         figure = plots.lines(title, series, xaxis, yaxis, **more)
-        self._report_figure(title, title, iteration, figure)
+        self._report_figure(title, "", iteration, figure)
 
     @never_raises
     def report_scatter2d(

@@ -8,8 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from typing import Any, Final
+from weakref import WeakSet
 
 from .figures import Figure
+
+REPORTED: Final[WeakSet[Any]] = WeakSet()
+"""Figures that a script reports itself: they are not reported once more when they are shown."""
 
 _DASHES: Final = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 _MARKERS: Final = {

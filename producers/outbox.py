@@ -103,6 +103,12 @@ class Outbox:
         steps = self._parts.drain.last_steps if self._parts is not None else {}
         return max(self._last_steps.get(task, 0), steps.get(task, 0))
 
+    def drained_step(self, task: str) -> int:
+        """The largest iteration of all scalars of the task that were reported here before the call."""
+        if self._parts is not None:
+            self._parts.drain.drain()
+        return self.last_step(task)
+
     def _journal(self) -> Journal:
         return self._open().journal()
 

@@ -6,6 +6,7 @@ Each takes anything NumPy makes an array of (tensors too), and raises `ValueErro
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .figures import Figure, merged
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[np.generic]
+
+
+@dataclass
+class SeriesInfo:
+    """A line of `report_line_plot`: its name, its (x, y) points, and a text to show on hover for each."""
+
+    name: str
+    data: Any
+    labels: Sequence[str] | None = None
 
 
 def array(value: Any, *, what: str = "values") -> Array:

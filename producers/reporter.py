@@ -75,6 +75,7 @@ class Reporter:
     def __init__(self, task: Subject) -> None:
         self._task = task
         self._upload_destination: str | None = None
+        self._furthest = 0
 
     @property
     def _session(self) -> Session:
@@ -86,6 +87,7 @@ class Reporter:
     def _place(self, title: Any, series: Any, iteration: Any) -> Fields:
         """The fields that every report has."""
         step = clamp(as_step(iteration) + self._task.get_initial_iteration())
+        self._furthest = max(self._furthest, step)
         return {
             "meta": self._session.stamp(),
             "task": self._task.id,
@@ -94,6 +96,11 @@ class Reporter:
             "series": as_name(series),
             "iteration": step,
         }
+
+    def last_iteration(self) -> int:
+        """Return the largest iteration that was reported here so far, without asking the log."""
+        furthest = max(self._furthest, self._session.outbox.drained_step(self._task.id))
+        return max(0, furthest - self._task.get_initial_iteration())
 
     def _report_figure(self, title: Any, series: Any, iteration: Any, figure: Any) -> None:
         """Report a plotly figure: within the event up to 256 KiB, else from the blob store."""

@@ -117,6 +117,31 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
             )
         )
 
+    def started(self, ignore_errors: bool = True, force: bool = False) -> None:
+        """Start the task's next run: `mark_started` under its former name."""
+        with _ignored(ignore_errors):
+            self.mark_started(force=force)
+
+    def completed(self, ignore_errors: bool = True) -> None:
+        """Say that the run ended well: `mark_completed` under its former name."""
+        self.mark_completed(ignore_errors=ignore_errors)
+
+    def stopped(
+        self,
+        ignore_errors: bool = True,
+        force: bool = False,
+        status_reason: str | None = None,
+        status_message: str | None = None,
+    ) -> None:
+        """Say that somebody stopped the run: `mark_stopped` under its former name."""
+        with _ignored(ignore_errors):
+            self.mark_stopped(force=force, status_message=status_message or status_reason)
+
+    def stop_request(self, ignore_errors: bool = True, force: bool = False, status_message: str | None = None) -> None:
+        """Ask whoever runs the task to stop it: `mark_stop_request` under its former name."""
+        with _ignored(ignore_errors):
+            self.mark_stop_request(force=force, status_message=status_message)
+
     def publish(self, ignore_errors: bool = True) -> None:
         """Make the task final and read-only."""
         with _ignored(ignore_errors):

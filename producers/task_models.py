@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, SupportsIndex, overload
 
 from ..events.errors import TasktapeError
@@ -13,7 +13,7 @@ from .errors import InvalidArgumentError
 from .model_base import BaseModel, design_text, model_rows
 from .models import Model
 from .outputs import outputs_of
-from .storage_places import name_of
+from .storage_places import name_of, scheme_of
 from .task_connect import ConnectMixin
 from .text import as_name
 from .warn import warn_once
@@ -95,6 +95,39 @@ class ModelsMixin(ConnectMixin):
     def get_models(self) -> TaskModels:
         """The same as `models`."""
         return self.models
+
+    def update_output_model(
+        self,
+        model_path: str | Path,
+        name: str | None = None,
+        comment: str | None = None,
+        tags: Sequence[str] | None = None,
+        model_name: str | None = None,
+        iteration: int | None = None,
+        auto_delete_file: bool = True,
+    ) -> str:
+        """Make a model of a weights file or folder and return the URL where it will be once it is uploaded.
+
+        Args:
+            model_path: The file or folder; an address is noted as it is.
+            name: The model's name in the task.
+            comment: For people.
+            tags: The model's tags.
+            model_name: The model's name (default: the task's, and `name`).
+            iteration: The iteration the weights are from (default: the task's last one).
+            auto_delete_file: Remove the file when it is uploaded, as for `OutputModel.update_weights`.
+
+        Raises:
+            InvalidArgumentError: There is no such file.
+
+        """
+        from .models import OutputModel  # noqa: PLC0415  for those who make models
+
+        known_as = model_name or (f"{self._summary.name} - {name}" if name else None)
+        model = OutputModel(self, name=known_as, comment=comment, tags=tags)
+        if scheme_of(str(model_path)):
+            return model.update_weights(register_uri=str(model_path), iteration=iteration)
+        return model.update_weights(model_path, iteration=iteration, auto_delete_file=auto_delete_file)
 
     @property
     def input_models_id(self) -> dict[str, str]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from .errors import InvalidArgumentError, UnknownTaskError
 from .session import current_session, process
 from .tag_filter import TagFilter, tag_filter
-from .task_data import FIELDS
+from .task_data import FIELDS, TaskData, field_of
 from .task_waiting import WaitingMixin
 from .warn import LOGGER
 
 if TYPE_CHECKING:
     from ..events.parts import TaskSpec
     from ..projections.rows import TaskFilter, TaskRow
+
+Pattern = tuple[tuple[str, ...], str]
+"""Fields, one of which has to match a regular expression."""
 
 MOST_TASKS: Final = 500
 _NOT_ARCHIVED: Final = "-archived"
@@ -83,7 +87,7 @@ class QueriesMixin(WaitingMixin):
             return cls._by_id(task_id)
         wanted = _wanted(project_name, f"^{re.escape(task_name)}$" if task_name else None, task_filter)
         wanted = replace(wanted, include_archived=allow_archived and wanted.include_archived)
-        rows = _find(wanted, wanted_tags(tags, task_filter))
+        rows = _find(wanted, wanted_tags(tags, task_filter), task_filter)
         rows = [row for row in rows if task_name is None or row.name == task_name]
         best = next((row for row in rows if not row.archived), rows[0] if rows else None)
         return cls._of(best) if best else None
@@ -118,7 +122,7 @@ class QueriesMixin(WaitingMixin):
             return [cls._by_id(task_id) for task_id in ([task_ids] if isinstance(task_ids, str) else task_ids)]
         wanted = _wanted(project_name, task_name, task_filter)
         wanted = replace(wanted, include_archived=allow_archived and wanted.include_archived)
-        rows = _find(wanted, wanted_tags(tags, task_filter))
+        rows = _find(wanted, wanted_tags(tags, task_filter), task_filter)
         if len(rows) > MOST_TASKS:
             LOGGER.warning("%d tasks match, the first %d are returned: query_tasks gives all.", len(rows), MOST_TASKS)
         return [cls._of(row) for row in rows[:MOST_TASKS]]
@@ -142,11 +146,12 @@ class QueriesMixin(WaitingMixin):
             task_filter: See `get_tasks`.
 
         """
-        rows = _find(_wanted(project_name, task_name, task_filter), wanted_tags(tags, task_filter))
+        wanted = _wanted(project_name, task_name, task_filter)
+        rows = _find(wanted, wanted_tags(tags, task_filter), task_filter)
         if not additional_return_fields:
             return [row.id for row in rows]
-        specs = _specs(rows) if any("." in field for field in additional_return_fields) else {}
-        return [{field: _field(row, specs, field) for field in ("id", *additional_return_fields)} for row in rows]
+        fields = ("id", *additional_return_fields)
+        return [{field: field_of(data, field) for field in fields} for data in _data(rows).values()]
 
     @classmethod
     def get_by_name(cls, task_name: str) -> Self | None:
@@ -216,7 +221,7 @@ def _wanted(
         projects=tuple(_listed(projects) or _listed(given.get("project"))),
         name=name or given.get("name") or "",
         text=given.get("search_text") or "",
-        patterns=tuple(_patterns(given)),
+        patterns=tuple(pattern for pattern in _patterns(given) if not _is_of_script(pattern)),
         statuses=tuple(str(status) for status in _listed(given.get("status"))),
         types=tuple(str(kind) for kind in _listed(given.get("type"))),
         users=tuple(_listed(given.get("user"))),
@@ -230,7 +235,7 @@ def _wanted(
     )
 
 
-def _patterns(given: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], str]]:
+def _patterns(given: Mapping[str, Any]) -> Iterable[Pattern]:
     """Pairs of fields and pattern: one of the fields must match; `_all_` gives a pair for each of its fields."""
     if found := given.get("_all_"):
         yield from (((_ours(name),), found["pattern"]) for name in found["fields"])
@@ -250,25 +255,40 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _find(wanted: TaskFilter, tags: TagFilter) -> list[TaskRow]:
+def _is_of_script(pattern: Pattern) -> bool:
+    return any(field.startswith("script.") for field in pattern[0])
+
+
+def _find(wanted: TaskFilter, tags: TagFilter, conditions: Mapping[str, Any] | None) -> list[TaskRow]:
+    """Tasks that match; the projection does not know what to make of tags in groups, nor of fields of the script."""
+    patterns = [pattern for pattern in _patterns(conditions or {}) if _is_of_script(pattern)]
+    everything = bool(tags.groups or patterns)
     with current_session().queries() as queries:
-        if not tags.groups:
-            return queries.tasks(wanted)
-        rows = [row for row in queries.tasks(replace(wanted, limit=None, offset=0)) if tags.matches(row.tags)]
+        rows = queries.tasks(replace(wanted, limit=None, offset=0) if everything else wanted)
+    if not everything:
+        return rows
+    rows = [row for row in rows if tags.matches(row.tags)]
+    if patterns:
+        found = _data(rows)
+        rows = [row for row in rows if all(_matches(found[row.id], pattern) for pattern in patterns)]
     return rows[wanted.offset :][: wanted.limit]
 
 
-def _specs(rows: Iterable[TaskRow]) -> dict[str, TaskSpec | None]:
+def _matches(data: TaskData, pattern: Pattern) -> bool:
+    fields, regex = pattern
+    try:
+        return any(re.search(regex, str(field_of(data, field) or ""), re.IGNORECASE) for field in fields)
+    except re.error as error:
+        raise InvalidArgumentError(f"{regex!r} is no regular expression: {error}.") from error
+
+
+def _data(rows: Iterable[TaskRow]) -> dict[str, TaskData]:
     with current_session().queries() as queries:
-        return {row.id: queries.spec(row.id) for row in rows}
+        found = {row.id: (row, queries.spec(row.id)) for row in rows}
+    return {task: TaskData(row, partial(_there, task, spec)) for task, (row, spec) in found.items()}
 
 
-def _field(row: TaskRow, specs: Mapping[str, TaskSpec | None], field: str) -> Any:
-    """A field of a task by ClearML's name; None for one there is not."""
-    values = asdict(row)
-    if "." not in field:
-        return values.get(_ours(field))
-    value: Any = specs.get(row.id)
-    for part in field.split("."):
-        value = getattr(value, part, None)
-    return value
+def _there(task: str, spec: TaskSpec | None) -> TaskSpec:
+    if spec is None:
+        raise UnknownTaskError(task)
+    return spec

@@ -1,7 +1,8 @@
 """Keeps forks out of SQLite: a child that is forked while another thread is inside its C code can never use it again.
 
 SQLite has locks of its own for memory and files. One that is held at the moment of a fork stays held in the child, the
-write lock of a transaction of the parent's among them.
+write lock of a transaction of the parent's among them. Our threads import modules in the gate too: one that is half
+imported at the moment of a fork stays so in the child.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Flags that absl parses: those the user's own modules define, not the many that absl brings along."""
+"""Flags that absl parses: those the user's own modules define, not the many that absl brings along.
+
+Their section is `TF_DEFINE`, as in ClearML, which knew them first as TensorFlow's.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from .patches import Patches, safely
 if TYPE_CHECKING:
     from .arguments import Arguments
 
+SECTION: Final = "TF_DEFINE"
 _PLAIN: Final = (bool, int, float, str, list)
 
 
@@ -31,9 +35,9 @@ def _watched(parse: Callable[..., Any], arguments: Arguments) -> Callable[..., A
     def wrapper(flags: Any, argv: Sequence[str], known_only: bool = False) -> Any:
         own = list(_own_flags(flags))
         rest = parse(flags, argv if len(argv) > 1 else [*argv, *_needed(own, arguments)], known_only)
-        safely("absl flags", arguments.found, {flag.name: _shown(flag) for flag in own})
+        safely("absl flags", arguments.found, {flag.name: _shown(flag) for flag in own}, SECTION)
         for flag in own:
-            value = arguments.override(flag.name, _shown(flag))
+            value = arguments.override(flag.name, _shown(flag), section=SECTION)
             if value != _shown(flag):
                 flag.value = value if value is None else flag._parse(value)  # noqa: SLF001  `parse` would append
         flags.validate_all_flags()
@@ -56,6 +60,6 @@ def _shown(flag: Any) -> Any:
 
 def _needed(own: Sequence[Any], arguments: Arguments) -> list[str]:
     """Command line for flags without a default that the task has a value for: they may be required."""
-    remote = arguments.remote()
+    remote = arguments.remote(SECTION)
     values = ((flag.name, value_of(remote[flag.name])) for flag in own if flag.value is None and flag.name in remote)
     return [f"--{name}={value}" for name, value in values if value is not None]

@@ -1,6 +1,6 @@
 """Arguments that click finds, and typer, which carries a copy of it: those of each command, as click converted them.
 
-A command inside a group has its parameters under its own name: `Args/train/lr`.
+A command inside a group has its parameters under its own name: `Args/train/lr`; that it was called is `Args/train`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def install(hook: ImportHook, patches: Patches, arguments: Arguments) -> None:
 def _record(command: Any, context: Any, arguments: Arguments) -> None:
     secret = {parameter.name for parameter in command.params if getattr(parameter, "hide_input", False)}
     prefix = _prefix(context)
-    arguments.found({prefix + name: value for name, value in context.params.items() if name not in secret})
+    called = {prefix.removesuffix("/"): True} if prefix else {}
+    arguments.found(called | {prefix + name: value for name, value in context.params.items() if name not in secret})
 
 
 def _prefix(context: Any) -> str:

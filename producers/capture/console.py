@@ -77,17 +77,27 @@ class ConsoleTap:
             self._state.passing = False
 
     def _tap_logging(self) -> None:
-        """Hear records that no handler shows on a stream that is listened to: to a file, or to nowhere."""
+        """Hear records that no handler shows on a stream that is listened to: to a file, or to nowhere by chance."""
         original = logging.Logger.callHandlers
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             before, self._state.heard = getattr(self._state, "heard", False), False
             original(logger, record)
-            if not self._state.heard and record.name != LOGGER.name:
+            if not self._state.heard and record.name != LOGGER.name and not _is_silenced(logger):
                 self._heard(LOG_STREAM, f"{safely('logging', _FORMAT.format, record)}\n")
             self._state.heard = before
 
         self._replace(logging.Logger, "callHandlers", call_handlers)
+
+
+def _is_silenced(logger: logging.Logger) -> bool:
+    """Whether all that a record meets on its way up is a library's null handler, put there to keep it quiet."""
+    met: list[logging.Handler] = []
+    at: logging.Logger | None = logger
+    while at is not None:
+        met += at.handlers
+        at = at.parent if at.propagate else None
+    return bool(met) and all(isinstance(handler, logging.NullHandler) for handler in met)
 
 
 def _restore(owner: Any, name: str, wrapper: Callable[..., Any], before: Any) -> None:

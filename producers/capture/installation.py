@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import lineage
 from ..ending import Uninstall
-from . import binding_matplotlib, binding_models, binding_tensorboard
+from . import binding_matplotlib, binding_models, binding_tensorboard, binding_training
 from .argument_watch import watch
 from .arguments import is_chosen
 from .console import LOG_STREAM, ConsoleTap
@@ -92,6 +92,7 @@ def _bind(task: Task, frameworks: Any) -> Uninstall | None:
     if choice("tensorboard"):
         binding_tensorboard.install(hook, patches, task, choice("tensorboard"))
     binding_models.install(hook, patches, files, choice)
+    binding_training.install(hook, patches, task, choice)
     return unbind
 
 

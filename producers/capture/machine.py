@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ...events.log.fork_gate import gate
 from ..ending import Uninstall
 from .gpu import GIGABYTE, gpu_reader
 from .load_axis import LONGEST_WAIT_SECONDS, WAIT_SECONDS, Load, LoadAxis, mean
@@ -30,7 +31,8 @@ class MachineLoad:
     """What the machine does, as means since the last call of `sample`. Made in the thread that samples."""
 
     def __init__(self) -> None:
-        import psutil  # noqa: PLC0415  15 ms that `Task.init` need not wait for
+        with gate:
+            import psutil  # noqa: PLC0415  15 ms that `Task.init` need not wait for
 
         self._psutil = psutil
         self._gpus = gpu_reader()

@@ -322,3 +322,17 @@ def test_an_old_model_can_be_written_anew(task: Task, weights: Path) -> None:
     second = OutputModel(task, base_model_id=first.id, comment="again")
     assert (second.id, second.name, second.tags, second.comment) == (first.id, "net", ["a"], "again")
     assert [model.id for model in task.models["output"]] == [first.id]
+
+
+def test_an_output_model_is_made_of_a_file_an_address_or_a_folder(task: Task, weights: Path, tmp_path: Path) -> None:
+    url = task.update_output_model(str(weights), model_name="yolo", tags=["best"], auto_delete_file=False)
+    task.update_output_model("https://example.com/x.pt", name="elsewhere", comment="theirs")
+    (tmp_path / "package").mkdir()
+    weights.rename(tmp_path / "package" / "a.pt")
+    task.update_output_model(tmp_path / "package", auto_delete_file=False)
+    models = task.models["output"]
+    assert [model.name for model in models] == ["yolo", "a task - elsewhere", "a task"]
+    assert (models[0].url, models[0].tags, models[1].url) == (url, ["best"], "https://example.com/x.pt")
+    assert Path(str(models[0].get_weights())).read_bytes() == b"weights"
+    assert models[1].comment.endswith("\ntheirs")
+    assert models[2].system_tags == ["package"]

@@ -52,7 +52,7 @@ class RecordingTask:
 
 
 def full(name: str) -> str:
-    return name if name.startswith(("Args/", "Hydra/")) else f"Args/{name}"
+    return name if name.startswith(("Args/", "Hydra/", "TF_DEFINE/")) else f"Args/{name}"
 
 
 class Runs:
@@ -388,6 +388,7 @@ def test_click_parameters_become_parameters_without_secrets(runs: Runs) -> None:
     assert result["layers"] == (1, 2)
     assert task.parameters == {
         "Args/verbose": True,
+        "Args/train": True,
         "Args/train/data": Path("/d"),
         "Args/train/lr": 0.1,
         "Args/train/layers": (1, 2),
@@ -465,8 +466,23 @@ def test_fire_arguments_become_parameters_and_come_back(runs: Runs) -> None:
 def test_fire_classes_and_their_methods_are_watched(runs: Runs) -> None:
     program = run_fire(Trainer)
     task, _ = runs.locally(program, "--lr=0.4", "run", "--steps=6")
-    assert task.parameters == {"Args/lr": 0.4, "Args/steps": 6}
-    assert runs.remotely(program, "--lr=0.4", "run", "--steps=6", steps=7) == {"lr": 0.4, "steps": 7}
+    assert task.parameters == {"Args/lr": 0.4, "Args/run": True, "Args/run/steps": 6}
+    assert runs.remotely(program, "--lr=0.4", "run", "--steps=6", **{"run/steps": 7}) == {"lr": 0.4, "steps": 7}
+
+
+class Group:
+    trainer = Trainer
+
+    def stop(self, now: bool = False) -> None:
+        SEEN.update(now=now)
+
+
+def test_fire_groups_have_their_arguments_under_the_name_that_was_called(runs: Runs) -> None:
+    task, _ = runs.locally(run_fire(Group()), "trainer", "run", "--steps=6")
+    names = {"Args/trainer": True, "Args/trainer/lr": 0.1, "Args/trainer.run": True, "Args/trainer.run/steps": 6}
+    assert task.parameters == names
+    again, _ = runs.locally(run_fire({"halt": Group().stop}), "halt", "--now")
+    assert again.parameters == {"Args/halt": True, "Args/halt/now": True}
 
 
 def test_fire_takes_what_is_required_from_the_task(runs: Runs) -> None:
@@ -492,18 +508,18 @@ FLAG_LINE = ("--steps=3", "--many=1", "--many=2", "--colour=blue")
 def test_absl_flags_become_parameters_and_come_back(runs: Runs) -> None:
     task, local = runs.locally(parse_flags, *FLAG_LINE)
     assert task.parameters == {
-        "Args/lr": 0.1, "Args/steps": 3, "Args/fast": False, "Args/names": ["a"], "Args/many": [1, 2],
-        "Args/colour": "blue",
+        "TF_DEFINE/lr": 0.1, "TF_DEFINE/steps": 3, "TF_DEFINE/fast": False, "TF_DEFINE/names": ["a"],
+        "TF_DEFINE/many": [1, 2], "TF_DEFINE/colour": "blue",
     }  # fmt: skip
     assert runs.remotely(parse_flags, *FLAG_LINE, **task.parameters) == local
     edits = {"lr": 2, "steps": "4", "fast": "true", "names": ["b", "c"], "many": [3], "colour": "red"}
-    remote = runs.remotely(parse_flags, *FLAG_LINE, **edits)
+    remote = runs.remotely(parse_flags, *FLAG_LINE, **{f"TF_DEFINE/{name}": value for name, value in edits.items()})
     assert remote == {"lr": 2.0, "steps": 4, "fast": True, "names": ["b", "c"], "many": [3], "colour": Colour.red}
     assert type(remote["lr"]) is float
 
 
 def test_absl_takes_required_flags_from_the_task(runs: Runs) -> None:
-    assert runs.remotely(parse_flags, steps=5)["steps"] == 5
+    assert runs.remotely(parse_flags, **{"TF_DEFINE/steps": 5})["steps"] == 5
 
 
 def test_absls_own_flags_are_not_recorded(runs: Runs) -> None:

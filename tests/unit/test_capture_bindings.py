@@ -20,8 +20,8 @@ import pytest
 import tensorboardX  # type: ignore[import-untyped]
 from sklearn.linear_model import LinearRegression
 
-from tasktape.producers import models
-from tasktape.producers.capture import binding_matplotlib, binding_models, binding_tensorboard
+from tasktape.producers import models, mpl_figure
+from tasktape.producers.capture import binding_matplotlib, binding_models, binding_tensorboard, binding_training
 from tasktape.producers.capture.import_hook import ImportHook
 from tasktape.producers.capture.model_files import ModelFiles
 from tasktape.producers.capture.patches import Patches
@@ -38,7 +38,8 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._session = SimpleNamespace(settings=SimpleNamespace(output_uri=""), emit=self._emitted)
-        self.grouped = self.single = False
+        self.grouped = self.single = self.pictures = False
+        self.step = 0
 
     def get_logger(self) -> Recorder:
         return self
@@ -48,6 +49,15 @@ class Recorder:
 
     def get_tensorboard_single_series_per_graph(self) -> bool:
         return self.single
+
+    def draws_pictures(self) -> bool:
+        return self.pictures
+
+    def last_iteration(self) -> int:
+        return self.step
+
+    def connect(self, values: dict[str, Any]) -> None:
+        self.calls.append(("connect", (values,), {}))
 
     def _place(self, title: str, series: str, iteration: int) -> dict[str, Any]:
         meta = {"event_id": "e", "occurred_at": 0, "actor": "a", "session": "s", "seq": 0}
@@ -98,32 +108,108 @@ def shown(bound: Bound) -> Recorder:
     return task
 
 
-def titles(task: Recorder) -> list[tuple[str, int]]:
-    return [(args[0], args[3]) for args in task.of("report_matplotlib_figure")]
+def titles(task: Recorder) -> list[tuple[str, str, int]]:
+    """Title, series and place of each plot."""
+    found = [(name, args) for name, args, kwargs in task.calls if not kwargs.get("report_image")]
+    return [(args[0], args[1], args[3]) for _, args in found]
+
+
+def samples(task: Recorder) -> list[tuple[str, str, int]]:
+    """The same of each debug sample."""
+    return [(args[0], args[1], args[3]) for _, args, kwargs in task.calls if kwargs.get("report_image")]
 
 
 def test_each_open_figure_is_reported_when_it_is_shown(shown: Recorder) -> None:
     plt.figure().suptitle("above")
+    plt.plot([1, 2])
     _, axes = plt.subplots(1, 2)
     axes[0].set_title("left")
     axes[1].set_title("right")
     plt.figure("labelled")
+    plt.plot([1, 2])
     plt.figure()
+    plt.fill_between([1, 2], [3, 4])
     plt.show()
-    assert titles(shown) == [("above", 0), ("left, right", 0), ("labelled", 0), ("untitled 00", 0)]
+    assert titles(shown) == [
+        ("above", "plot", 0), ("right", "plot image", 0), ("untitled 00", "plot", 0), ("untitled 01", "plot image", 0),
+    ]  # fmt: skip
+
+
+def test_a_figure_is_at_the_last_iteration_and_its_title_is_numbered_there(shown: Recorder) -> None:
+    for step in (0, 0, 5, 5, 7):
+        shown.step = step
+        plt.figure()
+        plt.plot([1, step])
+        plt.title("loss")
+        plt.show()
+    assert titles(shown) == [
+        ("loss", "plot", 0), ("loss/1", "plot", 0), ("loss", "plot", 5), ("loss/1", "plot", 5), ("loss", "plot", 7),
+    ]  # fmt: skip
+
+
+def test_what_imshow_draws_is_a_debug_sample(shown: Recorder) -> None:
+    plt.imshow([[1, 2], [3, 4]])
+    plt.show()
+    plt.imshow([[1, 2], [3, 5]])
+    plt.title("digits")
+    plt.show()
+    plt.plot([1, 2])
+    plt.show()
+    assert samples(shown) == [("untitled 00", "plot image", 0), ("digits", "plot image", 0)]
+    assert titles(shown) == [("untitled 00", "plot", 0)]
+
+
+def test_where_no_window_is_closed_the_next_thing_drawn_is_another_figure(shown: Recorder, tmp_path: Path) -> None:
+    first = plt.plot([1, 2])[0].figure
+    plt.show()
+    plt.savefig(tmp_path / "still the first.png")
+    second = plt.plot([3, 4])[0].figure
+    assert second is not first
+    plt.show()
+    first.axes[0].plot([5, 6])
+    plt.show()
+    assert [name for name, *_ in titles(shown)] == ["untitled 00", "untitled 01", "untitled 02"]
+
+
+def test_a_figure_that_is_saved_to_a_file_is_reported(shown: Recorder, tmp_path: Path) -> None:
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    axes.set_title("kept")
+    figure.savefig(tmp_path / "kept.png")
+    figure.savefig(io.BytesIO())
+    plt.savefig(fname=str(tmp_path / "again.png"))
+    plt.show()
+    assert titles(shown) == [("kept", "plot", 0)]
+
+
+def test_a_figure_that_the_script_reports_itself_is_not_reported_again(shown: Recorder) -> None:
+    figure = plt.figure()
+    plt.plot([1, 2])
+    mpl_figure.REPORTED.add(figure)
+    plt.show()
+    assert shown.calls == []
+
+
+def test_figures_are_pictures_where_that_was_asked_for(shown: Recorder) -> None:
+    shown.pictures = True
+    plt.plot([1, 2])
+    plt.show()
+    assert titles(shown) == [("untitled 00", "plot image", 0)]
 
 
 def test_a_figure_is_reported_again_only_when_it_has_changed(shown: Recorder) -> None:
-    (line,) = plt.plot([1, 2], [3, 4])
-    plt.title("curve")
+    figure, axes = plt.subplots()
+    (line,) = axes.plot([1, 2], [3, 4])
+    axes.set_title("curve")
     plt.show()
     plt.show()
-    assert titles(shown) == [("curve", 0)]
+    assert len(shown.calls) == 1
     line.set_ydata([3, 5])
     plt.show()
-    plt.plot([1, 2], [1, 1])
+    axes.plot([1, 2], [1, 1])
     plt.show()
-    assert titles(shown) == [("curve", 0), ("curve", 1), ("curve", 2)]
+    assert len(shown.calls) == 3
+    assert plt.fignum_exists(figure.number)
 
 
 def test_the_current_figure_stays_the_current_one(shown: Recorder) -> None:
@@ -160,7 +246,7 @@ def test_tensorboard_scalars_are_curves_named_by_their_tags(written: Written) ->
     writer.add_scalar("stepless", 2.0)
     assert task.of("report_scalar") == [
         ("loss", "loss", 0.5, 3),
-        ("accuracy", "train/top1", 0.25, 4),
+        ("accuracy_train", "top1", 0.25, 4),
         ("stepless", "stepless", 1.0, 0),
         ("stepless", "stepless", 2.0, 1),
     ]
@@ -180,7 +266,16 @@ def test_writers_of_several_folders_are_told_apart(written: Written, tmp_path: P
     writer.add_scalar("loss", 1.0, 0)
     with tensorboardX.SummaryWriter(str(tmp_path / "runs/val")) as other:
         other.add_scalar("loss", 2.0, 0)
-    assert [args[:3] for args in task.of("report_scalar")] == [("loss", "loss", 1.0), ("loss", "loss - val", 2.0)]
+        other.add_scalar("only_here", 3.0, 0)
+        other.add_scalars("loss", {"a": 4.0}, 0)
+        other.add_histogram("weights", np.arange(3.0), 0)
+    writer.add_histogram("weights", np.arange(3.0), 0)
+    assert [args[:3] for args in task.of("report_scalar")] == [
+        ("loss", "loss", 1.0), ("loss", "val: loss", 2.0), ("only_here", "only_here", 3.0), ("loss", "a", 4.0),
+    ]  # fmt: skip
+    assert [args[:2] for args in task.of("report_histogram")] == [
+        ("Histograms", "weights"), ("Histograms", "weights :train"),
+    ]  # fmt: skip
 
 
 def test_many_scalars_at_once_are_curves_of_one_plot(written: Written) -> None:
@@ -192,7 +287,10 @@ def test_many_scalars_at_once_are_curves_of_one_plot(written: Written) -> None:
 def test_images_are_media_as_tensorboard_encodes_them(written: Written) -> None:
     task, writer = written
     writer.add_image("sample/first", np.zeros((3, 4, 5), dtype=np.uint8), 2)
-    ((name, args, kwargs),) = task.calls
+    writer.add_image("alone", np.zeros((3, 4, 5), dtype=np.uint8), 2)
+    writer.add_image("a/b/c", np.zeros((3, 4, 5), dtype=np.uint8), 2)
+    assert [args[:2] for args in task.of("report_media")[1:]] == [("Images", "alone"), ("a", "b_c")]
+    name, args, kwargs = task.calls[0]
     assert (name, args) == ("report_media", ("sample", "first", 2))
     assert kwargs["stream"].read(4) == b"\x89PNG"
     assert kwargs["file_extension"] == ".png"
@@ -204,7 +302,7 @@ def test_sound_is_media(written: Written) -> None:
     sound = proto.Summary.Audio(encoded_audio_string=b"RIFF")
     writer.file_writer.add_summary(proto.Summary(value=[proto.Summary.Value(tag="sound", audio=sound)]), 1)
     ((name, args, kwargs),) = task.calls
-    assert (name, args) == ("report_media", ("sound", "sound", 1))
+    assert (name, args) == ("report_media", ("Audio", "sound", 1))
     assert (kwargs["stream"].read(), kwargs["file_extension"]) == (b"RIFF", ".wav")
 
 
@@ -220,25 +318,30 @@ def test_histograms_are_bars_over_the_ends_of_their_buckets(written: Written) ->
 def test_texts_are_texts(written: Written) -> None:
     task, writer = written
     writer.add_text("notes/today", "caf\u00e9", 3)
-    assert task.of("text") == [("notes", "today", "caf\u00e9", 3)]
+    assert task.of("text") == [("notes", "today_text_summary", "caf\u00e9", 3)]
 
 
-def test_figures_are_plots_and_not_pictures_too(written: Written) -> None:
+def test_a_precision_recall_curve_is_a_plot(written: Written) -> None:
+    task, writer = written
+    writer.add_pr_curve("found", np.array([0, 1, 1]), np.array([0.1, 0.9, 0.4]), 2, num_thresholds=4)
+    ((title, (line,), xaxis, yaxis),) = task.of("report_line_plot")
+    assert (title, line["name"], xaxis, yaxis) == ("found", "found", "recall", "precision")
+    assert [len(line["data"]), len(line["labels"])] == [4, 4]
+    assert line["data"][0] == (1.0, pytest.approx(2 / 3))
+
+
+def test_figures_are_pictures_among_the_debug_samples(written: Written) -> None:
     task, writer = written
     figure = plt.figure()
     writer.add_figure("curves/one", figure, 4)
-    writer.add_figure("both", [plt.figure(), plt.figure()], 5)
-    assert [(a[0], a[1], a[3]) for a in task.of("report_matplotlib_figure")] == [
-        ("curves", "one", 4), ("both", "both 0", 5), ("both", "both 1", 5),
-    ]  # fmt: skip
-    assert task.of("report_media") == []
+    assert [args[:3] for args in task.of("report_media")] == [("curves", "one", 4)]
     assert not plt.fignum_exists(figure.number)
 
 
 def test_hyperparameters_are_parameters_and_their_metrics_curves(written: Written) -> None:
     task, writer = written
     writer.add_hparams({"lr": 0.1, "name": "n"}, {"hparam/loss": 3.0})
-    assert task.of("update_parameters") == [({"Hparams/lr": 0.1, "Hparams/name": "n"},)]
+    assert task.of("update_parameters") == [({"TB_hparams/lr": 0.1, "TB_hparams/name": "n"},)]
     assert task.of("report_scalar") == [("hparam", "loss", 3.0, 0)]
 
 
@@ -564,3 +667,105 @@ def test_the_real_framework_is_watched_where_it_is_installed(
     bound.models()
     use(str(tmp_path / "model"))
     assert [entry[:3] for entry in done if entry[0] == "new"] == [("new", "my task - model", framework)]
+
+
+XGBOOST_TRAINING = """
+import xgboost.callback
+def train(params, dtrain, num_boost_round=10, *, evals=None, callbacks=None):
+    log = {"test": {"rmse": []}}
+    for epoch in range(num_boost_round):
+        log["test"]["rmse"].append(1 / (epoch + 1))
+        for callback in callbacks or []:
+            assert isinstance(callback, xgboost.callback.TrainingCallback)
+            assert not callback.after_iteration(None, epoch, log)
+    return "booster"
+"""
+LIGHTGBM_ENGINE = """
+from types import SimpleNamespace
+def train(params, train_set, num_boost_round=100, callbacks=None):
+    for iteration in range(num_boost_round):
+        results = [("test", "rmse", 1 / (iteration + 1), False)]
+        for callback in callbacks or []:
+            callback(SimpleNamespace(iteration=iteration, evaluation_result_list=results))
+    return "booster"
+"""
+CATBOOST_CORE = """
+from types import SimpleNamespace
+class CatBoost:
+    def __init__(self, **params): self.params = params
+    def get_params(self): return self.params
+    def _fit(self, X, y, callbacks, log_cout=None):
+        for iteration in range(2):
+            metrics = {"test": {"rmse": [1 / (iteration + 1)]}}
+            for callback in callbacks or []:
+                assert callback.after_iteration(SimpleNamespace(iteration=iteration, metrics=metrics))
+        return self
+"""
+
+
+@pytest.fixture
+def trained(bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
+    """Make a stand-in importable, with the names and signatures of a framework's, and import it for a task."""
+
+    def load(name: str, source: str) -> Any:
+        stand_in(tmp_path, name, source, monkeypatch)
+        callback = tmp_path / "libraries" / "xgboost" / "callback.py"
+        if name.startswith("xgboost"):
+            callback.write_text("class TrainingCallback:\n    pass\n")
+        binding_training.install(bound.hook, bound.patches, bound.task, lambda key: key != "off")
+        return importlib.import_module(name)
+
+    return load
+
+
+CURVES = [("test", "rmse", 1.0, 0), ("test", "rmse", 0.5, 1)]
+
+
+def test_what_xgboost_measures_are_curves_numbered_by_training(bound: Bound, trained: Callable[..., Any]) -> None:
+    module = trained("xgboost.training", XGBOOST_TRAINING)
+    assert module.train({}, None, 2) == "booster"
+    assert bound.task.of("report_scalar") == CURVES
+    module.train({}, None, num_boost_round=1, callbacks=[])
+    assert bound.task.of("report_scalar")[2:] == [("test - 1", "rmse", 1.0, 0)]
+
+
+def test_what_lightgbm_measures_are_curves_and_its_parameters_parameters(
+    bound: Bound, trained: Callable[..., Any]
+) -> None:
+    seen: list[int] = []
+    module = trained("lightgbm.engine", LIGHTGBM_ENGINE)
+    callbacks = [lambda env: seen.append(env.iteration)]
+    parameters = {"metric": {"l2"}, "leaves": 3, "objective": len}
+    assert module.train(parameters, None, 2, callbacks) == "booster"
+    assert bound.task.of("report_scalar") == CURVES
+    assert bound.task.of("connect") == [({"metric": {"l2"}, "leaves": 3},)]
+    assert (seen, len(callbacks)) == ([0, 1], 1)
+
+
+def test_what_catboost_measures_are_curves_unless_it_is_on_a_gpu(bound: Bound, trained: Callable[..., Any]) -> None:
+    module = trained("catboost.core", CATBOOST_CORE)
+    module.CatBoost(task_type="GPU")._fit(None, None, None)
+    assert bound.task.calls == []
+    module.CatBoost()._fit(None, None, None)
+    assert bound.task.of("report_scalar") == CURVES
+
+
+def test_a_training_that_is_called_wrongly_has_its_own_error(trained: Callable[..., Any]) -> None:
+    module = trained("xgboost.training", XGBOOST_TRAINING)
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        module.train({})
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost"])
+def test_the_real_frameworks_trainings_are_watched_where_installed(bound: Bound, library: str) -> None:
+    module = pytest.importorskip(library)
+    binding_training.install(bound.hook, bound.patches, bound.task, lambda _key: True)
+    data, goal = DATA[:30], DATA[:30, 0]
+    if library == "catboost":
+        model = module.CatBoostRegressor(iterations=2, verbose=False, allow_writing_files=False)
+        model.fit(data, goal, eval_set=(DATA[30:], DATA[30:, 0]))
+    elif library == "lightgbm":
+        module.train({"verbose": -1}, module.Dataset(data, goal), 2, [module.Dataset(DATA[30:], DATA[30:, 0])])
+    else:
+        module.XGBRegressor(n_estimators=2).fit(data, goal, eval_set=[(DATA[30:], DATA[30:, 0])], verbose=False)
+    assert len({step for *_, step in bound.task.of("report_scalar")}) == 2

@@ -69,6 +69,7 @@ def logger() -> Iterator[logging.Logger]:
     logger.propagate = False
     yield logger
     logger.handlers.clear()
+    logger.propagate = True
 
 
 def test_what_is_printed_is_shown_and_heard(heard: Heard) -> None:
@@ -147,6 +148,13 @@ def test_a_record_that_is_shown_nowhere_is_heard_as_a_log_line(heard: Heard, log
     ((stream, text),) = heard.parts
     assert stream == "log"
     assert text.endswith(" - user - INFO - to a file\n")
+
+
+def test_a_record_that_a_library_keeps_quiet_is_not_heard(heard: Heard, logger: logging.Logger) -> None:
+    logger.handlers[:] = [logging.NullHandler()]
+    heard.listen()
+    logger.info("nobody was to see it")
+    assert heard.parts == []
 
 
 def test_output_sent_elsewhere_on_purpose_is_not_heard(heard: Heard) -> None:

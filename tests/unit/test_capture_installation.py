@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable
@@ -142,7 +143,7 @@ def test_under_an_agent_only_records_it_cannot_hear_are_said(monkeypatch: pytest
     monkeypatch.setenv("TASKTAPE_TASK_ID", "1")
     task, logger = Task(), logging.getLogger("unheard")
     logger.propagate = False
-    logger.addHandler(logging.NullHandler())
+    logger.addHandler(logging.StreamHandler(io.StringIO()))
     begun = join(task)  # type: ignore[arg-type]
     try:
         print("the agent has this")  # noqa: T201

@@ -104,6 +104,8 @@ PATHS = {
     "tasktape.logger": ["Logger"],
     "tasktape.model": ["InputModel", "Model", "OutputModel"],
     "tasktape.storage": ["StorageManager"],
+    "tasktape.task_parameters": ["TaskParameters", "param", "percent_param"],
+    "tasktape.utilities.plotly_reporter": ["SeriesInfo"],
     "tasktape.errors": ["UsageError"],
 }
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasktape.producers import connect, parameters
+from tasktape.task_parameters import TaskParameters, param, percent_param, range_validator
 
 
 def remote(**values: Any) -> dict[str, Any]:
@@ -159,3 +160,47 @@ def test_a_tracked_dict_travels_as_a_plain_one() -> None:
         assert type(plain["n"]) is dict
         assert plain == tracked
     assert json.loads(json.dumps(tracked)) == tracked
+
+
+class Training(TaskParameters):
+    epochs = param(type=int, range=(0, 100), desc="how often", metadata={"unit": "times"})
+    goal = percent_param(default=0.9)
+    names = param(factory=list)
+    seed = param(None, (1, None), int, "a seed", default="7", converter=int)
+
+
+class Longer(Training):
+    patience = param(validator=range_validator(None, 5), default=2)
+
+
+def test_a_class_of_parameters_is_a_group() -> None:
+    made = Longer(3, patience=4)
+    assert connect.flatten(made) == {"epochs": 3, "goal": 0.9, "names": [], "seed": 7, "patience": 4}
+    connect.write_back(made, remote(epochs="5", goal=1, patience=1))
+    assert made.to_dict() == {"epochs": 5, "goal": 1.0, "names": [], "seed": 7, "patience": 1}
+    made.update_from_dict({"epochs": 6})
+    assert made.epochs == 6
+    assert made == Longer(6, goal=1.0, patience=1)
+    assert repr(Training(epochs=1)) == "Training(epochs=1, goal=0.9, names=[], seed=7)"
+    assert Training._parameters["epochs"].metadata == {"unit": "times", "desc": "how often"}
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "says"),
+    [
+        ({"epochs": 101}, ValueError, "epochs must be in range"),
+        ({"epochs": "3"}, TypeError, "epochs must be of type int, not str"),
+        ({"epochs": 1, "goal": 1.5}, ValueError, "goal must be in range"),
+        ({"epochs": 1, "seed": 0}, ValueError, "seed must be in range"),
+        ({}, TypeError, "'epochs' has no default"),
+        ({"epochs": 1, "unknown": 1}, TypeError, "no parameter \\['unknown'\\]"),
+    ],
+)
+def test_a_class_of_parameters_checks_its_values(values: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        Training(**values)
+
+
+def test_an_unknown_parameter_can_not_be_set() -> None:
+    with pytest.raises(ValueError, match="no parameter 'x'"):
+        Training(epochs=1).update_from_dict({"x": 1})

@@ -30,6 +30,7 @@ from tasktape.events.settings import Settings
 from tasktape.producers import warn
 from tasktape.producers.capture.console import ConsoleTap
 from tasktape.producers.logger import Logger
+from tasktape.producers.mpl_figure import REPORTED
 from tasktape.producers.session import Session
 
 mpl.use("Agg")
@@ -139,11 +140,21 @@ def test_every_report_counts_from_the_initial_iteration(task: FakeTask, logger: 
     assert (media.content_type, media.kind, media.url) == ("audio/mpeg", "audio", "https://example.org/a.mp3?x=1")
 
 
+def test_the_last_iteration_is_known_without_the_log(task: FakeTask, logger: Logger) -> None:
+    task.initial = 100
+    assert logger.last_iteration() == 0
+    logger.report_scalar("a", "s", 1.0, 7)
+    assert logger.last_iteration() == 7
+    logger.report_matrix("m", "s", [[1]], 9)
+    logger.report_scalar(":monitor:machine", "cpu", 1.0, 500)
+    assert logger.last_iteration() == 9
+
+
 def test_plots_have_their_figures_within_the_event(task: FakeTask, logger: Logger) -> None:
     logger.report_histogram("histogram", "s", [1, math.nan])
     logger.report_vector("vector", "s", [1])
     logger.report_table("table", "s", table_plot=[["a"], [1]])
-    logger.report_line_plot("lines", [{"name": "a", "data": [[1, 2]]}], "x", "y")
+    logger.report_line_plot("lines", [Logger.SeriesInfo("a", [[1, 2]])], "x", "y")
     logger.report_scatter2d("scatter2d", "s", [[1, 2]])
     logger.report_scatter3d("scatter3d", "s", [[1, 2, 3]])
     logger.report_confusion_matrix("confusion", "s", [[1]])
@@ -180,7 +191,7 @@ def test_a_plot_of_50_megabytes_goes_to_the_blob_store(task: FakeTask, logger: L
 def test_images_and_files_go_to_the_blob_store(task: FakeTask, logger: Logger, tmp_path: Path) -> None:
     (tmp_path / "sound.wav").write_bytes(b"RIFF")
     logger.report_image("image", "array", 1, image=np.zeros((4, 4, 3)))
-    logger.report_image("image", "matrix", 1, matrix=np.zeros((4, 4)))
+    logger.report_image_and_upload("image", "matrix", 1, matrix=np.zeros((4, 4)))
     logger.report_media("sound", "s", 1, local_path=str(tmp_path / "sound.wav"), delete_after_upload=True)
     logger.report_media("page", "s", 1, stream=io.StringIO("<b>é</b>"), file_extension="html")
     logger.report_media("bytes", "s", 1, stream=io.BytesIO(b"xyz"))
@@ -212,7 +223,9 @@ def test_files_go_where_the_default_upload_destination_says(task: FakeTask, logg
 def test_matplotlib_figures_become_plots_or_pictures(task: FakeTask, logger: Logger) -> None:
     figure, axes = plt.subplots()
     axes.plot([1, 2])
+    assert figure not in REPORTED
     logger.report_matplotlib_figure("interactive", "s", figure)
+    assert figure in REPORTED
     logger.report_matplotlib_figure("current", "s", plt)
     logger.report_matplotlib_figure("static", "s", figure, report_interactive=False)
     logger.report_matplotlib_figure("image", "s", figure, report_image=True)

@@ -122,6 +122,19 @@ def test_errors_can_be_ignored(begin: Begin, caplog: pytest.LogCaptureFixture) -
     assert task.status == "completed"
 
 
+def test_states_change_by_their_former_names_too(caplog: pytest.LogCaptureFixture) -> None:
+    task = Task.create("project", "draft")
+    task.started()
+    task.stop_request(status_message="please")
+    task.stopped(status_reason="enough")
+    assert (task.status, task.get_status_message()) == ("stopped", "enough")
+    task.started()
+    task.completed()
+    assert task.status == "completed"
+    task.stop_request()
+    assert "can't be" in caplog.text
+
+
 def test_force_overrides_the_table(begin: Begin, events_of: Events) -> None:
     task = finished(begin)
     task.mark_failed(force=True, status_reason="found out later")

@@ -78,6 +78,29 @@ def test_data_has_clearmls_names(drafts: dict[str, Task]) -> None:
     assert data.script.binary == "python"
     with pytest.raises(AttributeError):
         _ = data.nothing_like_it
+    task = drafts["b"]
+    task.set_script(repository="r", commit="abc123", diff="+x")
+    task.set_parameters({"Args/lr": 0.1, "Args/name": None})
+    task.set_configuration_object("net", config_text="a: 1")
+    again = task.data
+    assert (again.script.version_num, again.script.repository, again.script.diff) == ("abc123", "r", "+x")
+    assert again.hyperparams["Args"]["lr"][:4] == ("Args", "lr", "0.1", "float")
+    assert again.hyperparams["Args"]["name"].value == ""
+    assert again.configuration["net"].text == "a: 1"
+
+
+def test_tasks_are_found_by_their_script(drafts: dict[str, Task]) -> None:
+    drafts["a"].set_script(commit="abc123")
+    drafts["b"].set_script(commit="abc999", diff="+x")
+    wanted = {"_all_": {"fields": ["script.version_num"], "pattern": "ABC"}, "order_by": ["name"]}
+    fields = ["script.version_num", "script.diff", "hyperparams.Args.none", "no.such.thing"]
+    found = Task.query_tasks(task_filter=wanted, additional_return_fields=fields)
+    assert [list(each.values()) for each in found] == [
+        [drafts["a"].id, "abc123", "", None, None], [drafts["b"].id, "abc999", "+x", None, None],
+    ]  # fmt: skip
+    assert Task.get_tasks(task_filter=wanted | {"page": 1, "page_size": 1}) == [drafts["b"]]
+    with pytest.raises(InvalidArgumentError, match="no regular expression"):
+        Task.query_tasks(task_filter={"_any_": {"fields": ["script.diff"], "pattern": "["}})
 
 
 def test_an_unknown_filter_is_refused() -> None:
