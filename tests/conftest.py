@@ -24,7 +24,7 @@ from tasktape.tests.kafka.registry import Registry
 KEPT = ("TASKTAPE_TEST_", "TASKTAPE_REQUIRE_", "TASKTAPE_KAFKA_CACHE")
 LOG_OF_FIXTURE = {"kafka_url": "kafka", "kafka_jars": "kafka"}
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in a shell's background ignore it, and so would our children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it, as do its children
 
 for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not name.startswith(KEPT)]:
     del os.environ[name]
