@@ -5,19 +5,22 @@ The file is the one `TASKTAPE_CONFIG` names, else `./tasktape.toml`, else `$TASK
 
 from __future__ import annotations
 
-import json
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 from .errors import SettingsError
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from .blobs import BlobStore
     from .codec import Codec
     from .log.port import Log
@@ -77,14 +80,20 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 Folder = Annotated[str, AfterValidator(_absolute_folder)]
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """How to reach the log, the blob store and the projection, and where this machine keeps its files.
 
-    What the caller gives wins over the environment, and that over the file. Times are in seconds. Relative and `~`
-    paths are made absolute when the settings are read.
+    Times are in seconds. Relative and `~` paths are made absolute when the settings are read.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
 
     home: Annotated[Path, AfterValidator(_absolute)] = Path("~/.tasktape")
     log: str = Field(default_factory=lambda data: f"sqlite:///{data['home']}/log.db")
@@ -97,8 +106,17 @@ class Settings(BaseModel):
     claim_lease: float = Field(default=10.0, gt=0)
     close_timeout: float = Field(default=10.0, ge=0)
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**_over(given, _over(_variables(), _filed())))
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  a signature of pydantic-settings
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of sources: what the caller gives, the environment, the file."""
+        return init_settings, _KafkaVariables(settings_cls), env_settings, _File(settings_cls)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -127,31 +145,27 @@ class Settings(BaseModel):
         return open_blob_store(self.blobs)
 
 
-def _over(higher: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
-    """Both sources; the higher one wins, for Kafka property by property."""
-    both = {**lower, **higher}
-    tables = [source["kafka"] for source in (lower, higher) if isinstance(source.get("kafka"), Mapping)]
-    if isinstance(both.get("kafka"), Mapping):
-        both["kafka"] = {name: value for table in tables for name, value in _flat(table).items()}
-    return both
+class _KafkaVariables(PydanticBaseSettingsSource):
+    """`TASKTAPE_KAFKA_SASL_PASSWORD` gives the property `sasl.password`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        names = [name for name in os.environ if name.startswith(_KAFKA_PREFIX)]
+        found = {name.removeprefix(_KAFKA_PREFIX).lower().replace("_", "."): os.environ[name] for name in names}
+        return {"kafka": found} if found else {}
 
 
-def _variables() -> dict[str, Any]:
-    """What the environment says; `TASKTAPE_KAFKA` is JSON, `TASKTAPE_KAFKA_SASL_PASSWORD` the one `sasl.password`."""
-    named = {name: os.environ.get(PREFIX + name.upper()) for name in Settings.model_fields}
-    found: dict[str, Any] = {name: value for name, value in named.items() if value}
-    if "kafka" in found:
-        with suppress(ValueError):  # pydantic then says that it is no dictionary
-            found["kafka"] = json.loads(found["kafka"])
-    names = [name for name in os.environ if name.startswith(_KAFKA_PREFIX)]
-    single = {name.removeprefix(_KAFKA_PREFIX).lower().replace("_", "."): os.environ[name] for name in names}
-    return _over({"kafka": single}, found) if single else found
+class _File(PydanticBaseSettingsSource):
+    """The settings file, if there is one."""
 
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
 
-def _filed() -> dict[str, Any]:
-    """What the settings file says, if there is one."""
-    path = settings_file()
-    return {} if path is None else _read(path)
+    def __call__(self) -> dict[str, Any]:
+        path = settings_file()
+        return {} if path is None else _read(path, set(self.settings_cls.model_fields))
 
 
 def settings_file() -> Path | None:
@@ -165,17 +179,13 @@ def settings_file() -> Path | None:
     return next((path for path in (Path(FILE_NAME).absolute(), home / FILE_NAME) if path.is_file()), None)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415  only for those who have a file
-
+def _read(path: Path, known: set[str]) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} can't be read: {error}") from error
-    if unknown := sorted(values.keys() - Settings.model_fields.keys()):
-        raise SettingsError(
-            f"{path}: unknown key {unknown[0]!r}. Known are {', '.join(sorted(Settings.model_fields))}."
-        )
+    if unknown := sorted(values.keys() - known):
+        raise SettingsError(f"{path}: unknown key {unknown[0]!r}. Known are {', '.join(sorted(known))}.")
     return values
 
 
@@ -186,6 +196,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         wrong = [found for found in error.errors() if found["type"] != "default_factory_not_called"]
         raise SettingsError("; ".join(f"{_origin(found['loc'])}: {found['msg']}" for found in wrong)) from None
+    except SourceError as error:
+        raise SettingsError(str(error)) from None
     except (OSError, RuntimeError) as error:
         raise SettingsError(f"the settings can't be read: {error}. Set TASKTAPE_HOME to a folder of yours.") from error
 

@@ -125,7 +125,7 @@ os.register_at_fork(after_in_child=process.forked)
 
 def offline_session(task_id: str) -> Session:
     """A session whose log and blobs are in a folder of their own, for an offline run of a task."""
-    from ..events.settings import load_settings  # noqa: PLC0415  only for those who speak
+    from ..events.settings import load_settings  # noqa: PLC0415  heavy: pydantic-settings
     from .offline import offline_settings  # noqa: PLC0415  only for those who work offline
 
     settings = load_settings()
@@ -137,7 +137,7 @@ def current_session() -> Session:
     """Return this process's session; made from the settings on first use."""
     with process.lock:
         if process.session is None:
-            from ..events.settings import load_settings  # noqa: PLC0415  only for those who speak
+            from ..events.settings import load_settings  # noqa: PLC0415  heavy: pydantic-settings
 
             process.session = Session(load_settings())
         return process.session

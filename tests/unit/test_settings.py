@@ -83,21 +83,6 @@ def test_librdkafka_properties_come_from_the_kafka_section_and_from_variables(mo
     }
 
 
-def test_kafka_variables_are_joined_property_by_property(monkeypatch: pytest.MonkeyPatch) -> None:
-    write(Path("tasktape.toml"), '[kafka]\nlinger.ms = 5\nclient.id = "filed"')
-    monkeypatch.setenv("TASKTAPE_KAFKA", '{"client": {"id": "named"}, "sasl.username": "ann"}')
-    monkeypatch.setenv("TASKTAPE_KAFKA_SASL_USERNAME", "bob")
-    assert load_settings().kafka == {"linger.ms": "5", "client.id": "named", "sasl.username": "bob"}
-    assert Settings(kafka={"linger.ms": "0"}).kafka["linger.ms"] == "0"
-
-
-def test_a_kafka_variable_that_is_no_json_is_named_and_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKTAPE_KAFKA", SECRET)
-    with pytest.raises(SettingsError, match=r"TASKTAPE_KAFKA: .*dictionary") as raised:
-        load_settings()
-    assert SECRET not in str(raised.value)
-
-
 @pytest.mark.parametrize(
     "show", [repr, str, lambda settings: f"{settings.kafka}", lambda settings: repr(settings.kafka)]
 )
