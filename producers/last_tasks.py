@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from ..events.base import Part
 from .replay import Replayed
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HOURS: Final = 72
 _HOUR_US: Final = 3_600_000_000
-_ENDS: Final = TypeAdapter(dict[str, dict[str, int]])
+_ENDS: Final = TypeAdapter(dict[str, dict[str, int]], config=ConfigDict(defer_build=True))
 
 
 class LastTask(Part):

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from ..errors import LogUnavailableError
 from ..named_sql import load_sql, statements
-from .fork_gate import connect, gate
+from .fork_gate import gate
+from .sqlite_gated import connect
 
 SQL: Final = load_sql(Path(__file__).with_name("sqlite.sql"))
 VERSION: Final = 1

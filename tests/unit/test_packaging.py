@@ -39,9 +39,10 @@ def test_the_lock_pins_every_requirement() -> None:
     assert requirement_names() <= {line.split("==")[0].lower() for line in lines}
 
 
-NEVER = {"PIL", "asyncio", "boto3", "confluent_kafka", "duckdb", "http.client", "matplotlib", "numpy", "pandas"}
-NEVER |= {"plotly", "pyarrow", "pydantic_settings", "rich", "streamlit", "tarfile", "typer", "urllib.request"}
-NOT_BEFORE_INIT = {"fastavro", "importlib.abc", "pydantic.plugin._loader", "sqlite3", "tasktape.events.settings"}
+NEVER = {"PIL", "boto3", "confluent_kafka", "duckdb", "http.client", "matplotlib", "numpy", "pandas"}
+NEVER |= {"plotly", "pyarrow", "rich", "streamlit", "tarfile", "typer", "urllib.request"}
+NOT_BEFORE_INIT = {"asyncio", "fastavro", "importlib.abc", "pydantic.plugin._loader", "pydantic_settings", "sqlite3"}
+NOT_BEFORE_INIT |= {"tasktape.events.settings"}
 TWO_LINES = """
 import json, sys
 from tasktape import Task
