@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,13 @@ class ConnectMixin(ParametersMixin):
             The object itself; for a dict one that records later changes.
 
         Raises:
-            InvalidArgumentError: It has no parameters by nature, such as a number or a list.
+            InvalidArgumentError: It has no parameters by nature, such as a number or a list, or it contains itself.
 
         """
         if hasattr(mutable, "connect") and hasattr(mutable, "labels"):
             mutable.connect(self, name=name, ignore_remote_overrides=ignore_remote_overrides)
             return mutable
-        if is_value(mutable) and not isinstance(mutable, Mapping):
+        if not isinstance(mutable, Mapping) and is_value(mutable):
             raise InvalidArgumentError(f"a {type(mutable).__name__} can't be connected: connect a dict or an object.")
         section = name or _default_section(mutable)
         ignores = self._ignores_remote(f"{section}/{IGNORE_REMOTE}", asked=ignore_remote_overrides)
@@ -78,7 +79,7 @@ class ConnectMixin(ParametersMixin):
             The dict (one that records later changes), the list, or a path of a file with the text in force.
 
         Raises:
-            InvalidArgumentError: It is none of these, or the file can't be read as text.
+            InvalidArgumentError: It is none of these, the file can't be read as text, or the dict contains itself.
 
         """
         name = name or DEFAULT_SECTION
@@ -178,7 +179,8 @@ class ConnectMixin(ParametersMixin):
         return {p.name.removeprefix(prefix): p for p in self._spec.parameters if p.name.startswith(prefix)}
 
     def _record(self, group: Any, section: str) -> None:
-        flat = {f"{section}/{path}": value for path, value in flatten(group).items()}
+        with _no_cycles(group):
+            flat = {f"{section}/{path}": value for path, value in flatten(group).items()}
         self._put_parameters([self._parameter(name, value) for name, value in flat.items()])
 
     def _connect_value(self, value: Any, name: str, description: str, remote: Configuration | None) -> Any:
@@ -191,7 +193,9 @@ class ConnectMixin(ParametersMixin):
         return tracked
 
     def _record_configuration(self, value: Any, name: str, description: str) -> None:
-        given = Configuration(name=name, text=encode(value, indent=2), type="dict", description=description)
+        with _no_cycles(value):
+            text = encode(value, indent=2)
+        given = Configuration(name=name, text=text, type="dict", description=description)
         before = specs.configuration(self._spec, name)
         if before is None or decode(before.text) != decode(given.text):
             self._put_configuration(given)
@@ -206,6 +210,15 @@ class ConnectMixin(ParametersMixin):
         local = _folder() / f"{len(list(_folder().iterdir()))}-{Path(path).name}"
         local.write_text(remote.text, encoding="utf-8")
         return local if isinstance(path, Path) else str(local)
+
+
+@contextmanager
+def _no_cycles(value: Any) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        kind = type(value).__name__
+        raise InvalidArgumentError(f"the {kind} contains itself or goes too deep: it can't be connected.") from None
 
 
 def _default_section(mutable: Any) -> str:

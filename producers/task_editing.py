@@ -10,6 +10,7 @@ from ..events.task_events import RunProgressed
 from .errors import InvalidArgumentError
 from .requirements import read_requirements, wishes
 from .task_connect import ConnectMixin
+from .text import shown
 from .types import TaskTypes
 from .warn import LOGGER
 
@@ -77,7 +78,7 @@ class EditingMixin(ConnectMixin):
 
     def set_name(self, name: str | None = None) -> bool:
         """Give the task another name, the empty one for None."""
-        return self.rename(name or "")
+        return self.rename("" if name is None else name)
 
     def set_comment(self, comment: str) -> None:
         """Set the description."""
@@ -128,11 +129,21 @@ class EditingMixin(ConnectMixin):
         return list(self._summary.tags)
 
     def set_tags(self, tags: Sequence[str]) -> None:
-        """Set the tags: those not given are removed."""
+        """Set the tags: those not given are removed.
+
+        Raises:
+            InvalidArgumentError: They are neither a list nor a text.
+
+        """
         self._edit("tags", _unique(_listed(tags)))
 
     def add_tags(self, tags: Sequence[str] | str) -> None:
-        """Add tags: a list, or a text of several with spaces between."""
+        """Add tags: a list, or a text of several with spaces between.
+
+        Raises:
+            InvalidArgumentError: They are neither.
+
+        """
         self._edit("tags", _unique([*self._spec.tags, *_listed(tags)]))
 
     def remove_tags(self, tags: Sequence[str] | str) -> None:
@@ -151,7 +162,7 @@ class EditingMixin(ConnectMixin):
     def set_progress(self, progress: int) -> None:
         """Say how far the run is, in percent; anything but a whole number from 0 to 100 is left out with a warning."""
         if type(progress) is not int or not 0 <= progress <= 100:  # noqa: PLR2004  percent
-            LOGGER.warning("progress %r is left out: it is no whole number from 0 to 100.", progress)
+            LOGGER.warning("progress %s is left out: it is no whole number from 0 to 100.", shown(progress))
             return
         self._progress = progress
         self._emit(RunProgressed(meta=self._session.stamp(), task=self._id, run=self.run, progress=progress))
@@ -307,7 +318,12 @@ def checked_type(task_type: str | TaskTypes | None) -> str:
 
 
 def _listed(tags: Iterable[str] | str) -> list[str]:
-    return tags.split() if isinstance(tags, str) else list(tags)
+    """Raises `InvalidArgumentError` for what are no tags."""
+    if isinstance(tags, str):
+        return tags.split()
+    if not isinstance(tags, Iterable):
+        raise InvalidArgumentError(f"tags are a list or a text with spaces between, not {shown(tags)}.")
+    return list(tags)
 
 
 def _unique(tags: Iterable[str]) -> list[str]:

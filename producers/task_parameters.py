@@ -14,6 +14,7 @@ from .connect import flatten, is_value
 from .errors import InvalidArgumentError
 from .parameters import PROPERTIES_SECTION, from_text, full_name, make, plain, text_of, value_of
 from .task_base import TaskBase
+from .text import shown
 from .warn import LOGGER
 
 Pairs = Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -104,6 +105,9 @@ class ParametersMixin(TaskBase):
                 `description` and `type`.
             properties: Values by name, or dicts as above without `name`.
 
+        Raises:
+            InvalidArgumentError: One of `iterables` is neither.
+
         """
         given = dict(chain.from_iterable(_named(item) for item in iterables)) | properties
         self._put_parameters([self._property(name, details) for name, details in given.items()])
@@ -179,8 +183,13 @@ def _details(held: Parameter) -> dict[str, Any]:
 def _named(given: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(given, Mapping) and not {"name", "value"} <= given.keys():
         yield from given.items()
-    else:
-        yield from ((item["name"], item) for item in ([given] if isinstance(given, Mapping) else given))
+        return
+    listed = [given] if isinstance(given, Mapping) else given
+    if not isinstance(listed, Iterable) or not all(isinstance(item, Mapping) and "name" in item for item in listed):
+        raise InvalidArgumentError(
+            f"user properties are mappings, or lists of dicts with `name` and `value`, not {shown(given)}."
+        )
+    yield from ((item["name"], item) for item in listed)
 
 
 def _choices(value: Any) -> str:

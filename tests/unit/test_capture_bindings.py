@@ -708,10 +708,9 @@ def trained(bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     """Make a stand-in importable, with the names and signatures of a framework's, and import it for a task."""
 
     def load(name: str, source: str) -> Any:
-        stand_in(tmp_path, name, source, monkeypatch)
-        callback = tmp_path / "libraries" / "xgboost" / "callback.py"
         if name.startswith("xgboost"):
-            callback.write_text("class TrainingCallback:\n    pass\n")
+            stand_in(tmp_path, "xgboost.callback", "class TrainingCallback:\n    pass\n", monkeypatch)
+        stand_in(tmp_path, name, source, monkeypatch)
         binding_training.install(bound.hook, bound.patches, bound.task, lambda key: key != "off")
         return importlib.import_module(name)
 

@@ -102,7 +102,7 @@ PATHS = {
     "tasktape": ["Task", "TaskTypes", "Logger", "OutputModel", "InputModel", "Model", "StorageManager"],
     "tasktape.task": ["Task"],
     "tasktape.logger": ["Logger"],
-    "tasktape.model": ["InputModel", "Model", "OutputModel"],
+    "tasktape.model": ["Framework", "InputModel", "Model", "OutputModel"],
     "tasktape.storage": ["StorageManager"],
     "tasktape.task_parameters": ["TaskParameters", "param", "percent_param"],
     "tasktape.utilities.plotly_reporter": ["SeriesInfo"],

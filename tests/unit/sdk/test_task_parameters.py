@@ -273,3 +273,19 @@ def test_user_properties_have_text_and_details(begin: Begin) -> None:
     assert task.get_user_properties()["net"]["description"] == "what"
     assert task.delete_user_properties(("properties", "list"), {"name": "map"})
     assert set(task.get_user_properties()) == {"net", "stable", "detailed"}
+
+
+def test_what_contains_itself_is_refused(begin: Begin) -> None:
+    task = begin()
+    endless: dict[str, Any] = {"a": 1}
+    endless["endless"] = endless
+    with pytest.raises(InvalidArgumentError, match="contains itself"):
+        task.connect(endless)
+    with pytest.raises(InvalidArgumentError, match="contains itself"):
+        task.connect_configuration(endless)
+
+
+@pytest.mark.parametrize("bad", [5, None, "text", [1], [{"value": 1}]])
+def test_properties_that_are_none_are_refused(begin: Begin, bad: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="user properties are mappings"):
+        begin().set_user_properties(bad)

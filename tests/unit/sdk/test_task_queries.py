@@ -195,6 +195,13 @@ def test_descriptions_are_edited_and_read_by_others() -> None:
         task.set_task_type("no such type")
 
 
+def test_what_can_be_no_tags_is_refused(begin: Begin) -> None:
+    task = begin()
+    for change in (task.set_tags, task.add_tags, task.remove_tags):
+        with pytest.raises(InvalidArgumentError, match="not 5"):
+            change(5)  # type: ignore[arg-type]
+
+
 def test_progress_is_a_whole_percentage(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     task = begin()
     task.set_progress(40)
