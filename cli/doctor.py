@@ -133,7 +133,7 @@ def _log(settings: Settings) -> Finding:
             "The first task creates them, or `tasktape init`.",
             figures,
         )
-    text = f"{url} answers in {took:.0f} ms: {len(topics)} topics, {number(records)} records"
+    text = f"{url} answers in {took:.0f} ms: {counted(len(topics), 'topic')}, {counted(records, 'record')}"
     return Finding("log", "ok", text, figures=figures)
 
 
@@ -163,7 +163,7 @@ def _registry(settings: Settings) -> Finding:
         return Finding(
             "schema registry", "failure", f"{url} does not answer: {error}", "Check TASKTAPE_SCHEMA_REGISTRY."
         )
-    return Finding("schema registry", "ok", f"{url} holds {len(subjects)} subjects", figures={"url": url})
+    return Finding("schema registry", "ok", f"{url} holds {counted(len(subjects), 'subject')}", figures={"url": url})
 
 
 def _projection(settings: Settings) -> Finding:
@@ -176,7 +176,7 @@ def _projection(settings: Settings) -> Finding:
         known, dead = queries.positions(), len(queries.dead_letters(limit=1000))
     behind = lag(ends, known)
     figures = {"behind": behind, "dead_letters": dead}
-    message = f"{number(behind)} records behind the log"
+    message = f"{counted(behind, 'record')} behind the log"
     if dead:
         hint = "SELECT * FROM dead_letters in the projection names each with its place and error."
         return Finding("projection", "warning", f"{message}; {number(dead)} could not be read", hint, figures)
