@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from .lookup import DEFAULT_QUEUE
+from .options import named
 
 Queues = Annotated[
     list[str] | None,
@@ -41,7 +42,7 @@ def agent(
     from ..agent.main import run_agent  # noqa: PLC0415  see `reading`
     from ..events.settings import load_settings  # noqa: PLC0415  the same
 
-    queues = [*(queue or ()), *(more or ())] or [DEFAULT_QUEUE]
+    queues = [named(name) for name in (*(queue or ()), *(more or ()))] or [DEFAULT_QUEUE]
     raise typer.Exit(
         run_agent(load_settings(), queues, services=services, environment=environment, log_format=log_format)
     )

@@ -39,10 +39,10 @@ def audit(task: TaskId, types: Types = None, limit: Limit = 0, *, as_json: Json 
         return
     columns = [
         Column("WHEN"),
-        Column("WHO"),
-        Column("EVENT"),
+        Column("WHO", grow=True),
+        Column("EVENT", grow=True),
         Column("WHAT", grow=True),
-        Column("WHERE"),
+        Column("WHERE", grow=True),
         Column("VERDICT"),
     ]
     print_table(columns, [_cells(event) for event in events], "No events.")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -132,7 +133,7 @@ def _log(settings: Settings) -> Finding:
             "The first task creates them, or `tasktape init`.",
             figures,
         )
-    text = f"{url} answers in {took:.0f} ms: {len(topics)} topics, {number(records)} records"
+    text = f"{url} answers in {took:.0f} ms: {counted(len(topics), 'topic')}, {counted(records, 'record')}"
     return Finding("log", "ok", text, figures=figures)
 
 
@@ -162,7 +163,7 @@ def _registry(settings: Settings) -> Finding:
         return Finding(
             "schema registry", "failure", f"{url} does not answer: {error}", "Check TASKTAPE_SCHEMA_REGISTRY."
         )
-    return Finding("schema registry", "ok", f"{url} holds {len(subjects)} subjects", figures={"url": url})
+    return Finding("schema registry", "ok", f"{url} holds {counted(len(subjects), 'subject')}", figures={"url": url})
 
 
 def _projection(settings: Settings) -> Finding:
@@ -175,7 +176,7 @@ def _projection(settings: Settings) -> Finding:
         known, dead = queries.positions(), len(queries.dead_letters(limit=1000))
     behind = lag(ends, known)
     figures = {"behind": behind, "dead_letters": dead}
-    message = f"{number(behind)} records behind the log"
+    message = f"{counted(behind, 'record')} behind the log"
     if dead:
         hint = "SELECT * FROM dead_letters in the projection names each with its place and error."
         return Finding("projection", "warning", f"{message}; {number(dead)} could not be read", hint, figures)
@@ -226,13 +227,23 @@ def _workers(settings: Settings) -> Finding:
 
 
 def _spool(settings: Settings) -> Finding:
-    files = [path for path in (settings.home / "spool").rglob("*") if path.is_file()]
+    from ..producers.spool_folder import roots  # noqa: PLC0415  see `reading`
+
+    here, elsewhere = roots(settings)
+    files = _files(here) + _files(elsewhere)
     waiting = sum(path.stat().st_size for path in files)
-    figures = {"files": len(files), "bytes": waiting}
-    if not waiting:
+    others = len(_files(here.parent)) - len(_files(here))
+    figures = {"files": len(files), "bytes": waiting, "files_for_other_logs": others}
+    said = [f"{size(waiting)} in {counted(len(files), 'file')} wait to reach the log"] * bool(waiting)
+    said += [f"{counted(others, 'file')} of processes that had another log set"] * bool(others)
+    if not said:
         return Finding("spool", "ok", "nothing waits on this machine", figures=figures)
-    hint = "`tasktape sync` brings it to the log now."
-    return Finding("spool", "warning", f"{size(waiting)} in {len(files)} files wait to reach the log", hint, figures)
+    hint = "`tasktape sync` brings to the log that is set what was said to it."
+    return Finding("spool", "warning", "; ".join(said), hint, figures)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 CHECKS: dict[str, Callable[[Settings], Finding]] = {

@@ -14,8 +14,15 @@ def _noted(value: bool) -> bool:
     return value
 
 
+def named(value: str) -> str:
+    """Refuse a name that nobody can see."""
+    if not value.strip():
+        raise typer.BadParameter("a queue needs a name.")
+    return value
+
+
 Json = Annotated[bool, typer.Option("--json", callback=_noted, help="Print JSON: stable keys, ISO 8601 times in UTC.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or as much of its beginning as is unique.")]
 TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks, or their unique beginnings.")]
-QueueName = Annotated[str, typer.Argument(metavar="QUEUE", help="A queue's name.")]
+QueueName = Annotated[str, typer.Argument(metavar="QUEUE", callback=named, help="A queue's name.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for audit.")]

@@ -135,7 +135,7 @@ def _change(
     """Change tasks one after the other; the first that can't be changed ends it."""
     try:
         for row in rows:
-            with progress(f"{row.name}: {done}"):
+            with progress(f"Changing {row.name}"):
                 _guarded(row, change, hint)
     finally:
         _flush()

@@ -74,7 +74,7 @@ class Predecessors:
     def _may_be_incomplete(self, last: LastTask) -> bool:
         """Whether the last run has said things, artifacts for one, that are still on their way to the log."""
         is_on_log = _is_embedded(self._session.settings) if last.on_log is None else last.on_log
-        return not is_on_log or has_left_uploads(self._session.settings.home)
+        return not is_on_log or has_left_uploads(self._session.settings)
 
     def _replayed(self, last: LastTask) -> Replayed | None:
         deadline = time.monotonic() + VERIFY_SECONDS

@@ -24,7 +24,7 @@ class Outputs:
         self.artifacts: dict[str, dict[str, Artifact]] = {}
         self.models: dict[str, dict[str, Model]] = {}
         self.tables: dict[str, RegisteredTables] = {}
-        if has_left_uploads(session.settings.home):
+        if has_left_uploads(session.settings):
             threading.Thread(target=self.uploader.adopt, name="tasktape-adopt-uploads", daemon=True).start()
 
 

@@ -15,7 +15,7 @@ from .ring import RingIdentity
 from .sender import Sender
 from .spool import Spool
 from .spool_file import Record
-from .spool_folder import REFUSED, SpoolPlace
+from .spool_folder import REFUSED, SpoolPlace, roots
 from .sync import recover
 from .text import counted
 from .warn import LOGGER
@@ -39,7 +39,7 @@ class Parts:
         self._events_session = f"{session}/0"
         self._numbers = count()
         self._settings = settings
-        self._place = SpoolPlace(settings.home, session)
+        self._place = SpoolPlace(roots(settings), session)
         self._spool = Spool(self._place.path)
         wake = threading.Event()
         self._journal = Journal(RingIdentity(session, actor), self._place.path, wake.set, sizes)

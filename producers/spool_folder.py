@@ -1,8 +1,9 @@
 """Where a process keeps its rings and its spool, and whose they are: a folder with a lock that dies with its owner.
 
-`{home}/spool/<session>/` holds `lock` (flock), `*.ring` and `*.spool`. Whoever gets the lock of a folder owns what is
-in it, and has to bring it to the log. The lock appears in a new folder already held, and before that nobody takes the
-folder for one; it goes when it is empty. Beside them, `refused` holds what the log does not take.
+`{home}/spool/<log>/<session>/` holds `lock` (flock), `*.ring` and `*.spool`. Whoever gets the lock of a folder owns
+what is in it, and has to bring it to that log: it was not said to any other. The lock appears in a new folder already
+held, and before that nobody takes the folder for one; it goes when it is empty. Beside them, `refused` holds what the
+log does not take.
 """
 
 from __future__ import annotations
@@ -10,29 +11,40 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .warn import warn_once
 
+if TYPE_CHECKING:
+    from ..events.settings import Settings
+
+SPOOL: Final = "spool"
 LOCK: Final = "lock"
 REFUSED: Final = "refused"
 _NEW_LOCK: Final = ".lock"
 
 
-def spool_root(home: Path) -> Path:
-    """Folder of all spool folders of a home."""
-    return home / "spool"
+def roots(settings: Settings, kind: str = SPOOL) -> tuple[Path, Path]:
+    """Folders of what waits for the settings' log: in the home, and where that can't be written.
+
+    The second one is of this user alone, in the machine's temporary folder, which homes share.
+    """
+    return settings.home / kind / _digest(settings.log), _shared() / _digest(str(settings.home), settings.log) / kind
 
 
-def fallback_root() -> Path:
-    """Folder for spool folders where the home can't be written: of this user alone, in the machine's temporary one."""
-    return Path(tempfile.gettempdir()) / f"tasktape-{os.getuid()}" / "spool"
+def _shared() -> Path:
+    return Path(tempfile.gettempdir()) / f"tasktape-{os.getuid()}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 class SpoolFolder:
@@ -93,7 +105,8 @@ def _held_lock(folder: Path) -> int:
 def _make_private(root: Path) -> None:
     """Make the folder; under a shared temporary folder nobody else may have made it first."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if root == fallback_root() and any(path.stat().st_uid != os.getuid() for path in (root, root.parent)):
+    ours = [path for path in (root, *root.parents) if path.is_relative_to(_shared())]
+    if any(path.stat().st_uid != os.getuid() for path in ours):
         raise PermissionError(f"{root} belongs to somebody else")
 
 
@@ -115,8 +128,8 @@ def spool_folders(root: Path) -> list[Path]:
 class SpoolPlace:
     """The spool folder of this process, made when it is first needed: in the home, else in a temporary folder."""
 
-    def __init__(self, home: Path, name: str) -> None:
-        self._roots = (spool_root(home), fallback_root())
+    def __init__(self, possible: tuple[Path, Path], name: str) -> None:
+        self._roots = possible
         self._name = name
         self._lock = threading.Lock()
         self.folder: SpoolFolder | None = None
@@ -128,7 +141,7 @@ class SpoolPlace:
                 try:
                     self.folder = SpoolFolder.create(root, self._name)
                 except OSError as error:
-                    _warn(root, error)
+                    self._warn(root, error)
                     if error.errno == errno.ENOSPC:
                         break
                 else:
@@ -150,10 +163,9 @@ class SpoolPlace:
         """The folder that holds this process's spool folder, or is to hold it."""
         return self._roots[0] if self.folder is None else self.folder.path.parent
 
-
-def _warn(root: Path, error: OSError) -> None:
-    warn_once(
-        f"no_spool_in_{root}",
-        f"{root} can't be written ({error.strerror}): what is reported is kept elsewhere until it is on the log "
-        f"({fallback_root()}, or memory). Set TASKTAPE_HOME to a folder that can be written.",
-    )
+    def _warn(self, root: Path, error: OSError) -> None:
+        warn_once(
+            f"no_spool_in_{root}",
+            f"{root} can't be written ({error.strerror}): what is reported is kept elsewhere until it is on the log "
+            f"({self._roots[-1]}, or memory). Set TASKTAPE_HOME to a folder that can be written.",
+        )

@@ -12,7 +12,7 @@ from .drain import RingDrain
 from .forward import Forwarder, open_forwarder
 from .ring import Ring, RingError
 from .spool import Spool
-from .spool_folder import REFUSED, SpoolFolder, fallback_root, left_behind, spool_folders, spool_root
+from .spool_folder import REFUSED, SpoolFolder, left_behind, roots, spool_folders
 from .text import counted
 
 if TYPE_CHECKING:
@@ -111,20 +111,16 @@ def recover(
 
     With `offer_refused` the log is offered again what it has refused before.
     """
-    roots = _roots(settings)
+    places = roots(settings)
     with contextlib.closing(_Rescue(settings, stop, progress)) as rescue:
-        for root in roots:
+        for root in places:
             rescue.bring_all(root)
             if offer_refused:
                 rescue.offer_refused(root)
         if rescue.trouble is not None:
             raise rescue.trouble
-    refused = sum(1 for root in roots for _ in (root / REFUSED).glob("*.spool"))
-    return SyncReport(rescue.records, rescue.processes, sum(len(spool_folders(root)) for root in roots), refused)
-
-
-def _roots(settings: Settings) -> tuple[Path, Path]:
-    return spool_root(settings.home), fallback_root()
+    refused = sum(1 for root in places for _ in (root / REFUSED).glob("*.spool"))
+    return SyncReport(rescue.records, rescue.processes, sum(len(spool_folders(root)) for root in places), refused)
 
 
 class _Rescue:

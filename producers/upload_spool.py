@@ -1,7 +1,7 @@
 """Content that waits for its destination: each in a folder of its own, with a note that says where to and what then.
 
-`{home}/uploads/<session>/<number>/` holds `content` and `note.json`. The note comes last: what has none is not whole.
-The folders' owners are those of `spool_folder`: what a dead process left is taken over by the next one.
+`{home}/uploads/<log>/<session>/<number>/` holds `content` and `note.json`. The note comes last: what has none is not
+whole. The folders' owners are those of `spool_folder`: what a dead process left is taken over by the next one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ import os
 import shutil
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..events.base import Event, Part, uuid7
 from ..events.blobs import CHUNK, HashingWriter, replacing
 from ..events.catalogue import EVENT_TYPES
 from ..events.parts import BlobRef
-from .spool_folder import SpoolFolder, fallback_root, left_behind, spool_folders
+from .spool_folder import SpoolFolder, left_behind, roots, spool_folders
 
+if TYPE_CHECKING:
+    from ..events.settings import Settings
+
+UPLOADS: Final = "uploads"
 CONTENT: Final = "content"
 NOTE: Final = "note.json"
 
@@ -77,8 +81,8 @@ class Waiting:
 class UploadSpool:
     """The folder of one process's waiting uploads, made when it is first needed. Thread-safe."""
 
-    def __init__(self, home: Path) -> None:
-        self._roots = roots(home)
+    def __init__(self, settings: Settings) -> None:
+        self._roots = roots(settings, UPLOADS)
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._folder: SpoolFolder | None = None
@@ -119,11 +123,6 @@ def _first_possible(possible: tuple[Path, ...]) -> SpoolFolder:
     return SpoolFolder.create(last, uuid7())
 
 
-def roots(home: Path) -> tuple[Path, Path]:
-    """Where upload spools are: in the home, or in a temporary folder where that can't be written."""
-    return home / "uploads", fallback_root().parent / "uploads"
-
-
 def leave(folder: SpoolFolder) -> None:
     """Give up a folder: removed where nothing waits in it, else for whoever comes next."""
     if _upload_folders(folder):
@@ -142,14 +141,14 @@ def copy_in(source: Path, target: Path) -> tuple[str, int]:
     return hashed.hexdigest(), hashed.size
 
 
-def left_uploads(home: Path) -> list[Waiting]:
+def left_uploads(settings: Settings) -> list[Waiting]:
     """Take over what dead processes left, oldest first."""
-    return [waiting for root in roots(home) for owner in left_behind(root) for waiting in _take(owner)]
+    return [waiting for root in roots(settings, UPLOADS) for owner in left_behind(root) for waiting in _take(owner)]
 
 
-def has_left_uploads(home: Path) -> bool:
+def has_left_uploads(settings: Settings) -> bool:
     """Whether there is any folder of uploads, without looking whose."""
-    return any(spool_folders(root) for root in roots(home))
+    return any(spool_folders(root) for root in roots(settings, UPLOADS))
 
 
 def _take(owner: SpoolFolder) -> list[Waiting]:

@@ -67,16 +67,16 @@ class Uploader:
     """
 
     def __init__(self, settings: Settings, stamp: Callable[[], Meta], emit: Callable[[Event], None]) -> None:
-        self._home = settings.home
+        self._settings = settings
         self._stamp = stamp
         self._emit = emit
-        self._spool = UploadSpool(settings.home)
+        self._spool = UploadSpool(settings)
         self._chains = Chains()
         self._threads: list[threading.Thread] = []
 
     def adopt(self) -> int:
         """Take over what dead processes left; returns how many uploads that are."""
-        uploads = left_uploads(self._home)
+        uploads = left_uploads(self._settings)
         self._enqueue(uploads)
         return len(uploads)
 
@@ -247,7 +247,7 @@ class UploadReport:
 
 def recover_uploads(settings: Settings) -> UploadReport:
     """Try once to bring on what dead processes left; what does not go stays. For agents and `tasktape sync`."""
-    if not has_left_uploads(settings.home):
+    if not has_left_uploads(settings):
         return UploadReport(0, 0)
     stamp = Stamper()
     outbox = Outbox(settings, stamp)

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -25,6 +26,9 @@ KEPT = ("TASKTAPE_TEST_", "TASKTAPE_REQUIRE_", "TASKTAPE_KAFKA_CACHE")
 LOG_OF_FIXTURE = {"kafka_url": "kafka", "kafka_jars": "kafka"}
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it, as do its children
+
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not name.startswith(KEPT)]:
     del os.environ[name]

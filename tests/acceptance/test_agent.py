@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -94,10 +95,14 @@ def test_a_failing_script_fails_with_its_exit_code_and_is_retried_as_often_as_it
     assert [entry.run for entry in local_site.events(EntryEnqueued)] == [1, 2]
 
 
-def test_an_agent_that_has_no_run_brings_on_what_a_dead_process_left(local_site: AgentSite) -> None:
-    dead = Outbox(Settings(home=local_site.home, log="kafka://127.0.0.1:1", close_timeout=0.0), Stamper())
-    dead.emit(TaskCreated(meta=Stamper()(), task="left", spec=TaskSpec(project="p", name="n")))
-    dead.close()
+def test_an_agent_that_has_no_run_brings_on_what_a_dead_process_left(
+    local_site: AgentSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = Outbox(Settings(home=local_site.home, log=local_site.url, close_timeout=0.0), Stamper())
+    with monkeypatch.context() as patch:
+        patch.setattr(Settings, "open_log", Mock(side_effect=OSError("nobody answers")))
+        dead.emit(TaskCreated(meta=Stamper()(), task="left", spec=TaskSpec(project="p", name="n")))
+        dead.close()
     local_site.agent()
     local_site.wait(lambda: local_site.of("left", TaskCreated))
 

@@ -20,6 +20,8 @@ from tasktape.events.parts import Artifact, BlobRef
 from tasktape.events.settings import Settings
 from tasktape.events.task_events import ArtifactUploaded
 from tasktape.events.wire import read_event
+from tasktape.producers.spool_folder import roots
+from tasktape.producers.upload_spool import UPLOADS
 from tasktape.producers.uploader import Content, Uploader, UploadReport, recover_uploads
 
 Until = Callable[[Callable[[], bool]], None]
@@ -98,7 +100,7 @@ def test_to_s3_content_goes_in_the_background_and_its_event_follows(
         mine = [f"a{number}" for number in range(20) if number % 3 == chain]
         assert [name for name in said.names if name in mine] == mine
     assert content_of(said[0]).startswith(b"content")
-    assert list((settings.home / "uploads").iterdir()) == []
+    assert list(roots(settings, UPLOADS)[0].iterdir()) == []
 
 
 def test_later_changes_of_the_source_do_not_reach_the_upload(
@@ -151,7 +153,7 @@ def test_what_waits_at_the_end_of_a_process_is_brought_on_by_the_next(
     assert following.wait(30)
     assert said.names == ["a0", "a1", "a2"]
     assert following.close(0) == 0
-    assert list((settings.home / "uploads").iterdir()) == []
+    assert list(roots(settings, UPLOADS)[0].iterdir()) == []
 
 
 def send_and_hang(settings: Settings, bucket: str, ready: Any) -> None:
@@ -159,7 +161,7 @@ def send_and_hang(settings: Settings, bucket: str, ready: Any) -> None:
     os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
     uploader = Uploader(settings, Stamper(), Said().append)
     uploader.send(text("of the dead"), f"s3://{bucket}", "k", uploaded("orphan"))
-    (settings.home / "uploads").joinpath("torn").mkdir()
+    roots(settings, UPLOADS)[0].joinpath("torn").mkdir()
     ready.set()
     threading.Event().wait()
 
@@ -192,7 +194,7 @@ def test_what_can_not_be_brought_on_stays(
 
 
 def test_content_that_was_not_whole_when_its_process_died_is_forgotten(settings: Settings, said: Said) -> None:
-    torn = settings.home / "uploads" / "session" / "000000"
+    torn = roots(settings, UPLOADS)[0] / "session" / "000000"
     torn.mkdir(parents=True)
     (torn / "content").write_text("half")
     (torn.parent / "lock").touch()

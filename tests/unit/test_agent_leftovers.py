@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -22,13 +23,15 @@ Until = Callable[[Callable[[], Any]], Any]
 
 
 @pytest.fixture
-def settings(home: Path) -> Settings:
+def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A home in which a process died whose log was away: its events and its run were left."""
-    settings = Settings(home=home)
-    session = Session(Settings(home=home, log="kafka://127.0.0.1:1", close_timeout=0.0))
-    session.emit(TaskCreated(meta=session.stamp(), task="t", spec=TaskSpec(project="p", name="n")))
-    session.emit(RunStarted(meta=session.stamp(), task="t", run=1))
-    session.close()
+    settings = Settings(home=home, close_timeout=0.0)
+    session = Session(settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(Settings, "open_log", Mock(side_effect=OSError("nobody answers")))
+        session.emit(TaskCreated(meta=session.stamp(), task="t", spec=TaskSpec(project="p", name="n")))
+        session.emit(RunStarted(meta=session.stamp(), task="t", run=1))
+        session.close()
     run = RunFile.create(settings, "t", 1)
     assert run is not None
     run.release()
@@ -43,15 +46,10 @@ def test_an_agent_without_a_run_brings_on_what_was_left(
     recovery = threading.Lock()
     looking = Leftovers(settings, recovery)
     with monkeypatch.context() as patch:
-        tries: list[Settings] = []
-
-        def no_log(of: Settings) -> NoReturn:
-            tries.append(of)
-            raise OSError("nobody answers")
-
-        patch.setattr(Settings, "open_log", no_log)
+        asked = Mock(side_effect=OSError("nobody answers"))
+        patch.setattr(Settings, "open_log", asked)
         looking.start()
-        until(lambda: len(tries) > 1)
+        until(lambda: asked.call_count > 1)
     until(lambda: not list((settings.home / "running").iterdir()))
     looking.close()
     with recovery, open_queries(settings) as queries:

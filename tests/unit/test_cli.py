@@ -305,6 +305,13 @@ def test_a_person_sees_how_far_the_reading_of_a_long_log_is(
     assert "baseline" in out.getvalue()
 
 
+@pytest.mark.parametrize("command", [("queues", "create"), ("queues", "show"), ("agent", "--queue")])
+def test_a_queue_needs_a_name(command: tuple[str, ...]) -> None:
+    result = run(*command, " ")
+    assert (result.exit_code, result.stdout) == (exit_codes.USAGE, "")
+    assert "needs a name" in result.stderr
+
+
 def test_workers_and_what_they_run(told: Told) -> None:
     (worker,) = answer("workers", "list")
     assert (worker["id"], worker["state"], worker["queues"]) == ("lab/1", "busy", ["gpu"])

@@ -28,7 +28,7 @@ from tasktape.producers.forward import Forwarder
 from tasktape.producers.outbox import Outbox
 from tasktape.producers.spool import Spool
 from tasktape.producers.spool_file import Record
-from tasktape.producers.spool_folder import SpoolFolder, SpoolPlace, spool_folders, spool_root
+from tasktape.producers.spool_folder import SpoolFolder, SpoolPlace, roots, spool_folders
 from tasktape.producers.sync import SyncReport, recover, sync
 from tasktape.testing import memory_log, records_on
 
@@ -221,7 +221,7 @@ def test_nothing_is_left_of_an_outbox_that_brought_everything_away(office: Offic
     office.outbox.report_scalar("t", 1, "loss", "train", 0.5, 3)
     office.say("t", 1)
     office.outbox.close()
-    assert not spool_folders(spool_root(office.settings.home))
+    assert not spool_folders(roots(office.settings)[0])
 
 
 def test_an_event_that_does_not_fit_its_schema_is_warned_about_and_breaks_nothing(
@@ -239,7 +239,7 @@ def test_what_the_log_refuses_for_good_is_set_aside_and_holds_up_nothing(
     office.outbox.emit(TaskDeleted(meta=office.stamp(), task="t", reason="x" * (9 << 20)))
     office.say("t", 1)
     assert office.said("t") == [1]
-    (kept,) = (spool_root(office.settings.home) / "refused").iterdir()
+    (kept,) = (roots(office.settings)[0] / "refused").iterdir()
     assert kept.stat().st_size > 9 << 20
     assert str(kept) in caplog.text
     report = sync(office.settings)
@@ -257,7 +257,7 @@ def test_what_was_refused_is_taken_when_it_is_offered_again(office: Office, monk
         assert office.said("t") == []
     assert sync(office.settings).records == 1
     assert office.said("t") == [1]
-    assert not list((spool_root(office.settings.home) / "refused").iterdir())
+    assert not list((roots(office.settings)[0] / "refused").iterdir())
 
 
 def test_while_the_log_is_away_everything_waits_in_the_spool_and_goes_there_by_itself_in_order(
@@ -271,7 +271,7 @@ def test_while_the_log_is_away_everything_waits_in_the_spool_and_goes_there_by_i
     assert office.outbox.flush()
     assert not office.outbox.synced(0.0)
     assert [record.action for record in caplog.records] == ["log_away"]  # type: ignore[attr-defined]
-    assert spool_folders(spool_root(office.settings.home))
+    assert spool_folders(roots(office.settings)[0])
     away.plan = lambda _: "take"
     until(lambda: office.outbox.synced(1.0))
     assert [office.said(f"t{n}") for n in range(3)] == [list(range(n, 50, 3)) for n in range(3)]
@@ -307,7 +307,7 @@ def test_an_outbox_that_ends_while_the_log_is_away_leaves_everything_to_the_next
     away.plan = lambda _: "take"
     Office(office.settings.home, office.settings.log).say("u", 1)
     until(lambda: len(office.said("t")) == 20)
-    until(lambda: not spool_folders(spool_root(office.settings.home)))
+    until(lambda: not spool_folders(roots(office.settings)[0]))
     assert office.said("t") == list(range(20))
     assert office.points() == {("t", "loss", step): 1 for step in range(20)}
 
@@ -341,6 +341,18 @@ def test_sync_brings_what_is_left_and_says_how_much(office: Office, monkeypatch:
     assert str(sync(office.settings)) == "Nothing was left behind."
 
 
+def test_what_was_said_to_one_log_does_not_go_to_another(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        Away(patch).plan = lambda _: "away"
+        office.say("t", 1)
+        office.outbox.close(0)
+    other = Office(office.settings.home, f"{office.settings.log}2")
+    assert str(sync(other.settings)) == "Nothing was left behind."
+    assert other.values() == []
+    assert sync(office.settings).records == 1
+    assert office.said("t") == [1]
+
+
 def test_sync_leaves_what_is_left_where_it_is_while_the_log_is_away(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,7 +382,7 @@ def test_nobody_can_take_over_a_folder_that_is_being_made(tmp_path: Path, monkey
 
 
 def test_a_folder_that_cannot_be_brought_on_holds_up_no_other(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = spool_root(office.settings.home)
+    root = roots(office.settings)[0]
     for name in ("a damaged one", "z"):
         SpoolFolder.create(root, name).release()
     (root / "a damaged one" / "not-a-number.spool").write_bytes(b"TTSPOOL1".ljust(40, b"\0"))

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tasktape.events.settings import Settings
 from tasktape.producers import warn
 from tasktape.producers.spool import Receipt, Spool
 from tasktape.producers.spool_file import Record, SpoolError, SpoolFile, frame
-from tasktape.producers.spool_folder import SpoolFolder, SpoolPlace, fallback_root, left_behind, spool_root
+from tasktape.producers.spool_folder import SpoolFolder, SpoolPlace, left_behind, roots
 
 texts = st.text(max_size=6)
 records = st.builds(
@@ -246,6 +247,7 @@ def test_a_folder_is_free_as_soon_as_its_process_is_dead_also_while_a_forked_chi
     script = f"""
 import os, sys, time
 from pathlib import Path
+from tasktape.events.settings import Settings
 from tasktape.producers.spool_folder import SpoolFolder
 folder = SpoolFolder.create(Path({str(tmp_path)!r}), "a")
 if os.fork() == 0:
@@ -270,7 +272,7 @@ time.sleep(60)
 
 
 def test_folders_are_private_and_no_half_made_one_is_ever_seen(tmp_path: Path) -> None:
-    root = spool_root(tmp_path)
+    root, _ = roots(Settings(home=tmp_path))
     folder = SpoolFolder.create(root, "a")
     assert (folder.path.stat().st_mode & 0o777, (folder.path / "lock").stat().st_mode & 0o777) == (0o700, 0o600)
     (root / "half").mkdir()
@@ -283,9 +285,10 @@ def test_where_the_home_cannot_be_written_the_temporary_folder_serves(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "home").write_text("a file is no folder")
-    place = SpoolPlace(tmp_path / "home", "a")
-    assert place.path() == fallback_root() / "a"
-    assert place.path() == fallback_root() / "a"
+    home, elsewhere = roots(Settings(home=tmp_path / "home"))
+    place = SpoolPlace((home, elsewhere), "a")
+    assert place.path() == elsewhere / "a"
+    assert place.path() == elsewhere / "a"
     assert len(caplog.records) == 1
     assert "TASKTAPE_HOME" in caplog.text
     place.remove()

@@ -15,7 +15,7 @@ from tasktape.events.settings import Settings, load_settings
 from tasktape.events.task_events import TaskArchived
 from tasktape.producers import sender, task_lifecycle, task_waiting
 from tasktape.producers.session import Session, change_session, current_session
-from tasktape.producers.spool_folder import left_behind, spool_root
+from tasktape.producers.spool_folder import left_behind, roots
 
 Begin = Callable[..., Task]
 
@@ -135,7 +135,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 @pytest.mark.usefixtures("silence")
 def test_nobody_waits_at_the_end_of_a_run_for_a_log_that_is_silent(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch, home: Path
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All is in the spool already; a log that answers is given the time it needs, here an hour."""
     monkeypatch.setenv("TASKTAPE_CLOSE_TIMEOUT", "3600")
@@ -145,7 +145,7 @@ def test_nobody_waits_at_the_end_of_a_run_for_a_log_that_is_silent(
         monkeypatch.setattr(sender, name, 0.0)
     begin().close()
     change_session(None)
-    (left,) = left_behind(spool_root(home))
+    (left,) = left_behind(roots(load_settings())[0])
     assert list(left.path.glob("*.spool"))
     left.release()
 
