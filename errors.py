@@ -1,6 +1,6 @@
 """Errors that users may want to catch, under the path that scripts written for ClearML import them from."""
 
-from .events.errors import LogUnavailableError, SettingsError, TasktapeError
+from .events.errors import LogUnavailableError, NotAllowedError, SettingsError, TasktapeError
 from .producers.errors import (
     InvalidArgumentError,
     InvalidTransitionError,
@@ -13,6 +13,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidTransitionError",
     "LogUnavailableError",
+    "NotAllowedError",
     "SettingsError",
     "TasktapeError",
     "UnknownQueueError",

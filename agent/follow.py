@@ -10,7 +10,13 @@ from typing import Final, NamedTuple
 
 from ..events.base import Event
 from ..events.codec import TYPE_HEADER, Codec
-from ..events.errors import DecodeError, LogClosedError, LogUnavailableError, RegistryUnavailableError
+from ..events.errors import (
+    DecodeError,
+    LogClosedError,
+    LogUnavailableError,
+    NotAllowedError,
+    RegistryUnavailableError,
+)
 from ..events.log.port import Log, LogRecord, Positions, Reader, TopicPartition
 from ..events.task_events import TasksEvent
 from ..events.wire import read_event
@@ -86,6 +92,7 @@ class Follower:
         self._positions: Positions = dict(positions)
         self._asked: list[tuple[str, tuple[str, ...]]] = []
         self._open: dict[str, Positions] = {}
+        self._has_passed = False
         self._thread = threading.Thread(target=self._run, name=f"tasktape-follow-{name}", daemon=True)
 
     def start(self) -> None:
@@ -117,13 +124,18 @@ class Follower:
             self._post(FollowerDied(self._name, error))
 
     def _read(self) -> None:
-        """Read on with a reader; one that fails because the log is away is replaced after a moment."""
+        """Read on with a reader; one that fails because the log is away is replaced after a moment.
+
+        So is one whose rights are taken away, as they may be given back; who never had them need not wait.
+        """
         try:
             with self._log.read(self._positions) as reader:
                 while not self._closing.is_set():
                     self._obey(reader)
                     self._hand_on(reader.poll(_POLL_SECONDS), reader)
         except LogUnavailableError as error:
+            if isinstance(error, NotAllowedError) and not self._has_passed:
+                raise
             LOGGER.warning("%s", error, extra={"action": "wait_for_log"})
             self._closing.wait(_RETRY_SECONDS)
 
@@ -167,6 +179,7 @@ class Follower:
         passed = tuple(mark for mark, ends in self._open.items() if _reached(positions, ends))
         for mark in passed:
             del self._open[mark]
+            self._has_passed = True
         return passed
 
     def _decode(self, record: LogRecord) -> Reading:

@@ -7,19 +7,14 @@ import logging
 import threading
 from typing import Final
 
-from ..events.errors import LogClosedError, TasktapeError
+from ..events.errors import LogClosedError, NotAllowedError, TasktapeError
+from ..events.groups import WATCHERS, agents_group
 from ..events.log.port import Log, Positions
 from ..events.queue_events import queue_topic
 from ..events.worker_events import WorkerEvent
 
 LOGGER = logging.getLogger(__name__)
-WATCHERS: Final = "tasktape.watchers"
 _LOOK_SECONDS: Final = 0.25
-
-
-def agents_group(queue: str) -> str:
-    """Group of the agents of a queue: standard tools and autoscalers see the queue's lag there."""
-    return f"tasktape.agent.{queue}"
 
 
 class Membership:
@@ -32,6 +27,7 @@ class Membership:
         self._changed = threading.Condition()
         self._news: Positions = {}
         self._closing = False
+        self._trouble = ""
         self._thread = threading.Thread(target=self._run, name=f"tasktape-group-{group}", daemon=True)
 
     def committed(self, sources: Positions) -> Positions:
@@ -56,22 +52,29 @@ class Membership:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         with contextlib.suppress(TasktapeError):
             self._member.close()
 
     def _run(self) -> None:
         closing = False
         while not closing:
+            news, closing = self._next()
             try:
-                self._owned = frozenset(source.partition for source in self._member.owned())
-                news, closing = self._next()
                 if news:
                     self._member.commit(news)
+                self._owned = frozenset(source.partition for source in self._member.owned())
             except LogClosedError:
                 return
             except TasktapeError as error:
-                LOGGER.warning("group of %s: %s", self._topic, error, extra={"action": "group_failed"})
+                self._warn(str(error))
+
+    def _warn(self, trouble: str) -> None:
+        """Say what is wrong with the group, unless that was the last thing said."""
+        if trouble != self._trouble:
+            LOGGER.warning("group of %s: %s", self._topic, trouble, extra={"action": "group_failed"})
+        self._trouble = trouble
 
     def _next(self) -> tuple[Positions, bool]:
         """Wait for a moment, or until closed; return what is to be committed, and whether that is the last."""
@@ -86,6 +89,14 @@ def queue_membership(log: Log, queue: str) -> Membership:
     return Membership(log, agents_group(queue), queue_topic(queue))
 
 
-def watchers_membership(log: Log) -> Membership:
-    """Join the watchers of all workers."""
-    return Membership(log, WATCHERS, WorkerEvent.topic)
+def watchers_membership(log: Log) -> Membership | None:
+    """Join the watchers of all workers; None where the access rules keep this agent to its own queues."""
+    with contextlib.ExitStack() as stack:
+        membership = stack.enter_context(contextlib.closing(Membership(log, WATCHERS, WorkerEvent.topic)))
+        try:
+            membership.committed(log.start_positions([WorkerEvent.topic]))
+        except NotAllowedError as error:
+            LOGGER.warning("this agent watches no other workers: %s", error, extra={"action": "watch_nobody"})
+            return None
+        stack.pop_all()
+    return membership

@@ -22,7 +22,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..events.base import Stamper
-from ..events.errors import TasktapeError, UnknownTopicError
+from ..events.errors import NotAllowedError, TasktapeError, UnknownTopicError
 from ..events.log.port import Delivery, Positions
 from ..events.queue_events import AbortRequested, QueueEvent, queue_topic
 from ..events.task_events import TasksEvent
@@ -80,6 +80,7 @@ class Worker:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._codec = settings.codec()
         self._followers: dict[str, Follower] = {}
+        self._is_heard = False
         with contextlib.ExitStack() as stack:
             self._log = stack.enter_context(settings.open_log())
             self._outbox = stack.enter_context(contextlib.closing(Outbox(settings, self._stamper())))
@@ -87,7 +88,8 @@ class Worker:
             self._helper = stack.enter_context(ThreadPoolExecutor(1, "tasktape-helper"))
             self._log.create_topics([*TOPICS, *map(queue_spec, self._queues)])
             self._memberships = {name: self._joined(queue_membership(self._log, name), stack) for name in self._queues}
-            self._watchers = self._joined(watchers_membership(self._log), stack)
+            watchers = watchers_membership(self._log)
+            self._watchers = None if watchers is None else self._joined(watchers, stack)
             shop = self._workshop(mode)
             self._leftovers = stack.enter_context(contextlib.closing(Leftovers(settings, shop.recovery)))
             self._runner = Runner(shop)
@@ -132,7 +134,7 @@ class Worker:
 
     def watched(self) -> frozenset[int]:
         """Return the partitions of the topic of workers that this worker owns."""
-        return self._watchers.owned()
+        return frozenset() if self._watchers is None else self._watchers.owned()
 
     def commit(self, queue: str, positions: Positions) -> None:
         """Commit positions of a served queue's group in the background."""
@@ -184,7 +186,7 @@ class Worker:
         told = (TasksEvent.topic, WorkerEvent.topic, QueueEvent.topic)
         positions = self._log.start_positions(told) | self._log.end_positions([AbortRequested.topic]) | queues
         self._follow(MAIN, positions, START)
-        for membership in (*self._memberships.values(), self._watchers):
+        for membership in filter(None, (*self._memberships.values(), self._watchers)):
             membership.start()
 
     def _committed(self, name: str) -> Positions:
@@ -212,6 +214,7 @@ class Worker:
                 core.on_batch(news)
                 news.handled()
             case Delivered(key, error):
+                self._require_to_be_heard(error)
                 core.on_delivered(key, error)
             case Prepared(attempt, trouble):
                 core.on_prepared(attempt, trouble)
@@ -223,6 +226,12 @@ class Worker:
                 (core.leave_now if now else core.leave)(reason)
             case FollowerDied(name, error):
                 self._lose(name, error)
+
+    def _require_to_be_heard(self, error: TasktapeError | None) -> None:
+        """Raise where the access rules never let this worker say that it is there. Rights lost later may return."""
+        if isinstance(error, NotAllowedError) and not self._is_heard:
+            raise error
+        self._is_heard = self._is_heard or error is None
 
     def _lose(self, name: str, error: Exception) -> None:
         """A follower has died: without its case a watcher goes on, without its eyes an agent does not."""

@@ -185,7 +185,7 @@ def _projection(settings: Settings) -> Finding:
 
 def _queues(settings: Settings) -> Finding:
     """How far the agents of each queue have come, as standard tools see it: the lag of their consumer group."""
-    from ..agent.queue_watch import agents_group  # noqa: PLC0415  see `reading`
+    from ..events.groups import agents_group  # noqa: PLC0415  see `reading`
     from ..events.log.port import lag  # noqa: PLC0415  the same
     from ..events.queue_events import queue_of_topic, queue_topic  # noqa: PLC0415  the same
     from ..projections import open_queries  # noqa: PLC0415  the same

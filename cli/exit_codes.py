@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..events.errors import AppendError, LogUnavailableError, SettingsError, TasktapeError
+from ..events.errors import AppendError, LogUnavailableError, NotAllowedError, SettingsError, TasktapeError
 from ..producers.errors import InvalidTransitionError, NotEnqueuedError, UnknownQueueError, UnknownTaskError
 from .errors import NotFoundError, RefusedError
 
@@ -15,6 +15,7 @@ NOT_FOUND: Final = 3
 LOG_UNAVAILABLE: Final = 4
 SETTINGS: Final = 5
 REFUSED: Final = 6
+NOT_ALLOWED: Final = 7
 INTERRUPTED: Final = 130
 
 MEANINGS: Final[dict[int, str]] = {
@@ -25,6 +26,7 @@ MEANINGS: Final[dict[int, str]] = {
     LOG_UNAVAILABLE: "the log does not answer",
     SETTINGS: "a setting is missing or can't be understood",
     REFUSED: "the task's or queue's state does not allow it",
+    NOT_ALLOWED: "the log's access rules do not allow it",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 
@@ -35,6 +37,7 @@ _BY_ERROR: Final[tuple[tuple[type[TasktapeError], int], ...]] = (
     (RefusedError, REFUSED),
     (InvalidTransitionError, REFUSED),
     (NotEnqueuedError, REFUSED),
+    (NotAllowedError, NOT_ALLOWED),
     (LogUnavailableError, LOG_UNAVAILABLE),
     (AppendError, LOG_UNAVAILABLE),
     (SettingsError, SETTINGS),

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from ..events.errors import TasktapeError
 from . import (
+    acls,
     agent,
     audit,
     dashboard,
@@ -85,6 +86,7 @@ _TOP: Named = (
     ("dashboard", dashboard.dashboard),
     ("audit", audit.audit),
     ("sync", sync.sync),
+    ("acls", acls.acls),
     ("doctor", doctor.doctor),
     ("version", version.version),
 )

@@ -163,11 +163,14 @@ def _task(task_id: str) -> Task:
 
 
 def _flush() -> None:
-    """What was changed is on the log, or in the spool, before the command ends."""
+    """What was changed is on the log, or in the spool, before the command ends; raises what the log refuses."""
     from ..producers.session import current_session  # noqa: PLC0415  see `_sdk`
 
     with progress("Waiting for the log"):
-        current_session().outbox.flush(10.0)
+        outbox = current_session().outbox
+        outbox.synced(10.0)
+        if outbox.refusal is not None:
+            raise outbox.refusal
 
 
 def _named(row: TaskRow) -> str:

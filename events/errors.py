@@ -18,6 +18,21 @@ class LogUnavailableError(TasktapeError):
         self.reason = reason
 
 
+class NotAllowedError(LogUnavailableError):
+    """The log's access rules do not let this client do it: waiting does not help, an admin does."""
+
+    def __init__(self, url: str, principal: str, operation: str, resource: str) -> None:
+        TasktapeError.__init__(
+            self,
+            f"{principal} may not {operation} {resource} on {url}: "
+            "an admin allows it with `tasktape acls`, or makes what is missing.",
+        )
+        self.url = url
+        self.principal = principal
+        self.operation = operation
+        self.resource = resource
+
+
 class LogClosedError(TasktapeError):
     """The log was used after `close`."""
 
@@ -48,6 +63,10 @@ class AppendError(TasktapeError):
 
 class RecordRefusedError(AppendError):
     """The log will never take this record, however often it is offered: it is too large, or not allowed."""
+
+
+class RecordNotAllowedError(NotAllowedError, RecordRefusedError):
+    """The log's access rules do not let this client write the record."""
 
 
 class EncodeError(TasktapeError):

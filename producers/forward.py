@@ -80,7 +80,8 @@ class Forwarder:
     """Brings the records of spools to one log; used by one thread at a time.
 
     `codec` is what the settings ask for: spools hold single-object framing, and where there is a schema registry the
-    records get Confluent's on their way. What the log refuses for good is set aside in the folder `refused`.
+    records get Confluent's on their way. What the log refuses for good is set aside in the folder `refused`; `refusal`
+    is the latest reason.
     """
 
     def __init__(self, log: Log, codec: Codec, refused: Path) -> None:
@@ -88,6 +89,7 @@ class Forwarder:
         self._codec = codec
         self._refused = refused
         self._created: set[str] = set()
+        self.refusal: RecordRefusedError | None = None
 
     def forward(self, spool: Spool, gives_up: GivesUp) -> int:
         """Bring one batch to the log and let it leave the spool; return how many records left.
@@ -142,6 +144,7 @@ class Forwarder:
             self._log.create_topics([TopicSpec(error.topic)])
             return False
         if isinstance(error, RecordRefusedError):
+            self.refusal = error
             set_aside(record, self._refused, error)
             return True
         raise error

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..events.base import Event, Stamper
+    from ..events.errors import RecordRefusedError
     from ..events.settings import Settings
     from .journal import Journal, Sizes
 
@@ -139,6 +140,11 @@ class Outbox:
             return False
         left = max(0.0, began + timeout - time.monotonic())
         return self._parts is None or self._parts.sender.synced(left, insists=insists)
+
+    @property
+    def refusal(self) -> RecordRefusedError | None:
+        """Why the log refused for good something that was said since the outbox was opened, if it did."""
+        return None if self._parts is None else self._parts.sender.refusal
 
     def _wait(self, done: Callable[[Parts], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..events.errors import LogUnavailableError
+from ..events.errors import LogUnavailableError, RecordRefusedError
 from .forward import Forwarder, open_forwarder
 from .spool import Receipt, Spool
 from .warn import LOGGER, forget, warn_once
@@ -154,6 +154,11 @@ class Sender:
         self._is_away = False
         with self._guard:
             self._changed.notify_all()
+
+    @property
+    def refusal(self) -> RecordRefusedError | None:
+        """Why the log refused a record for good, if it did."""
+        return None if self._forwarder is None else self._forwarder.refusal
 
     def settled(self) -> bool:
         """Whether everything is on the log or in a file."""

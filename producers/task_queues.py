@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..events.errors import LogUnavailableError
+from ..events.errors import LogUnavailableError, NotAllowedError
 from ..events.queue_events import EntryDequeued, EntryEnqueued, QueueCreated, entry_id
 from ..events.task_events import EntryLeft
 from ..events.topics import TOPICS, queue_spec
@@ -135,6 +135,8 @@ class QueuesMixin(ResultsMixin):
             with self._session.queries() as queries:
                 existing, row = [known.name for known in queries.queues()], queries.task(self._id)
             _require_queue(self._session, queue, existing)
+        except NotAllowedError:
+            raise
         except LogUnavailableError as error:
             if self._run is None or self._status == Status.unknown:
                 raise
@@ -168,9 +170,9 @@ def _named(queue_name: str | None, queue_id: str | None) -> str:
 
 def _require_queue(session: Session, queue: str, existing: Collection[str]) -> None:
     """Make sure the queue is there and its topic can be used; one that is always there is created on first use."""
-    if queue not in existing:
-        if queue not in ALWAYS_THERE:
-            raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
-        session.emit(QueueCreated(meta=session.stamp(), queue=queue))
+    if queue not in existing and queue not in ALWAYS_THERE:
+        raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
     with session.open_log() as log:
         log.create_topics([*TOPICS, queue_spec(queue)])
+    if queue not in existing:
+        session.emit(QueueCreated(meta=session.stamp(), queue=queue))

@@ -15,7 +15,7 @@ PATIENCE: Final = 5.0
 
 
 class ForkGate:
-    """Threads enter it for as long as no fork may happen, as often as they like; a fork waits until all are out, and lets nobody in."""
+    """Threads enter it while no fork may happen, as often as they like; a fork waits for all, and lets nobody in."""
 
     def __init__(self) -> None:
         self.reset()

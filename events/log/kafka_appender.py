@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ..errors import AppendError, RecordRefusedError, TasktapeError
 from .kafka_clients import KafkaClients
-from .kafka_errors import FATAL, append_failure
+from .kafka_errors import CLUSTER_FORBIDDEN, FATAL, PURGED, append_failure
 from .port import Delivery, Headers, OnDelivery, check_record
 from .reports import Reports, call
 
@@ -28,6 +28,7 @@ class Appender:
         self._replacing = threading.Lock()
         self._changed = threading.Condition()
         self._open = 0
+        self._failure: KafkaError | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tasktape-log-kafka", daemon=True)
         self._thread.start()
@@ -68,14 +69,14 @@ class Appender:
             "key": None if key is None else key.encode(),
             "partition": -1 if partition is None else partition,
             "headers": list(headers),
-            "on_delivery": partial(_delivered, topic, report),
+            "on_delivery": partial(self._delivered, topic, report),
         }
         try:
             self._try(topic, record)
         except BufferError as error:
             raise AppendError(f"not appended to {topic!r}: too many records wait for {self._clients.url}.") from error
         except KafkaException as error:
-            raise append_failure(topic, error.args[0]) from error
+            raise append_failure(topic, error.args[0], self._clients.caller) from error
 
     def _try(self, topic: str, record: dict[str, Any]) -> None:
         """Produce; a producer that has failed for good is replaced once, its records are reported as failed."""
@@ -83,15 +84,16 @@ class Appender:
         try:
             producer.produce(topic, **record)
         except KafkaException as error:
-            if error.args[0].code() != FATAL:
+            if not _is_fatal(error.args[0]):
                 raise
-            self._replace(producer)
+            self._replace(producer, error.args[0])
             self._producer.produce(topic, **record)
 
-    def _replace(self, broken: Producer) -> None:
+    def _replace(self, broken: Producer, error: KafkaError) -> None:
         with self._replacing:
             if self._producer is broken:
                 self._producer = self._clients.producer()
+                self._failure = error
                 _purge(broken)
 
     def _report(self, on_delivery: OnDelivery | None, delivery: Delivery) -> None:
@@ -114,25 +116,41 @@ class Appender:
     def close(self, timeout: float) -> None:
         """Deliver within the timeout, report the rest as failed; the thread has nothing left to do, and ends."""
         if self.flush(timeout):
+            self._failure = None
             self._producer.purge()
             self.flush(_PURGE)
         self._stopped.set()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._producer.poll(_POLL)
+            producer = self._producer
+            try:
+                producer.poll(_POLL)
+            except KafkaException as error:
+                self._give_up(producer, error.args[0])
+
+    def _give_up(self, producer: Producer, error: KafkaError) -> None:
+        """Report all that a producer holds that has failed for good; one fails whose user may write nothing at all."""
+        if producer is self._producer:
+            self._failure = error
+        _purge(producer)
+
+    def _delivered(self, topic: str, report: OnDelivery, error: KafkaError | None, message: Message[Any, Any]) -> None:
+        partition = message.partition()
+        partition = -1 if partition is None else partition
+        if error is None:
+            report(Delivery(topic, partition, message.offset() or 0, message.timestamp()[1] * 1000))
+            return
+        reason = self._failure if self._failure is not None and error.code() in PURGED else error
+        report(Delivery(topic, partition, -1, -1, append_failure(topic, reason, self._clients.caller)))
+
+
+def _is_fatal(error: KafkaError) -> bool:
+    """Whether the producer does nothing any more: it has failed, or its user could write nothing when it began."""
+    return error.code() in {FATAL, CLUSTER_FORBIDDEN}
 
 
 def _purge(producer: Producer) -> None:
     """Give up what waits and hand out the reports that say so."""
     producer.purge()
     producer.flush(_PURGE)
-
-
-def _delivered(topic: str, report: OnDelivery, error: KafkaError | None, message: Message[Any, Any]) -> None:
-    partition = message.partition()
-    partition = -1 if partition is None else partition
-    if error is not None:
-        report(Delivery(topic, partition, -1, -1, append_failure(topic, error)))
-    else:
-        report(Delivery(topic, partition, message.offset() or 0, message.timestamp()[1] * 1000))

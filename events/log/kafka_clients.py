@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from ..errors import LogUnavailableError, SettingsError
+from .kafka_errors import Caller, principal_of
 from .port import MAX_RECORD_BYTES
 
 ROOM_FOR_FRAMING: Final = 64 * 1024
@@ -101,6 +102,7 @@ class KafkaClients:
 
     def __init__(self, servers: str, properties: Mapping[str, str]) -> None:
         self.url = f"kafka://{servers}"
+        self.caller = Caller(self.url, principal_of(properties))
         self._properties = dict(properties) | {"bootstrap.servers": servers}
         self._trouble = ""
         self.admin = self._make(_Admin, self._properties)

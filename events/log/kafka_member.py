@@ -11,16 +11,20 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from ..errors import NotAllowedError
 from .kafka_clients import KafkaClients
-from .kafka_errors import FATAL
+from .kafka_errors import FATAL, GROUP_FORBIDDEN, TOPIC_FORBIDDEN
 from .lifetime import Lifetime, PartLifetime
 from .port import Member, Positions, TopicPartition
 
 _SERVE_EVERY: Final = 0.05
 _SERVE_WHILE_COMMITTING: Final = 0.01
 _PAUSE: Final = 0.05
+_ATTEMPT: Final = 1.0
 _NOT_SUPPORTED: Final = "not supported"
 """What librdkafka says, in a fatal error without another code, of a broker that does not know KIP-848."""
+_FORBIDDEN: Final = "Group authorization failed"
+"""What it says, in such an error, of a group that one may describe but not join."""
 _NEW_PROTOCOL: Final = {"group.protocol": "consumer"}
 _CLASSIC_PROTOCOL: Final = {"group.protocol": "classic", "partition.assignment.strategy": "cooperative-sticky"}
 
@@ -45,6 +49,7 @@ class KafkaMember(Member):
         self._owned: frozenset[TopicPartition] = frozenset()
         self._outcomes: deque[KafkaError | None] = deque()
         self._given_up = 0
+        self._denial: NotAllowedError | None = None
         self._closing = threading.Event()
         self._protocol: Mapping[str, str] = _CLASSIC_PROTOCOL if clients.wants_classic_groups else _NEW_PROTOCOL
         self._consumer = self._subscribe()
@@ -69,7 +74,8 @@ class KafkaMember(Member):
         wanted = [KafkaPartition(*source) for source in partitions]
         found: list[KafkaPartition] = []
         if wanted:
-            self._insist(lambda _: found.extend(self._consumer.committed(wanted, timeout=self._patience)))
+            timeout = min(_ATTEMPT, self._patience)
+            self._insist(lambda _: found.extend(self._consumer.committed(wanted, timeout=timeout)))
         return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
     def close(self) -> None:
@@ -94,7 +100,13 @@ class KafkaMember(Member):
         """Serve the group's protocol. No record ever comes, since the partitions are paused."""
         message = self._consumer.poll(timeout)
         error = message.error() if message is not None else None
-        if error is not None and error.code() == FATAL:
+        if error is None:
+            return
+        if error.code() == GROUP_FORBIDDEN or _FORBIDDEN in error.str():
+            self._denial = self._clients.caller.not_allowed("READ", f"group {self._group!r}")
+        elif error.code() == TOPIC_FORBIDDEN:
+            self._denial = self._clients.caller.not_allowed("READ", f"topic {' or '.join(map(repr, self._topics))}")
+        if error.code() == FATAL:
             self._join_anew(_CLASSIC_PROTOCOL if _NOT_SUPPORTED in error.str() else self._protocol)
 
     def _join_anew(self, protocol: Mapping[str, str]) -> None:
@@ -109,6 +121,7 @@ class KafkaMember(Member):
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
         self._owned |= _sources(partitions)
+        self._denial = None
 
     def _left(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._owned -= _sources(partitions)
@@ -138,6 +151,9 @@ class KafkaMember(Member):
         while True:
             try:
                 with self._life.use():
+                    self._serve(0)
+                    if self._denial is not None:
+                        raise self._denial
                     return ask(deadline)
             except KafkaException as error:
                 if time.monotonic() > deadline:

@@ -11,7 +11,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from ..errors import UnknownTopicError
 from .kafka_clients import KafkaClients
-from .kafka_errors import END_OF_PARTITION, FORBIDDEN, UNKNOWN_PLACE
+from .kafka_errors import END_OF_PARTITION, TOPIC_FORBIDDEN, UNKNOWN_PLACE
 from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime, PartLifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
@@ -107,7 +107,9 @@ class KafkaReader(Reader):
             self._positions[source] = max(self._positions[source], offset)
         elif error.code() in UNKNOWN_PLACE:
             raise UnknownTopicError(source.topic)
-        elif error.code() in FORBIDDEN or error.fatal():
+        elif error.code() == TOPIC_FORBIDDEN:
+            raise self._clients.caller.not_allowed("READ", f"topic {source.topic!r}")
+        elif error.fatal():
             raise self._clients.unavailable(error)
 
 

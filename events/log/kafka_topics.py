@@ -41,8 +41,8 @@ class KafkaTopics:
         missing = [spec for name, spec in wanted.items() if name not in self._counts]
         if missing:
             futures = self._admin.create_topics([_new_topic(spec) for spec in missing], request_timeout=self._patience)
-            for future in futures.values():
-                self._result(future, ignore={TOPIC_EXISTS})
+            for name, future in futures.items():
+                self._result(future, "see or CREATE", name, ignore={TOPIC_EXISTS})
             self._wait_for_leaders({spec.name for spec in missing})
             self._check_counts(wanted)
 
@@ -51,7 +51,10 @@ class KafkaTopics:
         counts = self._load_counts()
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in counts]
         futures = self._admin.describe_configs(resources, request_timeout=self._patience) if resources else {}
-        configs = {resource.name: self._result(future) for resource, future in futures.items()}
+        configs = {
+            resource.name: self._result(future, "DESCRIBE_CONFIGS", resource.name)
+            for resource, future in futures.items()
+        }
         return {name: _spec(name, count, configs[name]) for name, count in sorted(counts.items())}
 
     def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
@@ -74,7 +77,7 @@ class KafkaTopics:
     def ends(self, topics: Iterable[str]) -> Positions:
         """Return the high watermarks."""
         partitions = self.partitions(topics)
-        return self._insist(lambda: self._ask_for_ends(partitions))
+        return self._insist(lambda: self._ask_for_ends(partitions), _named(source.topic for source in partitions))
 
     def _ask_for_ends(self, partitions: list[TopicPartition]) -> Positions:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -84,7 +87,7 @@ class KafkaTopics:
 
     def committed(self, group: str) -> Positions:
         """Return all positions that a group has committed."""
-        return self._insist(lambda: self._ask_for_committed(group))
+        return self._insist(lambda: self._ask_for_committed(group), f"group {group!r}")
 
     def _ask_for_committed(self, group: str) -> Positions:
         wanted = [ConsumerGroupTopicPartitions(group)]
@@ -94,7 +97,7 @@ class KafkaTopics:
         found = future.result().topic_partitions or ()
         return {TopicPartition(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
-    def _insist(self, ask: Callable[[], T]) -> T:
+    def _insist(self, ask: Callable[[], T], resource: str) -> T:
         """Ask again, while leaders change and connections break, until patience is at its end.
 
         librdkafka asks the leaders it remembers, and takes a broker's "not leader" as the answer: so look them up anew.
@@ -105,17 +108,22 @@ class KafkaTopics:
                 return ask()
             except KafkaException as error:
                 if time.monotonic() > deadline or error.args[0].code() in FORBIDDEN:
-                    raise self._unavailable(error) from error
+                    raise self._failure(error, "DESCRIBE", resource) from error
                 time.sleep(_PAUSE)
                 self._metadata()
 
-    def _result(self, future: Any, ignore: frozenset[int] | set[int] = frozenset()) -> Any:
+    def _result(self, future: Any, operation: str, topic: str, ignore: frozenset[int] | set[int] = frozenset()) -> Any:
         try:
             return future.result()
         except KafkaException as error:
             if error.args[0].code() in ignore:
                 return None
-            raise self._unavailable(error) from error
+            raise self._failure(error, operation, _named([topic])) from error
+
+    def _failure(self, error: KafkaException, operation: str, resource: str) -> Exception:
+        if error.args[0].code() in FORBIDDEN:
+            return self._clients.caller.not_allowed(operation, resource)
+        return self._unavailable(error)
 
     def _unavailable(self, error: KafkaException) -> Exception:
         self._admin.poll(0)
@@ -179,3 +187,7 @@ def _spec(name: str, partitions: int, config: Any) -> TopicSpec:
         None if keeps else int(retention),
         int(config["min.compaction.lag.ms"].value) if compacts else None,
     )
+
+
+def _named(topics: Iterable[str]) -> str:
+    return f"topic {' or '.join(sorted(map(repr, set(topics))))}"

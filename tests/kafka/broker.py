@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -33,6 +34,7 @@ VERSION = "4.3.1"
 JAVA = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
+NO_PROPERTIES: Mapping[str, str] = {}
 
 
 class KafkaMissingError(RuntimeError):
@@ -72,9 +74,10 @@ def require(*programs: str) -> None:
 
 
 def jars() -> Path:
-    """Folder of Kafka's jars, downloaded with Maven the first time."""
+    """Folder of the jars that pom.xml names, downloaded with Maven the first time."""
     require("java")
-    folder = cache_folder() / f"kafka-{VERSION}"
+    wanted = hashlib.sha256((HERE / "pom.xml").read_bytes()).hexdigest()[:8]
+    folder = cache_folder() / f"kafka-{VERSION}-{wanted}"
     with once(folder) as to_be_made:
         if to_be_made:
             require("mvn")
@@ -84,6 +87,12 @@ def jars() -> Path:
     return folder
 
 
+def java(main: str, *arguments: str) -> list[str]:
+    """Return the command that runs one of Kafka's programs."""
+    logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
+    return ["java", *JAVA, logging, "-cp", f"{jars()}/*", main, *arguments]
+
+
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
@@ -91,9 +100,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serves(address: str) -> bool:
+def serves(address: str, properties: Mapping[str, str] = NO_PROPERTIES) -> bool:
     """Whether a Kafka at `host:port` answers its clients now."""
-    client = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    client = AdminClient({"bootstrap.servers": address, "log_level": 0, **properties})
     try:
         return bool(client.list_topics(timeout=1).brokers)
     except KafkaException:
@@ -191,7 +200,7 @@ class Broker(Child):
         self._nodes = nodes or {node: Node(port)}
         self.port = self._nodes[node].port
         self._properties = folder / "server.properties"
-        super().__init__(folder, self._java("kafka.Kafka", str(self._properties)), "broker")
+        super().__init__(folder, java("kafka.Kafka", str(self._properties)), "broker")
 
     @property
     def address(self) -> str:
@@ -252,12 +261,7 @@ class Broker(Child):
         quorum = ["--standalone"] if len(self._nodes) == 1 else ["--initial-controllers", ",".join(controllers)]
         features = [word for feature in self._features for word in ("--feature", feature)]
         arguments = ["format", "-t", cluster, "-c", str(self._properties), *quorum, *features]
-        return self._java("kafka.tools.StorageTool", *arguments)
-
-    @staticmethod
-    def _java(main: str, *arguments: str) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
-        return ["java", *JAVA, logging, "-cp", f"{jars()}/*", main, *arguments]
+        return java("kafka.tools.StorageTool", *arguments)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 import queue
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,13 +15,13 @@ from tasktape.agent.checkout import CheckoutError
 from tasktape.agent.environment import EnvironmentBuildError
 from tasktape.agent.follow import Batch, Follower, FollowerDied
 from tasktape.agent.log_lines import JsonFormatter, logging_to_stderr
-from tasktape.agent.queue_watch import queue_membership
+from tasktape.agent.queue_watch import queue_membership, watchers_membership
 from tasktape.agent.runner import trouble_of
 from tasktape.events.base import Event, Stamper
 from tasktape.events.codec import Codec, header
-from tasktape.events.errors import BlobError, LogUnavailableError, RegistryUnavailableError
+from tasktape.events.errors import BlobError, LogUnavailableError, NotAllowedError, RegistryUnavailableError
 from tasktape.events.log.memory import MemoryLog
-from tasktape.events.log.port import Reader, TopicPartition
+from tasktape.events.log.port import Member, Positions, Reader, TopicPartition
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import QueueCreated, queue_topic
 from tasktape.events.task_events import RunCompleted, RunProgressed, TaskCreated
@@ -136,16 +136,21 @@ def test_topics_can_be_added(log: MemoryLog, inbox: Inbox, follow: Follow) -> No
     assert inbox.kinds(1) == [("RunCompleted", "RunCompleted")]
 
 
+GONE = LogUnavailableError("memory://", "gone for a moment")
+DENIED = NotAllowedError("memory://", "User:alice", "READ", "topic 'tasktape.queues'")
+
+
 class FailingReader(Reader):
     """Gives one batch, then the log is away."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, error: Exception = GONE) -> None:
         self._reader = reader
+        self._error = error
         self._polled = False
 
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Any:
         if self._polled:
-            raise LogUnavailableError("memory://", "gone for a moment")
+            raise self._error
         found = self._reader.poll(timeout, limit)
         self._polled = bool(found)
         return found
@@ -173,6 +178,29 @@ def test_a_reader_that_fails_is_replaced_and_nothing_is_read_twice_or_left_out(
     (reading,) = inbox.next().readings
     assert isinstance(reading.event, QueueCreated)
     assert reading.event.queue == "second"
+
+
+def test_rights_taken_away_are_waited_for_and_those_never_there_are_not(
+    log: MemoryLog, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions = log.start_positions(["tasktape.queues"])
+    whole = log.read
+    readers = iter([FailingReader(whole(positions), DENIED), FailingReader(whole(positions), DENIED)])
+    monkeypatch.setattr(log, "read", lambda positions: next(readers, None) or whole(positions))
+    append(log, created("first"))
+    without = Follower(log, Codec(), "without rights", positions, inbox)
+    without.start()
+    inbox.next()
+    assert inbox.posted.get(timeout=30) == FollowerDied("without rights", DENIED)
+    without.close()
+
+    bereft = Follower(log, Codec(), "bereft of rights", positions, inbox)
+    bereft.mark("start", ["tasktape.queues"])
+    bereft.start()
+    assert inbox.next().marks == ("start",)
+    append(log, created("second"))
+    assert inbox.kinds(1) == [("QueueCreated", "QueueCreated")]
+    bereft.close()
 
 
 class SlowRegistry(Codec):
@@ -226,6 +254,53 @@ def test_a_member_owns_commits_and_leaves(log: MemoryLog, until: Callable[[Calla
     second.close()
     third = queue_membership(log, "q")
     assert third.committed(sources) == sources | {place: 7}
+
+
+class DeniedMember(Member):
+    """A member that the access rules keep out of its group."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.asked = 0
+
+    def owned(self) -> frozenset[TopicPartition]:
+        self.asked += 1
+        raise DENIED
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:  # noqa: ARG002  the port's signature
+        raise DENIED
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> Positions:  # noqa: ARG002  the same
+        raise DENIED
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_who_may_not_watch_goes_without_and_says_so(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = DeniedMember()
+    monkeypatch.setattr(log, "join", lambda *_: member)
+    assert watchers_membership(log) is None
+    assert member.closed
+    assert [record.getMessage() for record in caplog.records] == [f"this agent watches no other workers: {DENIED}"]
+
+
+def test_a_membership_that_is_refused_is_told_of_once_and_can_be_left(
+    log: MemoryLog,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    until: Callable[[Callable[[], Any]], Any],
+) -> None:
+    member = DeniedMember()
+    monkeypatch.setattr(log, "join", lambda *_: member)
+    membership = queue_membership(log, "q")
+    membership.start()
+    until(lambda: member.asked > 1)
+    assert membership.owned() == frozenset()
+    membership.close()
+    assert [record.getMessage() for record in caplog.records] == [f"group of {queue_topic('q')}: {DENIED}"]
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ import pytest
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
-from tasktape.agent.queue_watch import agents_group
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.cli.output import Column, _widths
 from tasktape.events.base import new_task_id
+from tasktape.events.groups import agents_group
 from tasktape.events.queue_events import queue_topic
 from tasktape.events.settings import load_settings
 from tasktape.tests.support.histories import History, falling

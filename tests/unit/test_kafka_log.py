@@ -14,6 +14,7 @@ from tasktape.events.errors import (
     AppendError,
     LogClosedError,
     LogUnavailableError,
+    RecordNotAllowedError,
     RecordRefusedError,
     SettingsError,
     UnknownTopicError,
@@ -21,7 +22,7 @@ from tasktape.events.errors import (
 from tasktape.events.log import Delivery, Log, TopicPartition, open_log
 from tasktape.events.log.kafka import KafkaLog
 from tasktape.events.log.kafka_clients import KafkaClients
-from tasktape.events.log.kafka_errors import append_failure
+from tasktape.events.log.kafka_errors import Caller, append_failure, principal_of
 
 NOBODY = "127.0.0.1:1"
 
@@ -130,13 +131,55 @@ def test_a_producer_that_failed_for_good_is_replaced_and_its_records_are_reporte
         (KafkaError.UNKNOWN_TOPIC_OR_PART, UnknownTopicError),
         (KafkaError._UNKNOWN_TOPIC, UnknownTopicError),
         (KafkaError.MSG_SIZE_TOO_LARGE, RecordRefusedError),
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, RecordRefusedError),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, RecordNotAllowedError),
+        (KafkaError.CLUSTER_AUTHORIZATION_FAILED, RecordNotAllowedError),
         (KafkaError._MSG_TIMED_OUT, AppendError),
         (KafkaError._PURGE_INFLIGHT, AppendError),
     ],
 )
 def test_errors_say_whether_trying_again_is_any_use(code: int, expected: type[Exception]) -> None:
-    assert type(append_failure("t", KafkaError(code))) is expected
+    assert type(append_failure("t", KafkaError(code), Caller("kafka://b:9092", "User:alice"))) is expected
+
+
+@pytest.mark.parametrize(
+    ("properties", "name"),
+    [
+        ({}, "User:ANONYMOUS"),
+        ({"security.protocol": "SASL_SSL", "sasl.username": "alice"}, "User:alice"),
+        ({"security.protocol": "sasl_plaintext", "sasl.kerberos.principal": "bob"}, "User:bob"),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}, "This client's user"),
+        ({"security.protocol": "SSL"}, "This client's certificate"),
+    ],
+)
+def test_errors_name_the_principal_as_far_as_a_client_knows_it(properties: dict[str, str], name: str) -> None:
+    assert principal_of(properties) == name
+
+
+class Denied(Broken):
+    """A producer whose user may write nothing: it fails when it asks for its id, as a thread polls."""
+
+    def produce(self, *args: Any, **others: Any) -> None:
+        self._producer.produce(*args, **others)
+
+    def __len__(self) -> int:
+        return len(self._producer)
+
+    def poll(self, timeout: float) -> int:
+        if len(self._producer):
+            raise KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED))
+        return int(self._producer.poll(timeout))
+
+
+def test_the_records_of_a_producer_that_fails_while_they_wait_are_reported_with_the_reason() -> None:
+    deliveries: list[Delivery] = []
+    log = KafkaLog(NOBODY)
+    denied: Any = Denied(log._appender._producer)
+    log._appender._producer = denied
+    log.append("t", "k", b"v", on_delivery=deliveries.append)
+    assert log.flush(30) == 0
+    assert isinstance(deliveries[0].error, RecordNotAllowedError)
+    assert str(deliveries[0].error).startswith(f"User:ANONYMOUS may not WRITE topic 't' on kafka://{NOBODY}: ")
+    log.close(0)
 
 
 def test_closing_from_another_thread_ends_a_poll() -> None:

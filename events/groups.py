@@ -1,0 +1,14 @@
+"""The consumer groups tasktape uses: for ownership and committed positions alone, records are read without groups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AGENTS_PREFIX: Final = "tasktape.agent."
+WATCHERS: Final = "tasktape.watchers"
+"""Group of the agents that look after all workers."""
+
+
+def agents_group(queue: str) -> str:
+    """Group of the agents of a queue: standard tools and autoscalers see the queue's lag there."""
+    return AGENTS_PREFIX + queue
