@@ -13,26 +13,24 @@ and is dropped as soon as the log says that somebody else was first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from heapq import merge
 from itertools import islice
 from math import inf
 from random import Random
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from ..events.base import Meta
 from ..events.queue_events import EntryClaimed, EntryEnqueued, EntryEvent, EntryTaken
 from ..events.task_events import RunStarted
 from ..events.worker_events import HeldRun
-from ..projections.queue_fold import Entry, OrderKey, QueueFold
-from ..projections.verdict import Verdict
+from ..projections.queue_fold import Entry
+from .choice import Candidate, Choice, Sight
 
 SHORTEST_WAIT: Final = 0.012
 LONGEST_WAIT: Final = 0.040
 _MOST_PATIENT: Final = 8
-_LEASE_MARGIN: Final = 0.05
 
 
 class Stage(Enum):
@@ -53,6 +51,7 @@ class Pursuit:
     `stamp` stamps all that is said about the run: each event only after the one before is on the log, so that repeats
     of events in doubt never look like something older that was seen before.
     `fenced` says that the worker's lease ran out on the way: the run may have been declared lost and must not begin.
+    `gpus` are the devices the run has to itself once its preparation begins; None where the worker shares out none.
     """
 
     queue: str
@@ -63,6 +62,7 @@ class Pursuit:
     stage: Stage = Stage.CHOSEN
     pending: str = ""
     fenced: bool = False
+    gpus: tuple[str, ...] | None = None
 
     @property
     def id(self) -> str:
@@ -90,12 +90,6 @@ class Pursuit:
             enqueued_offset=self.entry.offset,
             claim_offset=self.entry.claim_offset,
         )
-
-
-class _Candidate(NamedTuple):
-    queue: str
-    entry: Entry
-    request: EntryEnqueued
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,39 +124,11 @@ class Drop:
 Command = Say | Prepare | Begin | Drop
 
 
-class Sight(Protocol):
-    """What claiming looks at."""
-
-    def folds(self) -> Sequence[QueueFold]:
-        """Return the queues served, best first."""
-
-    def entry(self, queue: str, entry: str) -> Entry | None:
-        """Return an entry as it stands."""
-
-    def request(self, queue: str, entry: str) -> EntryEnqueued | None:
-        """Return the event that enqueued an entry that is not gone."""
-
-    def owns(self, queue: str, partition: int) -> bool:
-        """Whether this worker's membership gives it this partition."""
-
-    def claimed_at(self, queue: str, entry: str) -> float:
-        """Moment at which this worker read the entry's valid claim: it is at least as old as that."""
-
-    def take_verdict(self, event_id: str) -> Verdict | None:
-        """Return, once, what the folds said of an event of this worker's when it was read back."""
-
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names the entry's run."""
-
-    def exists(self, task: str) -> bool:
-        """Whether the task was created, as far as this worker has read: none of its runs could start before."""
-
-
 @dataclass(slots=True)
 class Claiming:
     """All pursuits of one worker. `slots` is how many runs it holds at once, `lease` the claim lease in seconds.
 
-    `stamper` makes a stamp with a session of its own for each pursuit.
+    `stamper` makes a stamp with a session of its own for each pursuit. `fair` takes from each queue in turn.
     """
 
     worker: str
@@ -172,12 +138,15 @@ class Claiming:
     lease: float
     slots: int = 1
     machine: Mapping[str, str] = field(default_factory=dict)
+    fair: bool = False
     stopping: bool = False
     losses: int = 0
     pursuits: dict[str, Pursuit] = field(default_factory=dict)
-    _too_early: tuple[str, float] = ("", -inf)
-    _next_stale: float = inf
+    _choice: Choice = field(init=False)
     _now: float = -inf
+
+    def __post_init__(self) -> None:
+        self._choice = Choice(self.sight, self.lease, self.fair)
 
     def step(self, now: float) -> list[Command]:
         """Do all that can be done now. To be called whenever anything `Sight` shows may have changed."""
@@ -190,7 +159,7 @@ class Claiming:
     def next_due(self) -> float:
         """Moment at which to call `step` even if nothing changes."""
         waits = (pursuit.due for pursuit in self.pursuits.values() if pursuit.stage is Stage.CHOSEN)
-        return min((*waits, self._next_stale))
+        return min((*waits, self._choice.next_stale))
 
     def release(self, entry: str) -> None:
         """Forget a run that is over, or that is somebody else's: its slot is free."""
@@ -204,40 +173,16 @@ class Claiming:
     def _choose(self, now: float) -> None:
         """Make the best free entries the chosen ones; those chosen before keep their wait."""
         busy = [entry for entry, pursuit in self.pursuits.items() if pursuit.stage is not Stage.CHOSEN]
-        self._next_stale = inf
         room = 0 if self.stopping else max(0, self.slots - len(busy))
-        best = {found.entry.id: found for found in islice(self._candidates(now, set(busy)), room)} if room else {}
+        best = {found.entry.id: found for found in islice(self._choice.candidates(now, set(busy)), room)}
         for entry in self.pursuits.keys() - set(busy) - best.keys():
             self.release(entry)
         for entry in best.keys() - self.pursuits.keys():
             self.pursuits[entry] = self._pursuit(best[entry], now)
 
-    def _pursuit(self, found: _Candidate, now: float) -> Pursuit:
+    def _pursuit(self, found: Candidate, now: float) -> Pursuit:
         queue, entry, request = found
         return Pursuit(queue, entry, request, self.stamper(), due=now + self._wait(queue, entry))
-
-    def _candidates(self, now: float, busy: set[str]) -> Iterator[_Candidate]:
-        for fold in self.sight.folds():
-            if fold.paused or fold.deleted:
-                continue
-            stale = sorted(self._stale(fold, now), key=_order)
-            for entry in merge(fold.waiting(), stale, key=_order):
-                request = self.sight.request(fold.queue, entry.id)
-                if entry.id not in busy and request is not None and self.sight.exists(entry.task):
-                    yield _Candidate(fold.queue, entry, request)
-
-    def _stale(self, fold: QueueFold, now: float) -> Iterator[Entry]:
-        """Entries whose claim is older than the lease by this worker's own clock: a guess that the log will judge."""
-        for entry in fold.claimed():
-            stale = self.sight.claimed_at(fold.queue, entry.id) + self.lease + _LEASE_MARGIN
-            due = max(stale, self._not_before(entry))
-            if due <= now:
-                yield entry
-            else:
-                self._next_stale = min(self._next_stale, due)
-
-    def _not_before(self, entry: Entry) -> float:
-        return self._too_early[1] if self._too_early[0] == entry.claim else -inf
 
     def _wait(self, queue: str, entry: Entry) -> float:
         """Seconds to leave the entry to its partition's owner and to others: longer when this worker keeps losing."""
@@ -246,6 +191,7 @@ class Claiming:
         return self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT) * min(1 + self.losses, _MOST_PATIENT)
 
     def _claim(self, pursuit: Pursuit) -> Say:
+        self._choice.claimed(pursuit.queue)
         return self._say(EntryClaimed(**self._about(pursuit), worker=self.worker), pursuit, Stage.CLAIMING)
 
     def _advance(self, pursuit: Pursuit) -> Iterator[Command]:
@@ -284,7 +230,7 @@ class Claiming:
         self.losses += 1
         self.release(pursuit.id)
         if entry is not None and entry.state == "claimed" and entry.claim == pursuit.entry.claim:
-            self._too_early = (entry.claim, self._now + self.lease / 4)
+            self._choice.too_early(entry.claim, self._now + self.lease / 4)
 
     def _when_claimed(self, pursuit: Pursuit) -> Iterator[Command]:
         entry = self.sight.entry(pursuit.queue, pursuit.id)
@@ -323,8 +269,12 @@ class Claiming:
             run=entry.run,
             worker=self.worker,
             entry=entry.id,
-            machine=dict(self.machine),
+            machine=self._machine_of(pursuit),
         )
+
+    def _machine_of(self, pursuit: Pursuit) -> dict[str, str]:
+        gpus = {} if pursuit.gpus is None else {"gpus": ",".join(pursuit.gpus)}
+        return {**self.machine, **gpus}
 
     def _about(self, pursuit: Pursuit) -> dict[str, Any]:
         entry = pursuit.entry
@@ -343,7 +293,3 @@ class Claiming:
     def _drop(self, pursuit: Pursuit, reason: str) -> Drop:
         self.release(pursuit.id)
         return Drop(pursuit, reason)
-
-
-def _order(entry: Entry) -> OrderKey:
-    return entry.order

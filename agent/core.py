@@ -25,6 +25,7 @@ from .appends import Appends, Message, Tombstone
 from .claiming import Claiming
 from .clock import Clock
 from .custody import Custody
+from .devices import Devices
 from .follow import Batch
 from .heartbeat import Heartbeats
 from .orphans import Orphans
@@ -68,7 +69,8 @@ class Ports(Archive, Machine, Protocol):
 class Plan:
     """What an agent is to be: `slots` is how many runs it holds at once; times are in seconds.
 
-    `worker_partitions` is the number of partitions of the topic of workers.
+    `worker_partitions` is the number of partitions of the topic of workers. `fair` serves the queues in turn. `gpus`
+    are shared out among the runs, `gpus_per_task` to each.
     """
 
     worker: str
@@ -81,6 +83,9 @@ class Plan:
     worker_partitions: int
     version: str = ""
     machine: dict[str, str] = field(default_factory=dict)
+    fair: bool = False
+    gpus: tuple[str, ...] | None = None
+    gpus_per_task: int = 1
 
 
 class Core:
@@ -95,9 +100,14 @@ class Core:
         self.view = View(plan.queues, plan.lease, self.appends)
         self.heartbeats = Heartbeats(plan.interval)
         self._outlook = Outlook(plan.queues, self.view, self.appends, self.heartbeats)
-        self.claiming = Claiming(plan.worker, stamper, random, self._outlook, plan.lease, plan.slots, plan.machine)
+        self.claiming = Claiming(
+            plan.worker, stamper, random, self._outlook, plan.lease, plan.slots, plan.machine, plan.fair
+        )
         once = _each_time_anew(stamper)
-        self.runs = Runs(self.claiming, self.view, self.appends, ports, self._lease_holds, grace=plan.interval / 2)
+        devices = Devices(plan.gpus, plan.gpus_per_task)
+        self.runs = Runs(
+            self.claiming, self.view, self.appends, ports, self._lease_holds, plan.interval / 2, devices=devices
+        )
         self.watcher = Watcher(plan.worker, once, self.appends, self.view.peers, self.view.tasks, ports, plan.lease)
         self._orphans = Orphans(plan.queues, plan.worker_partitions, once, self.appends, self.view, ports.adopt)
         self._custodies = {queue: Custody(once, self.appends) for queue in plan.queues}

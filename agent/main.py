@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from .devices import Capacity
 from .log_lines import LogFormat, logging_to_stderr
-from .worker import SERVICES_SLOTS, Worker
+from .worker import Worker
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
@@ -25,8 +26,9 @@ STOPPED_NOW: Final = 130
 def run_agent(
     settings: Settings,
     queues: Sequence[str],
-    services: bool = False,
+    capacity: Capacity | None = None,
     *,
+    fair: bool = False,
     environment: Mode = "venv",
     log_format: LogFormat = "text",
 ) -> int:
@@ -38,7 +40,8 @@ def run_agent(
     Args:
         settings: Where the log is, and this machine's files.
         queues: Names, in the order of preference; those that do not exist are created.
-        services: Run up to a thousand tasks at once, not one at a time: for light, long-lived ones.
+        capacity: How many tasks to run at once and the GPUs they share; by default one at a time.
+        fair: Take from each queue in turn, not all of the first before the second's.
         environment: `venv` for virtual environments made for each set of requirements, `current` for the agent's own.
         log_format: `text` for people, `json` for machines.
 
@@ -47,7 +50,7 @@ def run_agent(
 
     """
     with logging_to_stderr(log_format):
-        worker = Worker(settings, queues, slots=SERVICES_SLOTS if services else 1, mode=environment)
+        worker = Worker(settings, queues, capacity or Capacity(), fair=fair, mode=environment)
         with _signals(worker) as told:
             worker.run()
     return STOPPED_NOW if told() > 1 else LEFT

@@ -22,6 +22,7 @@ from ..producers.sync import recover
 from .checkout import CheckoutError, Program, check_out
 from .claiming import Pursuit
 from .console import Console
+from .devices import variables
 from .environment import EnvironmentBuildError, Environments
 from .processes import CancelledError, Leash, ProcessGroup, Tools
 from .run_control import FinalEvent, Trouble
@@ -151,6 +152,7 @@ class LocalRun:
             environment["PATH"] = os.pathsep.join([str(self._python.parent), environment.get("PATH", os.defpath)])
         if (config := settings_file()) is not None:
             environment["TASKTAPE_CONFIG"] = str(config)
+        environment |= variables(self._pursuit.gpus)
         return environment | {
             "PYTHONPATH": os.pathsep.join(paths),
             "TASKTAPE_HOME": str(settings.home),

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from .appends import Appends
 from .claiming import Begin, Claiming, Command, Drop, Prepare, Pursuit, Say
+from .devices import Devices
 from .retry import Outcome, successor
 from .run_control import HANDED_BACK, FinalEvent, Phase, RunControl, Stop, Trouble
 from .view import View
@@ -50,6 +51,7 @@ class Runs:
     grace: float
     leaving: str = ""
     controls: dict[str, RunControl] = field(default_factory=dict)
+    devices: Devices = field(default_factory=Devices)
 
     def obey(self, command: Command) -> None:
         """Carry out what claiming has decided."""
@@ -59,6 +61,7 @@ class Runs:
             case Prepare(pursuit):
                 LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", "entry": pursuit.id})
                 self.controls[pursuit.attempt] = RunControl(pursuit)
+                pursuit.gpus = self.devices.take(pursuit.attempt)
                 self.machine.prepare(pursuit)
             case Begin(pursuit):
                 self.controls[pursuit.attempt].begun = True
@@ -94,6 +97,7 @@ class Runs:
 
     def _drop(self, pursuit: Pursuit, reason: str) -> None:
         LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", "entry": pursuit.id})
+        self.devices.give_back(pursuit.attempt)
         if self.controls.pop(pursuit.attempt, None) is not None:
             self.machine.finish(pursuit.attempt, None)
 
@@ -152,4 +156,5 @@ class Runs:
             LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
         if not self.appends.is_open(control.next):
             del self.controls[pursuit.attempt]
+            self.devices.give_back(pursuit.attempt)
             self.claiming.release(pursuit.id)

@@ -33,6 +33,7 @@ from ..producers.outbox import Outbox
 from .appends import Message, Tombstone, message_id
 from .clock import SystemClock
 from .core import CASE_READ, MAIN, ORPHANS, START, WORKERS_READ, Core, Plan
+from .devices import Capacity
 from .environment import Environments, Mode
 from .follow import Batch, Follower, FollowerDied
 from .leftovers import Leftovers
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from .run_control import FinalEvent, Trouble
 
 LOGGER = logging.getLogger(__name__)
-SERVICES_SLOTS: Final = 1000
 FLUSH_SECONDS: Final = 10.0
 
 
@@ -72,7 +72,9 @@ News = Batch | FollowerDied | Delivered | Prepared | Exited | Finished | Leave
 class Worker:
     """One agent. `run` returns when it has left."""
 
-    def __init__(self, settings: Settings, queues: Sequence[str], *, slots: int, mode: Mode) -> None:
+    def __init__(
+        self, settings: Settings, queues: Sequence[str], capacity: Capacity, *, fair: bool = False, mode: Mode
+    ) -> None:
         self.id = f"{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
         self._settings = settings
         self._queues = tuple(dict.fromkeys(queues))
@@ -93,7 +95,7 @@ class Worker:
             shop = self._workshop(mode)
             self._leftovers = stack.enter_context(contextlib.closing(Leftovers(settings, shop.recovery)))
             self._runner = Runner(shop)
-            self._core = Core(self._plan(slots), self, SystemClock(), self._stamper, SystemRandom())
+            self._core = Core(self._plan(capacity, fair=fair), self, SystemClock(), self._stamper, SystemRandom())
             self._stack = stack.pop_all()
 
     def run(self) -> None:
@@ -276,16 +278,19 @@ class Worker:
         environments = Environments(self._settings.home / "venvs-cache", mode)
         return Workshop(self._settings, environments, self._outbox, self._leash, self.id, self._inbox.put)
 
-    def _plan(self, slots: int) -> Plan:
+    def _plan(self, capacity: Capacity, *, fair: bool) -> Plan:
         return Plan(
             worker=self.id,
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=self._queues,
-            slots=slots,
+            slots=capacity.slots,
             lease=self._settings.claim_lease,
             interval=self._settings.heartbeat_interval,
             worker_partitions=self._log.topics()[WorkerEvent.topic].partitions,
             version=version("tasktape"),
             machine=machine_facts(),
+            fair=fair,
+            gpus=capacity.gpus,
+            gpus_per_task=capacity.gpus_per_task,
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from .lookup import DEFAULT_QUEUE
 from .options import named
+
+if TYPE_CHECKING:
+    from ..agent.devices import Capacity
 
 Queues = Annotated[
     list[str] | None,
@@ -19,14 +22,30 @@ Environment = Annotated[
     typer.Option("--env", help="Run tasks in virtual environments of their own, or in the agent's own."),
 ]
 LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help="What the agent says of itself.")]
-Services = Annotated[bool, typer.Option("--services", help="Run any number of long-lived tasks at once.")]
+Services = Annotated[bool, typer.Option("--services", help="Run any number of light, long-lived tasks at once.")]
+Slots = Annotated[int | None, typer.Option("--slots", min=1, help="Run so many tasks at once; by default one.")]
+Fairness = Annotated[
+    bool, typer.Option("--order-fairness", help="Take from each queue in turn, not all of the first one first.")
+]
+Gpus = Annotated[
+    str | None,
+    typer.Option(
+        metavar="0,1,…", help="GPUs to share out, each task its own: as many tasks at once; `none` hides all."
+    ),
+]
+GpusPerTask = Annotated[int, typer.Option("--gpus-per-task", min=1, help="How many of them each task gets.")]
+SERVICES_SLOTS: Final = 1000
 
 
 def agent(
     queue: Queues = None,
     more: More = None,
     *,
+    slots: Slots = None,
     services: Services = False,
+    order_fairness: Fairness = False,
+    gpus: Gpus = None,
+    gpus_per_task: GpusPerTask = 1,
     environment: Environment = "venv",
     log_format: LogFormat = "text",
 ) -> None:
@@ -37,12 +56,26 @@ def agent(
     Examples:
     $ tasktape agent --queue default
     $ tasktape agent --queue gpu default
+    $ tasktape agent --queue gpu --gpus 0,1,2,3 --gpus-per-task 2
+    $ tasktape agent --queue one --queue two --order-fairness --slots 4
     $ tasktape agent --queue services --services
     """
     from ..agent.main import run_agent  # noqa: PLC0415  see `reading`
     from ..events.settings import load_settings  # noqa: PLC0415  the same
 
     queues = [named(name) for name in (*(queue or ()), *(more or ()))] or [DEFAULT_QUEUE]
+    capacity = _capacity(slots or (SERVICES_SLOTS if services else None), gpus, gpus_per_task)
     raise typer.Exit(
-        run_agent(load_settings(), queues, services=services, environment=environment, log_format=log_format)
+        run_agent(
+            load_settings(), queues, capacity, fair=order_fairness, environment=environment, log_format=log_format
+        )
     )
+
+
+def _capacity(slots: int | None, gpus: str | None, per_task: int) -> Capacity:
+    from ..agent.devices import GpusError, capacity  # noqa: PLC0415  the same
+
+    try:
+        return capacity(slots, gpus, per_task)
+    except GpusError as error:
+        raise typer.BadParameter(str(error), param_hint="--gpus") from error

@@ -266,17 +266,28 @@ def test_two_signals_stop_now_and_the_run_goes_back_to_its_queue(site: AgentSite
     assert [(entry.run, entry.losses) for entry in site.events(EntryEnqueued)] == [(1, 0), (2, 0)]
 
 
-def test_a_services_agent_runs_many_tasks_at_once(local_site: AgentSite) -> None:
-    local_site.agent("--services")
+@pytest.mark.parametrize(
+    ("arguments", "devices"), [(["--services"], ["-", "-"]), (["--gpus", "2,7,9", "--slots", "2"], ["2", "7"])]
+)
+def test_tasks_run_side_by_side_each_with_devices_of_its_own(
+    local_site: AgentSite, monkeypatch: pytest.MonkeyPatch, arguments: list[str], devices: list[str]
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    local_site.agent("--env", "current", *arguments)
     both = (
         "import os, pathlib, time\n"
         "folder = pathlib.Path(os.environ['SITE'])\n"
         "(folder / f\"{os.environ['TASKTAPE_TASK_ID']}.here\").touch()\n"
         "while len(list(folder.glob('*.here'))) < 2:\n    time.sleep(0.02)\n"
+        "print('GPU', os.environ.get('CUDA_VISIBLE_DEVICES', '-'))\n"
     )
     tasks = [local_site.put(both), local_site.put(both)]
     for task in tasks:
         assert local_site.wait_for_end(task) == (1, "RunCompleted")
+    lines = [text for task in tasks for _, text in local_site.console(task)]
+    assert sorted(text.split()[1] for text in lines if text.startswith("GPU")) == devices
+    told = [event.machine.get("gpus", "-") for event in local_site.events(RunStarted)]
+    assert sorted(told) == devices
 
 
 def test_a_waiting_agent_commits_what_is_done_so_that_lag_is_seen_from_outside(site: AgentSite) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tasktape.agent.appends import Appends
 from tasktape.agent.claiming import Begin, Claiming, Drop, Prepare, Pursuit, Stage
+from tasktape.agent.devices import Devices
 from tasktape.agent.follow import Reading
 from tasktape.agent.run_control import FinalEvent, Trouble
 from tasktape.agent.runs import Runs
@@ -60,6 +61,7 @@ class Bench:
         self.lease = True
         claiming = Claiming("me", lambda: STAMP, Random(1), None, 10.0)  # type: ignore[arg-type]
         self.runs = Runs(claiming, self.view, self.appends, self.machine, lambda: self.lease, grace=1.0)
+        self.runs.devices = Devices(("0", "1"))
         spec = TaskSpec(project="p", name="n", retries=retries)
         entry = entry_id("q", "t", 1)
         about: dict[str, Any] = {"task": "t", "queue": "q", "entry": entry, "run": 1}
@@ -130,6 +132,19 @@ def test_user_code_starts_when_it_is_prepared_and_its_start_is_valid(bench: Benc
     assert bench.machine.told == ["prepare"]
     bench.begin()
     assert bench.machine.told == ["prepare", "launch"]
+
+
+@pytest.mark.parametrize("how", ["ends", "dropped"])
+def test_a_run_has_its_devices_until_it_is_over(bench: Bench, how: str) -> None:
+    assert bench.pursuit.gpus == ("0",)
+    if how == "dropped":
+        bench.runs.obey(Drop(bench.pursuit, "somebody else was first"))
+    else:
+        bench.launch()
+        bench.exit(0)
+        assert bench.runs.devices.take("another") == ("1",)
+        bench.close()
+    assert bench.runs.devices.take("next") == ("0",)
 
 
 def test_user_code_does_not_start_once_the_lease_is_gone(bench: Bench) -> None:

@@ -186,6 +186,35 @@ def test_queues_are_served_in_their_order_and_entries_by_rank(log: Log, claiming
     assert claim_next(log, alone).task == "first"
 
 
+def claims_one_by_one(log: Log, claiming: Claiming, count: int) -> list[str]:
+    """What a worker with one slot claims, each run being over before the next is claimed."""
+    tasks = []
+    for _ in range(count):
+        claimed = claim_next(log, claiming)
+        log.append(claimed)
+        claiming.step(log.now)
+        claiming.release(claimed.entry)
+        tasks.append(claimed.task)
+    return tasks
+
+
+@pytest.mark.parametrize(
+    ("fair", "expected"),
+    [(False, ["a1", "a2", "a3", "b1", "b2"]), (True, ["a1", "b1", "a2", "b2", "a3"])],
+)
+def test_a_fair_worker_takes_from_each_queue_in_turn(log: Log, fair: bool, expected: list[str]) -> None:
+    for rank, task in enumerate(["a1", "a2", "a3", "b1", "b2"]):
+        log.enqueue(task, "first" if task.startswith("a") else "second", rank)
+    claiming = Claiming("me", lambda: Stamper("agent/me"), Random(1), log, LEASE, fair=fair)
+    assert claims_one_by_one(log, claiming, 5) == expected
+    several = Claiming("me", lambda: Stamper("agent/me"), Random(1), log, LEASE, slots=3, fair=fair)
+    for number in range(3):
+        log.enqueue(f"c{number}", "first", 10.0 + number)
+    log.enqueue("d0", "second", 10.0)
+    claims = {command.event.task for command in several.step(log.now) if isinstance(command, Say)}
+    assert claims == ({"c0", "d0", "c1"} if fair else {"c0", "c1", "c2"})
+
+
 def test_a_better_entry_that_comes_during_the_wait_is_claimed_instead(log: Log, claiming: Claiming) -> None:
     log.owned = False
     log.enqueue("task", rank=5.0)
