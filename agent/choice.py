@@ -17,7 +17,7 @@ from ..events.queue_events import EntryEnqueued
 from ..projections.queue_fold import Entry, OrderKey, QueueFold
 from ..projections.verdict import Verdict
 
-_LEASE_MARGIN: Final = 0.05
+_LOG_MARGIN: Final = 0.05
 
 
 class Candidate(NamedTuple):
@@ -55,6 +55,9 @@ class Sight(Protocol):
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as this worker has read: none of its runs could start before."""
 
+    def log_us(self, now: float) -> int:
+        """Return the log's time at this moment, as far as this worker can tell (µs since 1970)."""
+
 
 @dataclass(slots=True)
 class Choice:
@@ -84,23 +87,33 @@ class Choice:
         names = [fold.queue for fold in self.sight.folds()]
         self._first = (names.index(queue) + 1) % len(names)
 
-    def too_early(self, claim: str, until: float) -> None:
-        """Learn that the log holds this claim to be younger than this worker thought: try again then."""
-        self._too_early = (claim, until)
+    def too_early(self, entry: Entry, until: float) -> None:
+        """Learn that by the log's time it was too early to claim an entry, as it stands: try again then."""
+        self._too_early = (entry.changed_by, until)
 
     def _of(self, fold: QueueFold, now: float, busy: set[str]) -> Iterator[Candidate]:
         if fold.paused or fold.deleted:
             return
         stale = sorted(self._stale(fold, now), key=_order)
-        for entry in merge(fold.waiting(), stale, key=_order):
+        for entry in merge(self._rested(fold, now), stale, key=_order):
             request = self.sight.request(fold.queue, entry.id)
             if entry.id not in busy and request is not None and self.sight.exists(entry.task):
                 yield Candidate(fold.queue, entry, request)
 
+    def _rested(self, fold: QueueFold, now: float) -> Iterator[Entry]:
+        """Entries that wait for a worker alone, and for no pause."""
+        log_us = self.sight.log_us(now)
+        for entry in fold.waiting():
+            due = max(now + (entry.not_before_us - log_us) / 1e6 + _LOG_MARGIN, self._not_before(entry))
+            if not entry.not_before_us or due <= now:
+                yield entry
+            else:
+                self.next_stale = min(self.next_stale, due)
+
     def _stale(self, fold: QueueFold, now: float) -> Iterator[Entry]:
         """Entries whose claim is older than the lease by this worker's own clock: a guess that the log will judge."""
         for entry in fold.claimed():
-            stale = self.sight.claimed_at(fold.queue, entry.id) + self.lease + _LEASE_MARGIN
+            stale = self.sight.claimed_at(fold.queue, entry.id) + self.lease + _LOG_MARGIN
             due = max(stale, self._not_before(entry))
             if due <= now:
                 yield entry
@@ -108,7 +121,7 @@ class Choice:
                 self.next_stale = min(self.next_stale, due)
 
     def _not_before(self, entry: Entry) -> float:
-        return self._too_early[1] if self._too_early[0] == entry.claim else -inf
+        return self._too_early[1] if self._too_early[0] == entry.changed_by else -inf
 
 
 def _in_turn(queues: Iterable[Iterator[Candidate]]) -> Iterator[Candidate]:

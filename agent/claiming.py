@@ -229,8 +229,8 @@ class Claiming:
     def _lose(self, pursuit: Pursuit, entry: Entry | None) -> None:
         self.losses += 1
         self.release(pursuit.id)
-        if entry is not None and entry.state == "claimed" and entry.claim == pursuit.entry.claim:
-            self._choice.too_early(entry.claim, self._now + self.lease / 4)
+        if entry is not None and entry.changed_by == pursuit.entry.changed_by:
+            self._choice.too_early(entry, self._now + self.lease / 4)
 
     def _when_claimed(self, pursuit: Pursuit) -> Iterator[Command]:
         entry = self.sight.entry(pursuit.queue, pursuit.id)

@@ -108,7 +108,7 @@ class Core:
         self.runs = Runs(
             self.claiming, self.view, self.appends, ports, self._lease_holds, plan.interval / 2, devices=devices
         )
-        self.watcher = Watcher(plan.worker, once, self.appends, self.view.peers, self.view.tasks, ports, plan.lease)
+        self.watcher = Watcher(plan.worker, once, self.appends, self.view, ports, plan.lease)
         self._orphans = Orphans(plan.queues, plan.worker_partitions, once, self.appends, self.view, ports.adopt)
         self._custodies = {queue: Custody(once, self.appends) for queue in plan.queues}
         self._committed: dict[TopicPartition, int] = {}
@@ -152,9 +152,9 @@ class Core:
         """A run's environment and code are there, or can't be had."""
         self.runs.prepared(attempt, trouble)
 
-    def on_exited(self, attempt: str, code: int) -> None:
-        """A run's program has ended."""
-        self.runs.exited(attempt, code)
+    def on_exited(self, attempt: str, code: int, circumstance: str = "") -> None:
+        """A run's program has ended; `circumstance` is what else is known of its end."""
+        self.runs.exited(attempt, code, circumstance)
 
     def on_finished(self, attempt: str) -> None:
         """All of a run has been said and cleaned up."""
@@ -180,7 +180,8 @@ class Core:
         self._check_lease()
         now = self._clock.monotonic()
         self._outlook.owned = {queue: self._ports.owned(queue) for queue in self.plan.queues}
-        self.runs.step()
+        self._heed_drain()
+        self.runs.step(now)
         if self._ready:
             self._claim(now)
             self._do_duties(now)
@@ -195,7 +196,13 @@ class Core:
         for command in commands:
             self.runs.obey(command)
         if commands:
-            self.runs.step()
+            self.runs.step(now)
+
+    def _heed_drain(self) -> None:
+        reason = self.view.drains.pop(self.plan.worker, None)
+        if reason is not None and not self.runs.leaving:
+            LOGGER.info("told to leave: %s", reason or "drained", extra={"action": "drain"})
+            self.leave(reason or "drained")
 
     def _do_duties(self, now: float) -> None:
         """What this worker owes others: to its queues as owner of partitions, to the workers it watches."""
@@ -269,6 +276,7 @@ class Core:
     def _patience(self, now: float) -> float:
         """Seconds until something is due."""
         moments = [self.appends.next_due(), self.claiming.next_due(), self._orphans.next_due(), self._gone_at]
+        moments.append(self.runs.next_due())
         moments += [custody.next_due() for custody in self._custodies.values()]
         if self._ready:
             moments.append(self.watcher.next_due(self._ports.watched(), now))
@@ -365,3 +373,7 @@ class Outlook:
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as was read."""
         return self.view.tasks.exists(task)
+
+    def log_us(self, now: float) -> int:
+        """Return the log's time at this moment."""
+        return self.view.log_us(now)

@@ -31,11 +31,12 @@ def run_agent(
     fair: bool = False,
     environment: Mode = "venv",
     log_format: LogFormat = "text",
+    preemptible: bool = False,
 ) -> int:
     """Serve queues until told to stop; return the exit code, `LEFT` or `STOPPED_NOW`.
 
     The first SIGTERM or SIGINT: take nothing new, hand back what has not started, finish what runs, then go. The
-    second: end what runs, and hand it back too.
+    second: end what runs, and hand it back too. Where the machine is `preemptible`, the first SIGTERM does so already.
 
     Args:
         settings: Where the log is, and this machine's files.
@@ -44,6 +45,7 @@ def run_agent(
         fair: Take from each queue in turn, not all of the first before the second's.
         environment: `venv` for virtual environments made for each set of requirements, `current` for the agent's own.
         log_format: `text` for people, `json` for machines.
+        preemptible: SIGTERM means that the machine is about to go.
 
     Raises:
         LogUnavailableError: The log did not answer at the start.
@@ -51,19 +53,20 @@ def run_agent(
     """
     with logging_to_stderr(log_format):
         worker = Worker(settings, queues, capacity or Capacity(), fair=fair, mode=environment)
-        with _signals(worker) as told:
+        with _signals(worker, preemptible=preemptible) as told:
             worker.run()
     return STOPPED_NOW if told() > 1 else LEFT
 
 
 @contextmanager
-def _signals(worker: Worker) -> Iterator[Callable[[], int]]:
+def _signals(worker: Worker, *, preemptible: bool) -> Iterator[Callable[[], int]]:
     """Pass SIGTERM and SIGINT on to the worker; gives how many came. Other threads than the main one hear none."""
     came: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         came.append(number)
-        worker.leave(signal.Signals(number).name, now=len(came) > 1)
+        at_once = preemptible and number == signal.SIGTERM
+        worker.leave(signal.Signals(number).name, now=len(came) > 1 or at_once)
 
     former = {}
     if threading.current_thread() is threading.main_thread():

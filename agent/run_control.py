@@ -8,14 +8,15 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import Final, Literal
 
-from ..events.task_events import RunCompleted, RunFailed, RunStopped
+from ..events.task_events import RunCompleted, RunFailed, RunPreempted, RunStopped
 from .claiming import Pursuit
-from .retry import Outcome
 
-HANDED_BACK: Final = "handed back"
-FinalEvent = RunCompleted | RunFailed | RunStopped
+PREEMPTED: Final = "preempted"
+DISK_FULL: Final = "disk full"
+FinalEvent = RunCompleted | RunFailed | RunPreempted | RunStopped
 
 
 class Phase(Enum):
@@ -42,7 +43,7 @@ class Trouble:
 class Stop:
     """Why a run is stopped from outside: somebody's request, or this worker's own circumstances."""
 
-    kind: Literal["aborted", "handed back", "cut off", "over"]
+    kind: Literal["aborted", "preempted", "cut off", "over", "time limit"]
     message: str = ""
 
 
@@ -50,6 +51,7 @@ class Stop:
 class RunControl:
     """The run of one pursuit. `begun` says that its start is valid, `exit_code` is negative for a signal's number.
 
+    `circumstance` is what else is known of the program's end. User code has to end at `deadline` at the latest.
     `patient` says that the program may finish its abort callback before it is stopped. `next` is the id of the event
     that enqueues the next run, empty where none follows, None until that is decided.
     """
@@ -60,6 +62,8 @@ class RunControl:
     trouble: Trouble | None = None
     stop: Stop | None = None
     exit_code: int | None = None
+    circumstance: str = ""
+    deadline: float = inf
     patient: bool = False
     next: str | None = None
 
@@ -78,9 +82,14 @@ class RunControl:
         if self.phase is Phase.PREPARING:
             self.trouble, self.phase = trouble, Phase.READY
 
-    def exited(self, code: int) -> None:
+    def launched(self, now: float) -> None:
+        """Learn that user code starts."""
+        limit = self.pursuit.request.spec.time_limit
+        self.phase, self.deadline = Phase.RUNNING, now + limit if limit > 0 else inf
+
+    def exited(self, code: int, circumstance: str = "") -> None:
         """Learn that the process is over."""
-        self.exit_code, self.phase = code, Phase.ENDED
+        self.exit_code, self.circumstance, self.phase = code, circumstance, Phase.ENDED
 
     def request_stop(self, stop: Stop) -> bool:
         """Take note that the run is to stop; returns whether that is news."""
@@ -110,20 +119,21 @@ class RunControl:
             return RunFailed(**about, reason=trouble.reason, message=trouble.message, cause=trouble.cause)
         if self.exit_code == 0:
             return RunCompleted(**about)
-        return RunFailed(**about, reason=describe_exit(self.exit_code or 0), exit_code=self.exit_code)
+        cause: Literal["task", "infrastructure"] = "infrastructure" if self.circumstance == DISK_FULL else "task"
+        said = describe_exit(self.exit_code or 0)
+        reason, message = (self.circumstance, said) if self.circumstance else (said, "")
+        return RunFailed(**about, reason=reason, message=message, exit_code=self.exit_code, cause=cause)
 
     def _stopped(self, stop: Stop) -> FinalEvent | None:
-        about = {"meta": self.pursuit.stamp(), "task": self.task, "run": self.run, "message": stop.message}
         if stop.kind == "over":
             return None
+        about = {"meta": self.pursuit.stamp(), "task": self.task, "run": self.run}
+        if stop.kind == PREEMPTED:
+            return RunPreempted(**about, worker=self.pursuit.entry.worker, reason=stop.message)
         if stop.kind == "aborted":
-            return RunStopped(**about, reason="aborted")
-        return RunFailed(**about, reason=stop.kind, cause="infrastructure")
-
-    def judged(self, outcome: Outcome) -> Outcome:
-        """Return the outcome as the retry policy is to see it: what this worker handed back is nobody's failure."""
-        returned = self.stop is not None and self.stop.kind == HANDED_BACK and outcome.cause == "infrastructure"
-        return outcome._replace(handed_back=returned)
+            return RunStopped(**about, reason="aborted", message=stop.message)
+        cause = "infrastructure" if stop.kind == "cut off" else "task"
+        return RunFailed(**about, reason=stop.kind, message=stop.message, cause=cause)
 
 
 def describe_exit(code: int) -> str:

@@ -14,6 +14,7 @@ from ..events.task_events import (
     RunCompleted,
     RunFailed,
     RunLost,
+    RunPreempted,
     RunStarted,
     RunStopped,
     TaskCreated,
@@ -35,6 +36,7 @@ RELEVANT: Final = frozenset(
         RunCompleted,
         RunFailed,
         RunLost,
+        RunPreempted,
         RunStarted,
         RunStopped,
         TaskDeleted,
@@ -117,6 +119,8 @@ def _outcome_after(known: _Task, event: TasksEvent, after: TaskState) -> Outcome
             return Outcome("failed", event.cause)
         case RunLost():
             return LOST
+        case RunPreempted():
+            return Outcome("preempted")
         case RunStopped() | TaskReset():
             return Outcome("stopped")
         case _:

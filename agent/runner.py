@@ -20,6 +20,7 @@ from ..events.settings import settings_file
 from ..producers import abort_note, lineage
 from ..producers.sync import recover
 from .checkout import CheckoutError, Program, check_out
+from .circumstances import Circumstances
 from .claiming import Pursuit
 from .console import Console
 from .devices import variables
@@ -45,10 +46,11 @@ class Prepared(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """A run's program has ended."""
+    """A run's program has ended; `circumstance` is what else is known of its end."""
 
     attempt: str
     code: int
+    circumstance: str = ""
 
 
 class Finished(NamedTuple):
@@ -85,11 +87,13 @@ class LocalRun:
         self._python = Path(sys.executable)
         self._program: Program | None = None
         self._group: ProcessGroup | None = None
+        self._circumstances = Circumstances(self._folder)
         self._preparation = self._in_thread(self._prepare, "prepare")
 
     def launch(self) -> Trouble | None:
         """Start the program; a thread waits for its end."""
         assert self._program is not None  # noqa: S101  only prepared runs are launched
+        self._circumstances = Circumstances(self._folder)
         try:
             self._group = ProcessGroup(
                 [str(self._python), "-u", *self._program.arguments],
@@ -167,7 +171,8 @@ class LocalRun:
 
     def _wait(self) -> None:
         assert self._group is not None  # noqa: S101  it was just started
-        self._shop.post(Exited(self._pursuit.attempt, self._group.wait()))
+        code = self._group.wait()
+        self._shop.post(Exited(self._pursuit.attempt, code, self._circumstances.of(code)))
 
     def _stop_patiently(self, grace: float) -> None:
         """Wait for the abort callback that the program has announced, for as long as it asked for."""

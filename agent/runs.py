@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, Protocol
 
 from .appends import Appends
 from .claiming import Begin, Claiming, Command, Drop, Prepare, Pursuit, Say
 from .devices import Devices
 from .retry import Outcome, successor
-from .run_control import HANDED_BACK, FinalEvent, Phase, RunControl, Stop, Trouble
+from .run_control import PREEMPTED, FinalEvent, Phase, RunControl, Stop, Trouble
 from .view import View
 
 LOGGER = logging.getLogger(__name__)
@@ -68,20 +69,24 @@ class Runs:
             case Drop(pursuit, reason):
                 self._drop(pursuit, reason)
 
-    def step(self) -> None:
+    def step(self, now: float) -> None:
         """Do all that can be done now."""
         for control in list(self.controls.values()):
-            self._step(control)
+            self._step(control, now)
+
+    def next_due(self) -> float:
+        """Moment at which to call `step` even if nothing changes."""
+        return min((control.deadline for control in self.controls.values() if control.stop is None), default=inf)
 
     def prepared(self, attempt: str, trouble: Trouble | None) -> None:
         """A run's environment and code are there, or can't be had."""
         if (control := self.controls.get(attempt)) is not None:
             control.prepared(trouble)
 
-    def exited(self, attempt: str, code: int) -> None:
+    def exited(self, attempt: str, code: int, circumstance: str) -> None:
         """A run's program has ended."""
         control = self.controls[attempt]
-        control.exited(code)
+        control.exited(code, circumstance)
         entry = control.pursuit.id
         LOGGER.info("%s ended: %s", entry, code, extra={"action": "exit", "entry": entry, "exit_code": code})
 
@@ -93,7 +98,7 @@ class Runs:
     def stop_all(self) -> None:
         """End all programs now: the runs go back to their queues."""
         for control in self.controls.values():
-            self._request(control, Stop(HANDED_BACK, self.leaving), grace=LAST_GRACE)
+            self._request(control, Stop(PREEMPTED, self.leaving), grace=LAST_GRACE)
 
     def _drop(self, pursuit: Pursuit, reason: str) -> None:
         LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", "entry": pursuit.id})
@@ -101,16 +106,17 @@ class Runs:
         if self.controls.pop(pursuit.attempt, None) is not None:
             self.machine.finish(pursuit.attempt, None)
 
-    def _step(self, control: RunControl) -> None:
+    def _step(self, control: RunControl, now: float) -> None:
         outcome = self.view.tasks.outcome(control.task, control.run)
         self._heed(control, outcome)
+        self._heed_time(control, now)
         if control.may_launch and outcome is None:
-            self._launch(control)
+            self._launch(control, now)
         if control.is_over_here:
             control.phase = Phase.CLOSING
             self.machine.finish(control.pursuit.attempt, control.final_event() if outcome is None else None)
         if control.phase is Phase.CLOSED and outcome is not None:
-            self._see_to_next(control, outcome)
+            self._see_to_next(control, outcome, now)
 
     def _heed(self, control: RunControl, outcome: Outcome | None) -> None:
         """Take note of what stands against the run, the strongest reason first."""
@@ -123,7 +129,12 @@ class Runs:
         if reason is not None:
             self._request(control, Stop("aborted", reason), patient=True, grace=ABORT_GRACE)
         if self.leaving and control.phase in {Phase.PREPARING, Phase.READY}:
-            self._request(control, Stop(HANDED_BACK, self.leaving), grace=LAST_GRACE)
+            self._request(control, Stop(PREEMPTED, self.leaving), grace=LAST_GRACE)
+
+    def _heed_time(self, control: RunControl, now: float) -> None:
+        if now >= control.deadline:
+            message = f"it ran for more than {control.pursuit.request.spec.time_limit:g} s"
+            self._request(control, Stop("time limit", message), patient=True, grace=ABORT_GRACE)
 
     def _request(self, control: RunControl, stop: Stop, *, grace: float, patient: bool = False) -> None:
         """Stop a run; one that is being stopped patiently is stopped at once where the new reason is less patient."""
@@ -136,22 +147,23 @@ class Runs:
         if control.phase is Phase.RUNNING:
             self.machine.stop(control.pursuit.attempt, patient=patient, grace=grace)
 
-    def _launch(self, control: RunControl) -> None:
+    def _launch(self, control: RunControl, now: float) -> None:
         """Start user code, after the last look at the lease: what was decided a moment ago may be stale by now."""
         if not self.lease_holds():
             control.pursuit.fenced = True
             return
         entry = control.pursuit.id
         LOGGER.info("starting %s", entry, extra={"action": "start", "entry": entry})
-        control.phase = Phase.RUNNING
+        control.launched(now)
         if (trouble := self.machine.launch(control.pursuit.attempt)) is not None:
             control.trouble, control.phase = trouble, Phase.READY
 
-    def _see_to_next(self, control: RunControl, outcome: Outcome) -> None:
+    def _see_to_next(self, control: RunControl, outcome: Outcome, now: float) -> None:
         """Enqueue the next run where one is due; then the run is no longer this worker's."""
         pursuit = control.pursuit
         if control.next is None:
-            event = successor(pursuit.request, pursuit.entry.rank, control.judged(outcome), pursuit.stamp)
+            log_us = self.view.log_us(now)
+            event = successor(pursuit.request, pursuit.entry.rank, outcome, pursuit.stamp, log_us)
             control.next = self.appends.owe(event, "delivered") if event is not None else ""
             LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
         if not self.appends.is_open(control.next):

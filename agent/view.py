@@ -21,7 +21,7 @@ from ..events.queue_events import (
     queue_of_topic,
 )
 from ..events.task_events import EntryLeft, TasksEvent
-from ..events.worker_events import WorkerEvent
+from ..events.worker_events import DrainRequested, WorkerEvent
 from ..projections.queue_fold import QueueFold
 from ..projections.verdict import Verdict
 from .appends import Appends, last_known
@@ -81,6 +81,9 @@ class View:
         self.tasks = RunLedger()
         self.peers = Peers()
         self.existing: set[str] = set()
+        self.drains: dict[str, str] = {}
+        self._log_us = 0
+        self._log_read_at = 0.0
         self._lease = lease
         self._appends = appends
         self._aborts: OrderedDict[tuple[str, int], str] = OrderedDict()
@@ -95,6 +98,8 @@ class View:
     def apply(self, reading: Reading, now: float) -> None:
         """Take note of a record, read at this moment."""
         record, event = reading
+        if record.timestamp > self._log_us:
+            self._log_us, self._log_read_at = record.timestamp, now
         if record.topic.startswith(QUEUE_TOPIC_PREFIX):
             self._apply_to_queue(record, event, now)
         elif isinstance(event, TasksEvent):
@@ -110,6 +115,12 @@ class View:
             self._apply_to_queues(event)
         elif isinstance(event, AbortRequested):
             self._remember_abort(event)
+        elif isinstance(event, DrainRequested):
+            self.drains[event.worker] = event.reason
+
+    def log_us(self, now: float) -> int:
+        """The log's time at this moment, at the latest: that of the youngest record read, and what has passed since."""
+        return self._log_us + round((now - self._log_read_at) * 1e6)
 
     def abort_reason(self, task: str, run: int) -> str | None:
         """Return why somebody wants this run to stop; None where nobody does."""

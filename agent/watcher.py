@@ -20,9 +20,9 @@ from ..events.worker_events import HeldRun
 from ..projections.queue_fold import Entry, QueueFold
 from .appends import Appends, Tombstone
 from .follow import Reading
-from .peers import Peer, Peers
-from .retry import Outcome, successor
-from .run_ledger import RunLedger
+from .peers import Peer
+from .retry import Outcome, is_set_aside, successor
+from .view import View
 
 
 class Archive(Protocol):
@@ -94,8 +94,7 @@ class Watcher:
     worker: str
     stamp: Callable[[], Meta]
     appends: Appends
-    peers: Peers
-    tasks: RunLedger
+    view: View
     archive: Archive
     lease: float
     cases: dict[str, Case] = field(default_factory=dict)
@@ -107,11 +106,11 @@ class Watcher:
             self._confirming = True
             self.archive.read_workers_to_end()
         for case in list(self.cases.values()):
-            self._pursue(case)
+            self._pursue(case, now)
 
     def next_due(self, owned: Collection[int], now: float) -> float:
         """Moment at which to call `step` even if nothing changes."""
-        return self.peers.next_silence(owned, now) if owned else inf
+        return self.view.peers.next_silence(owned, now) if owned else inf
 
     def confirm(self, owned: Collection[int], now: float) -> None:
         """The topic was read to its end: whoever is silent still is dead."""
@@ -140,7 +139,7 @@ class Watcher:
             self.archive.close_case(worker)
 
     def _suspects(self, owned: Collection[int], now: float) -> list[Peer]:
-        silent = self.peers.silent(owned, now)
+        silent = self.view.peers.silent(owned, now)
         return [peer for peer in silent if peer.worker != self.worker and peer.worker not in self.cases]
 
     def _open(self, peer: Peer) -> None:
@@ -151,15 +150,15 @@ class Watcher:
         if peer.runs:
             self.archive.open_case(peer.worker, case.positions)
 
-    def _pursue(self, case: Case) -> None:
-        peer = self.peers.get(case.worker)
+    def _pursue(self, case: Case, now: float) -> None:
+        peer = self.view.peers.get(case.worker)
         heard_again = peer is None or (peer.session, peer.seq) != (case.session, case.seq)
         if heard_again and not case.declared:
             self.abandon(case.worker)
         elif case.caught_up:
             for inquest in case.inquests:
                 if not inquest.closed:
-                    self._look_into(inquest, case)
+                    self._look_into(inquest, case, now)
             if all(inquest.closed for inquest in case.inquests):
                 self._bury(case, heard_again=heard_again)
 
@@ -171,43 +170,41 @@ class Watcher:
             tombstone = Tombstone(uuid7(), case.worker, case.session, case.seq)
             case.tombstone = self.appends.owe(tombstone, "delivered")
 
-    def _look_into(self, inquest: Inquest, case: Case) -> None:
+    def _look_into(self, inquest: Inquest, case: Case, now: float) -> None:
         held = inquest.held
         entry = case.folds[held.queue].entry(held.entry)
         if entry is not None and entry.state == "claimed" and entry.worker == case.worker:
             return  # `taken` may be on its way; if not, the claim grows old and another event ends it
-        outcome = self.tasks.outcome(held.task, held.run)
+        outcome = self.view.tasks.outcome(held.task, held.run)
         if entry is None or entry.state != "taken" or entry.worker != case.worker:
             inquest.closed = True
         elif outcome is None:
             self._declare_lost(inquest, case)
         else:
-            self._see_to_next(inquest, entry, outcome, case)
+            self._see_to_next(inquest, entry, outcome, case, now)
 
     def _declare_lost(self, inquest: Inquest, case: Case) -> None:
         """Declare the run lost, once; if that does not count, the run is somebody else's."""
         if not inquest.lost:
-            inquest.lost = self.appends.owe(self._loss(inquest.held, case.worker), "read")
+            inquest.lost = self.appends.owe(self._loss(inquest.held, case), "read")
             return
         verdict = self.appends.take_verdict(inquest.lost)
         inquest.closed = verdict is not None and not verdict.accepted
 
-    def _loss(self, held: HeldRun, worker: str) -> RunLost:
-        return RunLost(
-            meta=self.stamp(),
-            task=held.task,
-            run=held.run,
-            worker=worker,
-            entry=held.entry,
-            reason=f"nothing was heard of worker {worker}",
-        )
+    def _loss(self, held: HeldRun, case: Case) -> RunLost:
+        reason = f"nothing was heard of worker {case.worker}"
+        request = case.requests[held.entry]
+        if is_set_aside(request):
+            reason += f"; the task is set aside, as {request.losses + 1} runs in a row have failed with their workers"
+        about = {"task": held.task, "run": held.run, "entry": held.entry}
+        return RunLost(meta=self.stamp(), **about, worker=case.worker, reason=reason)
 
-    def _see_to_next(self, inquest: Inquest, entry: Entry, outcome: Outcome, case: Case) -> None:
+    def _see_to_next(self, inquest: Inquest, entry: Entry, outcome: Outcome, case: Case, now: float) -> None:
         """Enqueue the next run where one is due and nobody has done so."""
         if inquest.next:
             inquest.closed = not self.appends.is_open(inquest.next)
             return
-        event = successor(case.requests[entry.id], entry.rank, outcome, self.stamp)
+        event = successor(case.requests[entry.id], entry.rank, outcome, self.stamp, self.view.log_us(now))
         if event is None or case.folds[event.queue].entry(event.entry) is not None:
             inquest.closed = True
         else:

@@ -220,8 +220,8 @@ class Worker:
                 core.on_delivered(key, error)
             case Prepared(attempt, trouble):
                 core.on_prepared(attempt, trouble)
-            case Exited(attempt, code):
-                core.on_exited(attempt, code)
+            case Exited(attempt, code, circumstance):
+                core.on_exited(attempt, code, circumstance)
             case Finished(attempt):
                 core.on_finished(attempt)
             case Leave(reason, now):

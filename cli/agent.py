@@ -22,6 +22,10 @@ Environment = Annotated[
     typer.Option("--env", help="Run tasks in virtual environments of their own, or in the agent's own."),
 ]
 LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help="What the agent says of itself.")]
+Preemptible = Annotated[
+    bool,
+    typer.Option("--preemptible", help="SIGTERM means that the machine goes: hand back at once what runs."),
+]
 Services = Annotated[bool, typer.Option("--services", help="Run any number of light, long-lived tasks at once.")]
 Slots = Annotated[int | None, typer.Option("--slots", min=1, help="Run so many tasks at once; by default one.")]
 Fairness = Annotated[
@@ -48,10 +52,12 @@ def agent(
     gpus_per_task: GpusPerTask = 1,
     environment: Environment = "venv",
     log_format: LogFormat = "text",
+    preemptible: Preemptible = False,
 ) -> None:
     """Serve queues: claim tasks, build their environments, run them, send heartbeats, watch other workers.
 
-    Ctrl-C or SIGTERM once: hand back what has not started, finish what runs. Twice: stop now.
+    Ctrl-C or SIGTERM once: hand back what has not started, finish what runs. Twice: hand back what runs, too. From
+    elsewhere, `tasktape agent drain WORKER` does what the first Ctrl-C does.
 
     Examples:
     $ tasktape agent --queue default
@@ -67,7 +73,13 @@ def agent(
     capacity = _capacity(slots or (SERVICES_SLOTS if services else None), gpus, gpus_per_task)
     raise typer.Exit(
         run_agent(
-            load_settings(), queues, capacity, fair=order_fairness, environment=environment, log_format=log_format
+            load_settings(),
+            queues,
+            capacity,
+            fair=order_fairness,
+            environment=environment,
+            log_format=log_format,
+            preemptible=preemptible,
         )
     )
 

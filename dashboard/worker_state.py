@@ -1,4 +1,4 @@
-"""Whether a worker is busy, idle, silent or gone, by what it last said of itself; pure."""
+"""Whether a worker is busy, idle, leaving, silent or gone, by what it last said of itself; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..projections.rows import WorkerRow
 SILENT_INTERVALS: Final = 3
 """Heartbeat intervals of silence after which a worker counts as lost, as its peers see it."""
 
-WorkerState = Literal["busy", "idle", "silent", "stopped"]
+WorkerState = Literal["busy", "idle", "draining", "silent", "stopped"]
 
 
 def held_runs(worker: WorkerRow) -> list[dict[str, Any]]:
@@ -26,4 +26,6 @@ def worker_state(worker: WorkerRow, now: datetime) -> WorkerState:
         return "stopped"
     if now - worker.seen_at > timedelta(seconds=SILENT_INTERVALS * worker.interval):
         return "silent"
+    if worker.draining:
+        return "draining"
     return "busy" if held_runs(worker) else "idle"

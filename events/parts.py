@@ -66,7 +66,10 @@ class Container(Part):
 
 
 class TaskSpec(Part):
-    """All that is needed to run a task anywhere; travels whole in `EntryEnqueued`, so an agent needs no database."""
+    """All that is needed to run a task anywhere; travels whole in `EntryEnqueued`, so an agent needs no database.
+
+    A run that fails by its own fault is repeated `retries` times. It may take `time_limit` seconds; 0 for no limit.
+    """
 
     project: str
     name: str
@@ -83,6 +86,7 @@ class TaskSpec(Part):
     environment: dict[str, str] = Field(default_factory=dict)
     output_uri: str = ""
     retries: int = 0
+    time_limit: float = 0.0
 
 
 class Artifact(Part):

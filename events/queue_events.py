@@ -51,6 +51,7 @@ class EntryEnqueued(EntryEvent):
 
     `origin` is the entry it was moved from, empty for a fresh one. `failures` and `losses` count the task's own and the
     infrastructure's failures of the runs that were retried one after the other and led here; 0 when a person enqueues.
+    No claim counts that was appended before `not_before_us` (µs since 1970 by the log's own time).
     """
 
     hop: int = 0
@@ -58,6 +59,7 @@ class EntryEnqueued(EntryEvent):
     origin: str = ""
     failures: int = 0
     losses: int = 0
+    not_before_us: int = 0
     spec: TaskSpec
 
 

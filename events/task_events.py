@@ -117,6 +117,13 @@ class RunLost(RunEvent):
     reason: str = ""
 
 
+class RunPreempted(RunEvent):
+    """The run's worker had to go and took it off its machine: neither completed nor failed, it goes back to its queue."""
+
+    worker: str
+    reason: str = ""
+
+
 class EntryLeft(RunEvent):
     """The queue entry is out of its queue without having been taken: a start that names it is void from now on."""
 

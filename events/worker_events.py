@@ -1,4 +1,4 @@
-"""Events of workers: who serves which queues, how loaded they are, and which runs they hold."""
+"""Events of workers: who serves which queues, how loaded they are, which runs they hold, and who is to leave."""
 
 from __future__ import annotations
 
@@ -55,6 +55,20 @@ class WorkerHeartbeat(WorkerEvent):
     runs: list[HeldRun] = Field(default_factory=list)
     load: dict[str, float] = Field(default_factory=dict)
     interval: float = 5.0
+
+
+class DrainRequested(Event):
+    """Somebody wants the worker to take nothing new, finish what it runs, and leave."""
+
+    topic: ClassVar[str] = "tasktape.control"
+
+    worker: str
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """The worker's id."""
+        return self.worker
 
 
 class WorkerStopped(WorkerEvent):

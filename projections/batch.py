@@ -11,7 +11,7 @@ from ..events.base import Event
 from ..events.errors import DecodeError
 from ..events.queue_events import AbortRequested, EntryEvent, QueueEvent
 from ..events.task_events import TasksEvent
-from ..events.worker_events import WorkerEvent
+from ..events.worker_events import DrainRequested, WorkerEvent
 from . import worker_tables
 from .arrival import Arrival, decode
 from .audit import dead_letter_row, event_row
@@ -45,6 +45,7 @@ class Folds:
             (QueueEvent, QueueTables()),
             (WorkerEvent, self._workers),
             (AbortRequested, self._reports),
+            (DrainRequested, self._reports),
         )
 
     def write(self, tables: Tables, records: Iterable[LogRecord]) -> None:

@@ -39,7 +39,7 @@ OrderKey = tuple[float, int, str]
 class Entry:
     """An entry of the queue. Times are append times in µs since 1970; `changed_us` is that of the last change.
 
-    `offset` is where it was enqueued, `claim` the id of the event that claimed it and `claim_offset` its place.
+    It can't be claimed before `not_before_us`. `offset` is where it was enqueued, `claim` the id of the event that claimed it and `claim_offset` its place.
     It is `settled` when it is taken, dequeued and that is noted with its task, or moved and arrived. Then its `spec` is
     None (and can be read again at `offset`): a queue passes far more entries than it holds, and specs carry scripts.
     """
@@ -51,6 +51,7 @@ class Entry:
     origin: str
     failures: int
     losses: int
+    not_before_us: int
     spec: TaskSpec | None
     partition: int
     offset: int
@@ -119,6 +120,7 @@ def _enqueue(event: EntryEnqueued, place: Place) -> Entry:
         origin=event.origin,
         failures=event.failures,
         losses=event.losses,
+        not_before_us=event.not_before_us,
         spec=event.spec,
         partition=place.partition,
         offset=place.offset,
@@ -148,7 +150,9 @@ def _use(entry: Entry, event: EntryEvent, place: Place) -> Entry | str:
     return f"{type(event).__name__} means nothing to a queue"
 
 
-def _claim(entry: Entry, event: EntryClaimed, place: Place) -> Entry:
+def _claim(entry: Entry, event: EntryClaimed, place: Place) -> Entry | str:
+    if place.us < entry.not_before_us:
+        return "the entry waits for a pause to pass"
     claim = event.meta.event_id
     return _change(entry, event, place, state="claimed", worker=event.worker, claim=claim, claim_offset=place.offset)
 

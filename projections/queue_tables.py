@@ -24,6 +24,7 @@ _FIELDS: Final = (
     "origin",
     "failures",
     "losses",
+    "not_before_us",
     "offset",
     "rank",
     "enqueued_us",

@@ -1,4 +1,4 @@
-"""Folds reports that only add rows: single values, plots, texts, media, console lines, and requests to abort."""
+"""Folds reports that only add rows: single values, plots, texts, media, console lines, and requests to abort and to drain."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..events.report_events import (
     SingleValueReported,
     TextReported,
 )
+from ..events.worker_events import DrainRequested
 from .arrival import clipped
 from .verdict import ACCEPTED, Verdict, rejected
 
@@ -48,6 +49,8 @@ class ReportTables:
             self._rows["single_value_reports"].append(row)
         elif isinstance(event, AbortRequested):
             self._rows["abort_requests"].append((event.task, event.run, arrival.offset, event.reason, arrival.at))
+        elif isinstance(event, DrainRequested):
+            self._rows["drain_requests"].append((event.worker, arrival.offset, event.reason, arrival.at))
         else:
             return rejected("no report")
         return ACCEPTED

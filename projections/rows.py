@@ -289,7 +289,10 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """An agent process as it last spoke of itself; `runs` is JSON, a list of what it holds."""
+    """An agent process as it last spoke of itself; `runs` is JSON, a list of what it holds.
+
+    `draining` says that somebody asked it to leave.
+    """
 
     id: str
     host: str
@@ -304,6 +307,7 @@ class WorkerRow:
     started_at: datetime | None
     seen_at: datetime
     stopped_at: datetime | None
+    draining: bool
 
 
 @dataclass(frozen=True, slots=True)

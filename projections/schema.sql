@@ -62,10 +62,11 @@ CREATE TABLE console_lines (
 );
 CREATE TABLE outputs (task VARCHAR, run BIGINT, last_iteration BIGINT, reported_at TIMESTAMP);
 CREATE TABLE abort_requests (task VARCHAR, run BIGINT, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
+CREATE TABLE drain_requests (worker VARCHAR, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
 CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, changed_at TIMESTAMP);
 CREATE TABLE entry_states (
     queue VARCHAR, "partition" BIGINT, id VARCHAR, task VARCHAR, run BIGINT, hop BIGINT, origin VARCHAR,
-    failures BIGINT, losses BIGINT, "offset" BIGINT, rank DOUBLE, enqueued_at TIMESTAMP, state VARCHAR,
+    failures BIGINT, losses BIGINT, not_before TIMESTAMP, "offset" BIGINT, rank DOUBLE, enqueued_at TIMESTAMP, state VARCHAR,
     changed_at TIMESTAMP, changed_by VARCHAR, worker VARCHAR, claim VARCHAR, claim_offset BIGINT, moved_to VARCHAR,
     moved_rank DOUBLE
 );
@@ -272,4 +273,6 @@ FULL JOIN load l ON l.queue = c.queue
 LEFT JOIN served s ON s.queue = coalesce(c.queue, l.queue)
 WHERE NOT coalesce(c.deleted, false);
 
-CREATE VIEW workers AS SELECT * FROM worker_states;
+CREATE VIEW workers AS
+SELECT w.*, EXISTS (SELECT 1 FROM drain_requests d WHERE d.worker = w.id) AS draining
+FROM worker_states w;

@@ -28,6 +28,7 @@ from ..events.task_events import (
     RunEvent,
     RunFailed,
     RunLost,
+    RunPreempted,
     RunProgressed,
     RunStarted,
     RunStopped,
@@ -49,13 +50,16 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 PUBLISHED: Final = "published"
 LOST: Final = "lost"
+PREEMPTED: Final = "preempted"
 
 End = RunCompleted | RunFailed | RunStopped
+TakenAway = RunLost | RunPreempted
 FINAL_STATUS: Final[Mapping[type[TasksEvent], str]] = {
     RunCompleted: COMPLETED,
     RunFailed: FAILED,
     RunStopped: STOPPED,
     RunLost: FAILED,
+    RunPreempted: STOPPED,
 }
 PUBLISH_FROM: Final = frozenset({STOPPED, COMPLETED, FAILED})
 EDITABLE_WHEN_PUBLISHED: Final = frozenset({"tags", "system_tags", "comment"})
@@ -167,6 +171,8 @@ def _refusal_of_run(state: TaskState, event: RunEvent) -> str:
         refusal = _refusal_of_end(state, event)
     elif isinstance(event, RunLost):
         refusal = _refusal_of_loss(state, event)
+    elif isinstance(event, RunPreempted):
+        refusal = _refusal_of_preemption(state, event)
     elif isinstance(event, EntryLeft):
         refusal = "a run started from that entry" if event.entry == state.run.entry else ""
     elif isinstance(event, RunProgressed):
@@ -200,11 +206,19 @@ def _refusal_of_loss(state: TaskState, event: RunLost) -> str:
         return "runs are numbered from 1"
     if _has_left(state, event.run, event.entry):
         return "its entry has left the queue"
-    if event.run > state.run.number:
-        return ""
-    if state.run.ended:
-        return _how_it_ended(state.run)
-    return "" if state.run.worker == event.worker else "another worker started the run"
+    return "" if event.run > state.run.number else _refusal_of_taking_away(state.run, event)
+
+
+def _refusal_of_preemption(state: TaskState, event: RunPreempted) -> str:
+    if event.run > state.run.number or not (state.run.started or state.run.ended):
+        return "the run has not been started"
+    return _refusal_of_taking_away(state.run, event)
+
+
+def _refusal_of_taking_away(run: RunState, event: TakenAway) -> str:
+    if run.ended:
+        return _how_it_ended(run)
+    return "" if run.worker == event.worker else "another worker started the run"
 
 
 def _how_it_ended(run: RunState) -> str:
@@ -233,7 +247,7 @@ def _after(state: TaskState, event: TasksEvent) -> TaskState:
 def _after_run_event(state: TaskState, event: RunEvent) -> TaskState:
     if isinstance(event, RunStarted):
         return _started(state, event)
-    if isinstance(event, End | RunLost):
+    if isinstance(event, End | TakenAway):
         return _in_run(state, _ended(_run(state, event.run), event))
     if isinstance(event, TaskReset):
         return _reset(state, event)
@@ -265,21 +279,26 @@ def _started(state: TaskState, event: RunStarted) -> TaskState:
     return _with(_in_run(state, run), visible_from=visible_from)
 
 
-def _ended(run: RunState, event: End | RunLost) -> RunState:
-    lost = isinstance(event, RunLost)
+def _ended(run: RunState, event: End | TakenAway) -> RunState:
     changes: dict[str, object] = {
         "status": FINAL_STATUS[type(event)],
         "ended": True,
         "reset": False,
         "ended_at": event.meta.occurred_at,
-        "reason": LOST if lost else getattr(event, "reason", ""),
-        "message": event.reason if isinstance(event, RunLost) else event.message,
+        "reason": _reason(event),
+        "message": event.reason if isinstance(event, TakenAway) else event.message,
         "traceback": getattr(event, "traceback", ""),
         "exit_code": getattr(event, "exit_code", None),
     }
     if isinstance(event, RunLost):
         changes |= {"worker": event.worker, "entry": event.entry or run.entry}
     return run.model_copy(update=changes)
+
+
+def _reason(event: End | TakenAway) -> str:
+    if isinstance(event, TakenAway):
+        return LOST if isinstance(event, RunLost) else PREEMPTED
+    return getattr(event, "reason", "")
 
 
 def _reset(state: TaskState, event: TaskReset) -> TaskState:

@@ -1,0 +1,54 @@
+"""`tasktape agent drain`: asks a worker, wherever it is, to take nothing new, finish, and leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..dashboard.formatting import one_line
+from ..events.errors import AppendError
+from .errors import NotFoundError, near_matches
+from .options import Json, Reason
+from .output import note, print_json, progress
+from .reading import reading
+
+if TYPE_CHECKING:
+    from ..events.log import Delivery
+
+Worker = Annotated[str, typer.Argument(metavar="WORKER", help="The worker, as `tasktape workers list` names it.")]
+
+
+def drain(worker: Worker, reason: Reason = "", *, as_json: Json = False) -> None:
+    """Have a worker take nothing new, finish what it runs, and leave.
+
+    Examples:
+    $ tasktape agent drain lab-3:4711-a1b2c3
+    $ tasktape agent drain lab-3:4711-a1b2c3 --reason "new driver"
+    """
+    with reading() as queries:
+        living = [known.id for known in queries.workers() if not known.stopped_at]
+    if worker not in living:
+        raise NotFoundError("worker", worker, near_matches(worker, living), "`tasktape workers list` shows who lives.")
+    with progress(f"Asking {worker}"):
+        _ask(worker, reason)
+    if as_json:
+        print_json({"worker": worker, "reason": reason})
+    else:
+        note(f"Asked {one_line(worker)} to finish what it runs and leave: `tasktape workers list` shows how far it is.")
+
+
+def _ask(worker: str, reason: str) -> None:
+    from ..events.base import Stamper  # noqa: PLC0415  see `reading`
+    from ..events.settings import load_settings  # noqa: PLC0415  the same
+    from ..events.wire import append_event  # noqa: PLC0415  the same
+    from ..events.worker_events import DrainRequested  # noqa: PLC0415  the same
+
+    settings, deliveries = load_settings(), list["Delivery"]()
+    event = DrainRequested(meta=Stamper()(), worker=worker, reason=reason)
+    with settings.open_log() as log:
+        append_event(log, event, codec=settings.codec(), on_delivery=deliveries.append)
+        if log.flush(30.0):
+            raise AppendError(f"worker {worker!r} could not be asked within 30 s: run `tasktape doctor`.")
+    if error := deliveries[0].error:
+        raise error
