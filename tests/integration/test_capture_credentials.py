@@ -14,8 +14,8 @@ import pytest
 
 from tasktape.events.parts import Script
 from tasktape.producers.capture.git import GitError
+from tasktape.producers.capture.git_access import Credentials, GitAccess
 from tasktape.producers.capture.materialise import materialise
-from tasktape.producers.capture.mirror import Credentials
 
 ALLOWED = "Basic " + base64.b64encode(b"me:p@ss word$(x)").decode()
 
@@ -64,8 +64,9 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_credentials_open_a_private_repository_and_are_written_nowhere(url: str, tmp_path: Path) -> None:
     credentials = Credentials("me", "p@ss word$(x)")
+    access = GitAccess({url.removesuffix("/code.git"): credentials})
     script = Script(repository=url, branch="main", entry_point="train.py")
-    checkout = materialise(script, tmp_path / "there", mirrors=tmp_path / "mirrors", credentials=credentials)
+    checkout = materialise(script, tmp_path / "there", mirrors=tmp_path / "mirrors", access=access)
     assert (checkout.root / "train.py").read_text() == "x = 1\n"
     assert "p@ss" not in repr(credentials)
     kept = [file for folder in ("there", "mirrors") for file in (tmp_path / folder).rglob("*") if file.is_file()]
@@ -73,13 +74,15 @@ def test_credentials_open_a_private_repository_and_are_written_nowhere(url: str,
 
 
 def test_without_credentials_a_private_repository_is_refused_without_a_question(url: str, tmp_path: Path) -> None:
-    with pytest.raises(GitError, match="clone failed"):
+    with pytest.raises(GitError, match="fetch failed"):
         materialise(Script(repository=url, entry_point="train.py"), tmp_path / "there", mirrors=tmp_path / "mirrors")
 
 
-def test_credentials_are_for_one_host_alone(tmp_path: Path) -> None:
-    variables = Credentials("me", "secret").environment("https://git.example.org/code.git")
-    assert variables["GIT_CONFIG_KEY_0"] == "credential.https://git.example.org.helper"
-    assert "secret" not in variables["GIT_CONFIG_VALUE_0"]
-    assert Credentials("me", "secret").environment("git@example.org:code.git") == {}
-    assert Credentials("me", "secret").environment(str(tmp_path)) == {}
+def test_credentials_are_for_one_host_alone() -> None:
+    access = GitAccess({"git.example.org": Credentials("me", "secret"), "http://plain:81": Credentials("you", "other")})
+    with access.opened() as variables:
+        keys = {value for name, value in variables.items() if name.startswith("GIT_CONFIG_KEY_")}
+        values = " ".join(value for name, value in variables.items() if name.startswith("GIT_CONFIG_VALUE_"))
+    assert keys == {"credential.https://git.example.org.helper", "credential.http://plain:81.helper"}
+    assert "secret" not in values
+    assert "GIT_SSH_COMMAND" not in variables
