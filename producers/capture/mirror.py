@@ -30,13 +30,14 @@ class Mirror:
         Raises `GitError` where the remote does not answer and the mirror alone is not enough.
         """
         with self._locked():
-            known = self.folder.exists() and resolved(self.folder, name)
-            if not known:
-                self._fetch_all()
-            if not (known or resolved(self.folder, name)):
-                with suppress(GitError):  # many servers have what no branch leads to; a bundle may bring it otherwise
-                    self._fetch(self.folder, name)
-        return resolved(self.folder, name)
+            if self.folder.exists() and (known := resolved(self.folder, name)):
+                return known
+            self._fetch_all()
+            if known := resolved(self.folder, name):
+                return known
+            with suppress(GitError):  # many servers have what no branch leads to; a bundle may bring it otherwise
+                self._fetch(self.folder, name)
+            return resolved(self.folder, name)
 
     def newest(self, branch: str) -> str:
         """The commit that a branch or tag of the remote is at now; its default branch where none is named.
