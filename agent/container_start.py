@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", "__pycache__")
+NOT_COPIED = shutil.ignore_patterns(".*", "build", "tests", "*.egg-info", "__pycache__")
 
 
 def build(request: dict[str, Any]) -> None:
@@ -26,7 +26,8 @@ def build(request: dict[str, Any]) -> None:
     python = sys.executable
     wanted = [*request["requirements"], *([] if is_met("tasktape==" + request["version"]) else [request["tasktape"]])]
     if not all(map(is_met, wanted)):
-        subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", str(folder / "venv")], check=True)
+        make = [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip"]  # the image's own pip is seen
+        subprocess.run([*make, str(folder / "venv")], check=True)
         python = str(folder / "venv" / "bin" / "python")
         install(python, wanted)
     (folder / "python").write_text(python)
@@ -55,7 +56,7 @@ def install(python: str, requirements: list[str]) -> None:
 
 def copied(folder: str, scratch: str) -> str:
     """A copy of a source folder."""
-    return str(shutil.copytree(folder, Path(scratch, "source"), ignore=NOT_COPIED))
+    return str(shutil.copytree(folder, Path(scratch, "source"), symlinks=True, ignore=NOT_COPIED))
 
 
 def run(request: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ class Vessel:
 
     def stop(self, grace: float) -> None:
         """Have the engine end the program, and kill it after `grace` seconds. Returns when it is over."""
-        self.engine.asked("stop", "--time", str(max(1, round(grace))), self.name)
+        self.engine.asked("stop", "-t", str(max(1, round(grace))), self.name)
 
     def remove(self) -> None:
         """Remove the container, if it is still there, and let go of its environment."""

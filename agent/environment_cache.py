@@ -87,11 +87,11 @@ class EnvironmentCache:
             shutil.rmtree(folder, ignore_errors=True)
             make(folder)
             _note_completion(folder)
-            self._make_room(folder)
+            self._make_room()
         finally:
             os.close(lock)
 
-    def _make_room(self, newest: Path) -> None:
+    def _make_room(self) -> None:
         """Remove what has been unused for longest, unless another process does so at this moment."""
         with _at_once(self._root / "cleaning") as may:
             if not may:
@@ -101,7 +101,7 @@ class EnvironmentCache:
                     _remove(folder)
             entries = sorted(self._entries(), key=lambda entry: entry.used_at)
             for entry in list(entries):
-                if self._limits.exceeded_by(entries) and entry.folder != newest and _remove(entry.folder):
+                if self._limits.exceeded_by(entries) and _remove(entry.folder):
                     entries.remove(entry)
 
     def _entries(self) -> Iterator[Entry]:

@@ -130,7 +130,7 @@ class LocalRun:
             self._lay_out()
         except CancelledError:
             return
-        except (TasktapeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is: a run that is never said to be prepared never ends
             self._console.say(str(error))
             self._shop.post(Prepared(self._pursuit.attempt, self._trouble(error)))
         else:

@@ -68,7 +68,7 @@ type = "git"
 @pytest.fixture
 def tools() -> Iterator[Tools]:
     leash = Leash()
-    yield Tools(leash, lambda stream, data: print(stream, data.decode()))
+    yield Tools(leash, lambda _stream, _data: None)
     leash.close()
 
 
