@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -24,6 +24,7 @@ DISTRIBUTION: Final = "tasktape"
 _LIBRARY_FOLDERS: Final = ("site-packages", "dist-packages")
 _FEATURE: Final = re.compile(r"\d+\.\d+")
 _PATIENCE_SECONDS: Final = 30.0
+_REMEMBERED: Final = 256
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def runs_tasktape(version: str) -> bool:
 
 def own_library_folders() -> tuple[str, ...]:
     """Folders the agent's installed packages lie in."""
-    return tuple(dict.fromkeys(path for path in sys.path if path.endswith(_LIBRARY_FOLDERS)))
+    folders = dict.fromkeys(path for path in sys.path if path.endswith(_LIBRARY_FOLDERS))
+    return tuple(folder for folder in folders if Path(folder).is_dir())
 
 
 def normalised(requirements: Iterable[str]) -> tuple[str, ...]:
@@ -124,7 +126,16 @@ def _parse(line: str) -> Requirement | None:
 
 
 def satisfied_here(requirements: Iterable[str]) -> bool:
-    """Whether the agent's own packages meet all requirements; options, addresses and extras never count as met."""
+    """Whether the agent's own packages meet all requirements; options, addresses and extras never count as met.
+
+    Looking that up costs a millisecond for each, so it is done again only when something was installed or removed.
+    """
+    state = tuple(Path(folder).stat().st_mtime_ns for folder in own_library_folders())
+    return _all_satisfied(tuple(requirements), state)
+
+
+@lru_cache(_REMEMBERED)
+def _all_satisfied(requirements: tuple[str, ...], _state: tuple[int, ...]) -> bool:
     return all(_is_satisfied(line) for line in requirements)
 
 

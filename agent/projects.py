@@ -52,9 +52,10 @@ def _upwards(folder: Path, root: Path) -> Iterator[Path]:
 
 
 def _conda(folder: Path) -> Project | None:
-    tool = next(filter(None, map(shutil.which, CONDA_PROGRAMS)), None)
     found = next((folder / name for name in _CONDA_FILES if (folder / name).is_file()), None)
-    return Project("conda", folder, (found,), tool) if found else None
+    if found is None:
+        return None
+    return Project("conda", folder, (found,), next(filter(None, map(shutil.which, CONDA_PROGRAMS)), None))
 
 
 def _poetry(folder: Path) -> Project | None:

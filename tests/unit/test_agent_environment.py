@@ -176,3 +176,13 @@ def test_requirements_are_compared_without_comments_order_and_tasktape_itself() 
 )
 def test_what_counts_as_met_by_the_agent_s_own_packages(requirement: str, met: bool) -> None:
     assert satisfied_here([requirement]) is met
+
+
+def test_a_package_that_the_agent_gets_meanwhile_counts_as_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    assert not satisfied_here(["tasktape-test-only==1.5"])
+    (folder / "tasktape_test_only-1.5.dist-info").mkdir()
+    (folder / "tasktape_test_only-1.5.dist-info/METADATA").write_text("Name: tasktape-test-only\nVersion: 1.5\n")
+    assert satisfied_here(["tasktape-test-only==1.5"])
