@@ -24,7 +24,7 @@ from tasktape.tests.kafka.registry import Registry
 KEPT = ("TASKTAPE_TEST_", "TASKTAPE_REQUIRE_", "TASKTAPE_KAFKA_CACHE")
 LOG_OF_FIXTURE = {"kafka_url": "kafka", "kafka_jars": "kafka"}
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would our children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so their children
 
 for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not name.startswith(KEPT)]:
     del os.environ[name]
@@ -32,7 +32,7 @@ for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note in a test's report which logs it uses: reports travel from the processes that run tests, nothing else does."""
+    """Note in a test's report which logs it uses: from the processes that run tests reports travel, nothing else."""
     report = yield
     report.user_properties += [("log", kind) for kind in logs_of(item)]
     return report
