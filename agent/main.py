@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +11,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from .log_lines import LogFormat, logging_to_stderr
+from .masking import mask_for
+from .places import Housing
 from .worker import SERVICES_SLOTS, Worker
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
-    from .environment import Mode
 
 LEFT: Final = 0
 """Exit code of an agent that was told to go and finished what it ran."""
@@ -27,7 +29,7 @@ def run_agent(
     queues: Sequence[str],
     services: bool = False,
     *,
-    environment: Mode = "venv",
+    housing: Housing | None = None,
     log_format: LogFormat = "text",
 ) -> int:
     """Serve queues until told to stop; return the exit code, `LEFT` or `STOPPED_NOW`.
@@ -39,15 +41,16 @@ def run_agent(
         settings: Where the log is, and this machine's files.
         queues: Names, in the order of preference; those that do not exist are created.
         services: Run up to a thousand tasks at once, not one at a time: for light, long-lived ones.
-        environment: `venv` for virtual environments made for each set of requirements, `current` for the agent's own.
+        housing: What tasks run in; by default virtual environments made for each set of requirements.
         log_format: `text` for people, `json` for machines.
 
     Raises:
         LogUnavailableError: The log did not answer at the start.
+        ContainerError: There is no such container engine.
 
     """
-    with logging_to_stderr(log_format):
-        worker = Worker(settings, queues, slots=SERVICES_SLOTS if services else 1, mode=environment)
+    with logging_to_stderr(log_format, mask_for(settings, os.environ)):
+        worker = Worker(settings, queues, slots=SERVICES_SLOTS if services else 1, housing=housing or Housing())
         with _signals(worker) as told:
             worker.run()
     return STOPPED_NOW if told() > 1 else LEFT

@@ -34,6 +34,7 @@ from . import (
     version,
     workers,
 )
+from .options import OptionalValues
 from .output import note
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -73,7 +74,7 @@ def add(below: typer.Typer, name: str, function: Callable[..., None]) -> None:
     """Add a command; the examples of its docstring go below its options."""
     text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
     epilog = f"\b\nExamples:\n{examples}" if examples else None
-    below.command(name, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
+    below.command(name, cls=OptionalValues, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
 
 
 Named = tuple[tuple[str, Callable[..., None]], ...]

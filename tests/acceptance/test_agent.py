@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,7 +15,7 @@ import pytest
 from tasktape.events.base import Stamper
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.port import partition_of
-from tasktape.events.parts import TaskSpec
+from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import EntryEnqueued, EntryTaken, QueueCreated, queue_topic
 from tasktape.events.settings import Settings
 from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped, TaskCreated
@@ -105,6 +106,36 @@ def test_an_agent_that_has_no_run_brings_on_what_a_dead_process_left(
         dead.close()
     local_site.agent()
     local_site.wait(lambda: local_site.of("left", TaskCreated))
+
+
+def test_a_run_whose_preparation_nobody_foresaw_fails_and_its_agent_goes_on(local_site: AgentSite) -> None:
+    odd = local_site.put("", script=Script(repository="https://example.invalid/\0", entry_point="main.py"))
+    local_site.agent()
+    local_site.wait(lambda: local_site.ends(odd))
+    failed = local_site.of(odd, RunFailed)[0]
+    assert (failed.cause, "null" in failed.message) == ("infrastructure", True)
+    task = local_site.put("print('still here')")
+    assert local_site.wait_for_end(task) == (1, "RunCompleted")
+
+
+def test_a_run_leaves_nothing_of_its_checkout_behind(local_site: AgentSite, tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    git(tmp_path, "init", "--quiet", str(origin))
+    (origin / "main.py").write_text("import subprocess\nprint(subprocess.check_output(['git', 'status'], text=True))")
+    git(origin, "add", "--all")
+    git(origin, "-c", "user.name=U", "-c", "user.email=u@example.org", "commit", "--quiet", "--message", "first")
+    local_site.agent()
+    script = Script(repository=origin.as_uri(), commit=git(origin, "rev-parse", "HEAD"), entry_point="main.py")
+    task = local_site.put("", script=script)
+    assert local_site.wait_for_end(task) == (1, "RunCompleted")
+    assert ("stdout", "nothing to commit, working tree clean") in local_site.console(task)
+    (mirror,) = (local_site.home / "mirrors").glob("*.git")
+    local_site.wait(lambda: len(git(mirror, "worktree", "list").splitlines()) == 1)
+    assert list((local_site.home / "runs").iterdir()) == []
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_two_agents_start_one_entry_once(site: AgentSite) -> None:

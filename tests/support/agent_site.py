@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
@@ -55,12 +55,12 @@ class AgentSite:
         assert self.log.flush(30) == 0
         assert not failed
 
-    def put(self, source: str, *, retries: int = 0, requirements: Iterable[str] = ()) -> str:
-        """Create a task of a lone script and enqueue it; return its id."""
+    def put(self, source: str, *, requirements: Iterable[str] = (), **changes: Any) -> str:
+        """Create a task of a lone script, with changes to its spec, and enqueue it; return its id."""
         task = new_task_id()
         script = Script(entry_point="main.py", source=source, requirements=list(requirements))
-        environment = {"SITE": str(self.folder)}
-        spec = TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries)
+        about = {"script": script, "environment": {"SITE": str(self.folder)}} | changes
+        spec = TaskSpec(project="p", name="n", **about)
         self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
         about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
         self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
