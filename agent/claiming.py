@@ -8,7 +8,8 @@ One pursuit goes through these stages, each entered when the log (or an acknowle
     chosen --wait over--> claiming --claim valid--> claimed --heartbeat that names it acknowledged--> taking
       --taken valid--> starting --start valid--> started
 
-and is dropped as soon as the log says that somebody else was first.
+and is dropped as soon as the log says that somebody else was first. A run that was declared lost on the way is not
+begun, but the next one is seen to.
 """
 
 from __future__ import annotations
@@ -120,6 +121,13 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """The run was taken and declared lost before it began: only the next one is to be seen to."""
+
+    pursuit: Pursuit
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Somebody else was first, or the run is over: forget it."""
 
@@ -127,7 +135,7 @@ class Drop:
     reason: str
 
 
-Command = Say | Prepare | Begin | Drop
+Command = Say | Prepare | Begin | Over | Drop
 
 
 class Sight(Protocol):
@@ -151,11 +159,14 @@ class Sight(Protocol):
     def take_verdict(self, event_id: str) -> Verdict | None:
         """Return, once, what the folds said of an event of this worker's when it was read back."""
 
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names the entry's run."""
+    def acknowledged(self, attempt: str) -> bool:
+        """Whether the last acknowledged heartbeat was sent for this attempt."""
 
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as this worker has read: none of its runs could start before."""
+
+    def lost(self, task: str, run: int) -> bool:
+        """Whether the run was declared lost."""
 
 
 @dataclass(slots=True)
@@ -292,7 +303,7 @@ class Claiming:
             yield self._drop(pursuit, "the claim grew old and another event overtook it")
         elif self.stopping or pursuit.fenced:
             yield self._drop(pursuit, "this worker takes nothing new")
-        elif self.sight.acknowledged(pursuit.id):
+        elif self.sight.acknowledged(pursuit.attempt):
             taken = EntryTaken(**self._about(pursuit), worker=self.worker, claim=entry.claim)
             yield self._say(taken, pursuit, Stage.TAKING)
 
@@ -309,11 +320,12 @@ class Claiming:
         verdict = self.sight.take_verdict(pursuit.pending)
         if verdict is None:
             return
-        if not verdict.accepted:
+        is_lost = not verdict.accepted and self.sight.lost(pursuit.entry.task, pursuit.entry.run)
+        if verdict.accepted or is_lost:
+            pursuit.stage = Stage.STARTED
+            yield Over(pursuit) if is_lost else Begin(pursuit)
+        else:
             yield self._drop(pursuit, verdict.reason)
-            return
-        pursuit.stage = Stage.STARTED
-        yield Begin(pursuit)
 
     def _start(self, pursuit: Pursuit) -> RunStarted:
         entry = pursuit.entry

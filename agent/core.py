@@ -28,6 +28,7 @@ from .custody import Custody
 from .follow import Batch
 from .heartbeat import Heartbeats
 from .orphans import Orphans
+from .retry import LOST
 from .run_control import Trouble
 from .runs import Machine, Runs
 from .view import View
@@ -208,7 +209,7 @@ class Core:
     def _beat(self, now: float) -> None:
         """Send a heartbeat where one is due. Its sending is dated before it is on its way."""
         held = [pursuit for pursuit in self.claiming.pursuits.values() if pursuit.held]
-        named = frozenset(pursuit.id for pursuit in held)
+        named = frozenset(pursuit.attempt for pursuit in held)
         moment = self._clock.boottime()
         if self._stopped is not None or not self.heartbeats.wanted(named, moment):
             return
@@ -348,10 +349,14 @@ class Outlook:
         """Return, once, the verdict on an event that was read back."""
         return self.appends.take_verdict(event_id)
 
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names the entry's run."""
-        return self.heartbeats.acknowledged(entry)
+    def acknowledged(self, attempt: str) -> bool:
+        """Whether the last acknowledged heartbeat was sent for this attempt."""
+        return self.heartbeats.acknowledged(attempt)
 
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as was read."""
         return self.view.tasks.exists(task)
+
+    def lost(self, task: str, run: int) -> bool:
+        """Whether the run was declared lost."""
+        return self.view.tasks.outcome(task, run) == LOST

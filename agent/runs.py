@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from .appends import Appends
-from .claiming import Begin, Claiming, Command, Drop, Prepare, Pursuit, Say
+from .claiming import Begin, Claiming, Command, Drop, Over, Prepare, Pursuit, Say
 from .retry import Outcome, successor
 from .run_control import HANDED_BACK, FinalEvent, Phase, RunControl, Stop, Trouble
 from .view import View
@@ -60,7 +60,7 @@ class Runs:
                 LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", "entry": pursuit.id})
                 self.controls[pursuit.attempt] = RunControl(pursuit)
                 self.machine.prepare(pursuit)
-            case Begin(pursuit):
+            case Begin(pursuit) | Over(pursuit):
                 self.controls[pursuit.attempt].begun = True
             case Drop(pursuit, reason):
                 self._drop(pursuit, reason)

@@ -94,16 +94,16 @@ def test_a_failure_told_after_the_read_back_changes_nothing() -> None:
 
 def test_heartbeats_are_one_in_flight_and_follow_what_is_held() -> None:
     beats = Heartbeats(5.0)
-    none, some = frozenset[str](), frozenset({"entry"})
+    none, some = frozenset[str](), frozenset({"claim"})
     assert beats.wanted(none, 0.0)
     beats.sent("1", none, 0.0)
     assert not beats.wanted(some, 0.1)
     beats.delivered("1")
     assert beats.wanted(some, 0.2)
     beats.sent("2", some, 0.2)
-    assert not beats.acknowledged("entry")
+    assert not beats.acknowledged("claim")
     beats.delivered("2")
-    assert beats.acknowledged("entry")
+    assert beats.acknowledged("claim")
     assert not beats.wanted(some, 5.1)
     assert beats.wanted(some, 5.2)
 

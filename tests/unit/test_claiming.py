@@ -7,7 +7,18 @@ from random import Random
 
 import pytest
 
-from tasktape.agent.claiming import LONGEST_WAIT, SHORTEST_WAIT, Begin, Claiming, Command, Drop, Prepare, Say, Stage
+from tasktape.agent.claiming import (
+    LONGEST_WAIT,
+    SHORTEST_WAIT,
+    Begin,
+    Claiming,
+    Command,
+    Drop,
+    Over,
+    Prepare,
+    Say,
+    Stage,
+)
 from tasktape.agent.view import QueueView
 from tasktape.events.base import Event, Stamper
 from tasktape.events.log.port import LogRecord
@@ -39,6 +50,7 @@ class Log:
         self.queues = {queue: QueueView(queue, LEASE) for queue in ("first", "second")}
         self.verdicts: dict[str, Verdict] = {}
         self.beaten: set[str] = set()
+        self.runs_lost: set[tuple[str, int]] = set()
         self.owned = True
         self.tasks: set[str] = set()
         self.offset = 0
@@ -81,11 +93,14 @@ class Log:
     def take_verdict(self, event_id: str) -> Verdict | None:
         return self.verdicts.pop(event_id, None)
 
-    def acknowledged(self, entry: str) -> bool:
-        return entry in self.beaten
+    def acknowledged(self, attempt: str) -> bool:
+        return attempt in self.beaten
 
     def exists(self, task: str) -> bool:
         return task in self.tasks
+
+    def lost(self, task: str, run: int) -> bool:
+        return (task, run) in self.runs_lost
 
 
 @pytest.fixture
@@ -116,7 +131,7 @@ def take_next(log: Log, claiming: Claiming) -> EntryTaken:
     log.append(claimed)
     (prepare,) = claiming.step(log.now)
     assert isinstance(prepare, Prepare)
-    log.beaten.add(claimed.entry)
+    log.beaten.add(claimed.meta.event_id)
     taken = said(claiming.step(log.now))
     assert isinstance(taken, EntryTaken)
     assert taken.claim == claimed.meta.event_id
@@ -132,7 +147,7 @@ def test_the_way_from_a_waiting_entry_to_a_run_that_may_begin(log: Log, claiming
     assert isinstance(prepare, Prepare)
     assert prepare.pursuit.held
     assert claiming.step(log.now) == [], "nothing goes on before a heartbeat names the run"
-    log.beaten.add(entry)
+    log.beaten.add(claimed.meta.event_id)
     log.append(taken := said(claiming.step(log.now)))  # type: ignore[arg-type]
     assert isinstance(taken, EntryTaken)
     started = said(claiming.step(log.now))
@@ -240,11 +255,11 @@ def test_a_worker_that_stalled_after_its_claim_drops_it_when_overtaken(
     log: Log, claiming: Claiming, overtaken_by: str
 ) -> None:
     entry = log.enqueue("task")
-    log.append(claim_next(log, claiming))
+    log.append(claimed := claim_next(log, claiming))
     claiming.step(log.now)
     log.now += LEASE + 1
     overtake(log, entry, overtaken_by)
-    log.beaten.add(entry)
+    log.beaten.add(claimed.meta.event_id)
     (drop,) = claiming.step(log.now)
     assert isinstance(drop, Drop)
     assert not claiming.pursuits
@@ -279,6 +294,17 @@ def test_a_run_that_somebody_else_started_is_dropped(log: Log, claiming: Claimin
     assert drop.reason == "the run has been started"
 
 
+def test_a_run_that_was_lost_before_its_start_is_not_begun_but_answered_for(log: Log, claiming: Claiming) -> None:
+    log.enqueue("task")
+    log.append(take_next(log, claiming))
+    started = said(claiming.step(log.now))
+    log.verdicts[started.meta.event_id] = rejected("the run has ended: failed")
+    log.runs_lost.add(("task", 1))
+    (over,) = claiming.step(log.now)
+    assert isinstance(over, Over)
+    assert over.pursuit.held
+
+
 def test_told_to_stop_it_lets_claims_grow_old_but_answers_for_what_it_has_taken(log: Log, claiming: Claiming) -> None:
     claiming.slots = 2
     log.enqueue("taken", rank=1.0)
@@ -304,11 +330,11 @@ def test_once_the_lease_has_lapsed_a_claim_is_not_taken_and_what_is_taken_is_mar
     claiming.slots = 2
     log.enqueue("taken", rank=1.0)
     taken = take_next(log, claiming)
-    claimed_entry = log.enqueue("claimed", rank=2.0)
-    log.append(claim_next(log, claiming))
+    log.enqueue("claimed", rank=2.0)
+    log.append(claimed := claim_next(log, claiming))
     claiming.step(log.now)
     claiming.fence()
-    log.beaten.add(claimed_entry)
+    log.beaten.add(claimed.meta.event_id)
     (drop,) = claiming.step(log.now)
     assert isinstance(drop, Drop)
     pursuit = claiming.pursuits[taken.entry]
