@@ -49,11 +49,14 @@ class Sight(Protocol):
     def take_verdict(self, event_id: str) -> Verdict | None:
         """Return, once, what the folds said of an event of this worker's when it was read back."""
 
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names the entry's run."""
+    def acknowledged(self, attempt: str) -> bool:
+        """Whether the last acknowledged heartbeat was sent for this attempt."""
 
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as this worker has read: none of its runs could start before."""
+
+    def lost(self, task: str, run: int) -> bool:
+        """Whether the run was declared lost."""
 
     def log_us(self, now: float) -> int:
         """Return the log's time at this moment, as far as this worker can tell (µs since 1970)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final

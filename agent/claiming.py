@@ -8,7 +8,8 @@ One pursuit goes through these stages, each entered when the log (or an acknowle
     chosen --wait over--> claiming --claim valid--> claimed --heartbeat that names it acknowledged--> taking
       --taken valid--> starting --start valid--> started
 
-and is dropped as soon as the log says that somebody else was first.
+and is dropped as soon as the log says that somebody else was first. A run that was declared lost on the way is not
+begun, but the next one is seen to.
 """
 
 from __future__ import annotations
@@ -114,6 +115,13 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Over:
+    """The run was taken and declared lost before it began: only the next one is to be seen to."""
+
+    pursuit: Pursuit
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Somebody else was first, or the run is over: forget it."""
 
@@ -121,7 +129,7 @@ class Drop:
     reason: str
 
 
-Command = Say | Prepare | Begin | Drop
+Command = Say | Prepare | Begin | Over | Drop
 
 
 @dataclass(slots=True)
@@ -238,7 +246,7 @@ class Claiming:
             yield self._drop(pursuit, "the claim grew old and another event overtook it")
         elif self.stopping or pursuit.fenced:
             yield self._drop(pursuit, "this worker takes nothing new")
-        elif self.sight.acknowledged(pursuit.id):
+        elif self.sight.acknowledged(pursuit.attempt):
             taken = EntryTaken(**self._about(pursuit), worker=self.worker, claim=entry.claim)
             yield self._say(taken, pursuit, Stage.TAKING)
 
@@ -255,11 +263,12 @@ class Claiming:
         verdict = self.sight.take_verdict(pursuit.pending)
         if verdict is None:
             return
-        if not verdict.accepted:
+        is_lost = not verdict.accepted and self.sight.lost(pursuit.entry.task, pursuit.entry.run)
+        if verdict.accepted or is_lost:
+            pursuit.stage = Stage.STARTED
+            yield Over(pursuit) if is_lost else Begin(pursuit)
+        else:
             yield self._drop(pursuit, verdict.reason)
-            return
-        pursuit.stage = Stage.STARTED
-        yield Begin(pursuit)
 
     def _start(self, pursuit: Pursuit) -> RunStarted:
         entry = pursuit.entry

@@ -12,18 +12,25 @@ from typing import Final
 from ..events.base import Event, Meta
 from ..events.report_events import ConsoleLine, ConsoleWritten
 from ..producers.console_batch import ConsoleBatcher
+from .masking import Mask
 
 _LOOK_SECONDS: Final = 0.2
 _DECODER: Final = partial(codecs.getincrementaldecoder("utf-8"), "replace")
 
 
 class Console:
-    """Takes the output of one run from any thread and emits it as lines, in order; `close` emits the rest."""
+    """Takes the output of one run from any thread and emits it as lines, in order; `close` emits the rest.
 
-    def __init__(self, task: str, run: int, stamp: Callable[[], Meta], emit: Callable[[Event], None]) -> None:
+    `mask` takes secrets out of each line.
+    """
+
+    def __init__(
+        self, task: str, run: int, stamp: Callable[[], Meta], emit: Callable[[Event], None], mask: Mask
+    ) -> None:
         self._about = (task, run)
         self._stamp = stamp
         self._emit = emit
+        self._mask = mask
         self._batcher = ConsoleBatcher(self._emit_lines)
         self._decoders: defaultdict[str, codecs.IncrementalDecoder] = defaultdict(_DECODER)
         self._closing = threading.Event()
@@ -50,4 +57,5 @@ class Console:
 
     def _emit_lines(self, lines: list[ConsoleLine]) -> None:
         task, run = self._about
-        self._emit(ConsoleWritten(meta=self._stamp(), task=task, run=run, lines=lines))
+        masked = [line.model_copy(update={"text": self._mask(line.text)}) for line in lines]
+        self._emit(ConsoleWritten(meta=self._stamp(), task=task, run=run, lines=masked))

@@ -29,6 +29,7 @@ from .devices import Devices
 from .follow import Batch
 from .heartbeat import Heartbeats
 from .orphans import Orphans
+from .retry import LOST
 from .run_control import Trouble
 from .runs import Machine, Runs
 from .view import View
@@ -225,7 +226,7 @@ class Core:
     def _beat(self, now: float) -> None:
         """Send a heartbeat where one is due. Its sending is dated before it is on its way."""
         held = [pursuit for pursuit in self.claiming.pursuits.values() if pursuit.held]
-        named = frozenset(pursuit.id for pursuit in held)
+        named = frozenset(pursuit.attempt for pursuit in held)
         moment = self._clock.boottime()
         if self._stopped is not None or not self.heartbeats.wanted(named, moment):
             return
@@ -366,9 +367,9 @@ class Outlook:
         """Return, once, the verdict on an event that was read back."""
         return self.appends.take_verdict(event_id)
 
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names the entry's run."""
-        return self.heartbeats.acknowledged(entry)
+    def acknowledged(self, attempt: str) -> bool:
+        """Whether the last acknowledged heartbeat was sent for this attempt."""
+        return self.heartbeats.acknowledged(attempt)
 
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as was read."""
@@ -377,3 +378,7 @@ class Outlook:
     def log_us(self, now: float) -> int:
         """Return the log's time at this moment."""
         return self.view.log_us(now)
+
+    def lost(self, task: str, run: int) -> bool:
+        """Whether the run was declared lost."""
+        return self.view.tasks.outcome(task, run) == LOST

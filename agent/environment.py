@@ -1,4 +1,4 @@
-"""The environment a task runs in: virtual environments, cached by interpreter and requirements.
+"""The environment a task runs in: virtual environments, cached by interpreter, requirements and project.
 
 No package index is asked for tasktape itself: environments of the agent's own Python version see the agent's packages
 behind their own ones, and where those meet all requirements nothing is installed at all.
@@ -6,37 +6,38 @@ behind their own ones, and where those meet all requirements nothing is installe
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import importlib.util
 import json
-import os
-import shutil
 import sys
-import venv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 from ..events.errors import TasktapeError
 from ..events.parts import Script
+from .building import NoInstallerError, build
+from .environment_cache import EnvironmentCache, Limits
 from .interpreters import (
     Interpreter,
+    feature_of,
     find_interpreter,
     find_uv,
     normalised,
     own_distribution,
     own_interpreter,
     own_library_folders,
+    runs_tasktape,
     satisfied_here,
 )
 from .processes import ToolError, Tools
+from .projects import Project
 
 Mode = Literal["venv", "current"]
-_COMPLETE: Final = "tasktape-complete.json"
-_BRIDGE: Final = "tasktape_agent.pth"
+Report = Callable[[str], None]
+_ASK_AGAIN_SECONDS: Final = 600.0
 
 
 class EnvironmentBuildError(TasktapeError):
@@ -47,12 +48,14 @@ class EnvironmentBuildError(TasktapeError):
 class Recipe:
     """What an environment is made from, and its place in the cache with it.
 
-    `behind` are the folders of the agent's packages, seen behind the environment's own; `install` is what is installed.
+    `behind` are the folders of the agent's packages, seen behind the environment's own; `install` is what is installed,
+    after what the project of this digest needs.
     """
 
     interpreter: Interpreter
     install: tuple[str, ...]
     behind: tuple[str, ...]
+    project: str = ""
 
     @property
     def key(self) -> str:
@@ -61,122 +64,83 @@ class Recipe:
         return f"{self.interpreter.feature}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def recipe_for(script: Script, report: Callable[[str], None]) -> Recipe:
-    """Decide how to make the environment of a script; what is not as asked for is reported."""
-    interpreter = find_interpreter(script.python_version)
-    if interpreter is None:
-        interpreter = own_interpreter()
-        report(f"Python {script.python_version} is not on this machine: using {interpreter.version}")
-    requirements = normalised(script.requirements)
-    if not interpreter.own:
-        return Recipe(interpreter, (*requirements, own_distribution()), ())
-    install = () if satisfied_here(requirements) else requirements
-    return Recipe(interpreter, install, own_library_folders())
+@dataclass(frozen=True)
+class Environment:
+    """A Python to run a program with, the variables that go with it, and how to let go of it once the run is over."""
+
+    python: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    release: Callable[[], None] = lambda: None
 
 
 class Environments:
-    """The cache of virtual environments below `root`, shared by all agents of this machine.
+    """The environments of this machine, cached below `root`; in mode `current` the agent's own for all."""
 
-    An environment is built where it will stay (programs in it hold its path) under a lock, and counts only once its
-    completion is noted: one whose builder died is made anew.
-    """
-
-    def __init__(self, root: Path, mode: Mode = "venv") -> None:
-        self._root = root
+    def __init__(self, root: Path, mode: Mode = "venv", limits: Limits | None = None) -> None:
+        self.cache = EnvironmentCache(root, limits)
         self._mode = mode
+        self._missing: dict[str, float] = {}
 
-    def python(self, script: Script, tools: Tools, report: Callable[[str], None]) -> Path:
-        """Return the Python to run a script with; builds its environment if need be.
+    def take(self, script: Script, tools: Tools, report: Report, project: Project | None = None) -> Environment:
+        """Return the environment of a script, which is not removed before it is released; builds it if need be.
 
         Raises `EnvironmentBuildError`, or `CancelledError` where the work was called off.
         """
         if self._mode == "current":
-            return Path(sys.executable)
+            return Environment(Path(sys.executable))
         try:
-            return self._cached(recipe_for(script, report), tools, report)
-        except (OSError, ToolError) as error:
+            return self._cached(script, tools, report, project)
+        except (OSError, ToolError, NoInstallerError) as error:
             raise EnvironmentBuildError(f"the environment can't be built: {error}") from error
 
-    def _cached(self, recipe: Recipe, tools: Tools, report: Callable[[str], None]) -> Path:
-        folder = self._root / recipe.key
-        if not _is_complete(folder):
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(folder.with_name(f"{folder.name}.lock")):
-                if not _is_complete(folder):
-                    _build(folder, recipe, tools, report)
-        return _python_of(folder)
+    def _cached(self, script: Script, tools: Tools, report: Report, project: Project | None) -> Environment:
+        interpreter = self._interpreter(script.python_version, tools, report)
+        if project is not None and project.tool is None:
+            report(_without_tool(project))
+            project = None if project.kind == "conda" else project
+        recipe = recipe_for(interpreter, script.requirements, project)
+        make = partial(build, recipe=recipe, project=project, tools=tools, report=report)
+        held = self.cache.take(recipe.key, make, tools.check)
+        kind = "CONDA_PREFIX" if project is not None and project.kind == "conda" else "VIRTUAL_ENV"
+        return Environment(held.folder / "bin" / "python", {kind: str(held.folder)}, held.release)
+
+    def _interpreter(self, version: str, tools: Tools, report: Report) -> Interpreter:
+        """The Python asked for, else the agent's own, with a word."""
+        own = own_interpreter()
+        feature = feature_of(version)
+        if feature and not runs_tasktape(f"{feature}.99"):
+            report(f"tasktape does not run on Python {version}: using {own.version}")
+            return own
+        found = find_interpreter(version) or self._fetched(feature, tools, report)
+        if found is None:
+            report(f"Python {version} is not on this machine: using {own.version}")
+        return found or own
+
+    def _fetched(self, feature: str, tools: Tools, report: Report) -> Interpreter | None:
+        """Have uv fetch a Python; what could not be had is not asked for again at once."""
+        uv = find_uv()
+        if uv is None or time.monotonic() < self._missing.get(feature, 0.0):
+            return None
+        report(f"fetching Python {feature} with uv")
+        try:
+            tools.run([uv, "python", "install", "--no-progress", feature])
+        except ToolError as error:
+            self._missing[feature] = time.monotonic() + _ASK_AGAIN_SECONDS
+            report(f"Python {feature} can't be fetched: {error}")
+        return find_interpreter(feature)
 
 
-def _is_complete(folder: Path) -> bool:
-    return (folder / _COMPLETE).exists()
+def recipe_for(interpreter: Interpreter, requirements: list[str], project: Project | None = None) -> Recipe:
+    """Decide how to make an environment."""
+    wanted = normalised(requirements)
+    digest = project.digest if project is not None else ""
+    if not interpreter.own:
+        return Recipe(interpreter, (*wanted, own_distribution()), (), digest)
+    install = () if not digest and satisfied_here(wanted) else wanted
+    return Recipe(interpreter, install, own_library_folders(), digest)
 
 
-def _python_of(folder: Path) -> Path:
-    return folder / "bin" / "python"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _build(folder: Path, recipe: Recipe, tools: Tools, report: Callable[[str], None]) -> None:
-    tools.check()
-    report(f"building an environment for Python {recipe.interpreter.version} with {len(recipe.install)} packages")
-    shutil.rmtree(folder, ignore_errors=True)
-    _make(folder, recipe.interpreter, tools)
-    if recipe.install:
-        _install(folder, recipe.install, tools)
-    if recipe.behind:
-        (_library_folder(folder, recipe.interpreter) / _BRIDGE).write_text(_bridge(recipe.behind))
-    tools.run([str(_python_of(folder)), "-c", "import tasktape"])
-    _note_completion(folder / _COMPLETE, recipe)
-
-
-def _make(folder: Path, interpreter: Interpreter, tools: Tools) -> None:
-    if interpreter.own:
-        venv.EnvBuilder(symlinks=True).create(folder)
-    else:
-        tools.run([interpreter.path, "-m", "venv", "--without-pip", str(folder)])
-
-
-def _install(folder: Path, requirements: tuple[str, ...], tools: Tools) -> None:
-    """Install from a file: a requirement may hold a password, and command lines are seen by all."""
-    listed = folder / "requirements.txt"
-    listed.write_text("\n".join(requirements) + "\n", encoding="utf-8")
-    listed.chmod(0o600)
-    tools.run([*_installer(_python_of(folder), tools), "--requirement", str(listed)])
-
-
-def _installer(python: Path, tools: Tools) -> list[str]:
-    """Command that installs into the environment of `python`: uv's, else the agent's own pip's, else one of its own."""
-    if uv := find_uv():
-        return [uv, "pip", "install", "--python", str(python)]
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "--no-input", "--python", str(python), "install"]
-    try:
-        tools.run([str(python), "-m", "ensurepip"])
-    except ToolError as error:
-        raise EnvironmentBuildError("there is neither uv nor pip to install packages with: add one.") from error
-    return [str(python), "-m", "pip", "--no-input", "install"]
-
-
-def _library_folder(folder: Path, interpreter: Interpreter) -> Path:
-    return folder / "lib" / f"python{interpreter.feature}" / "site-packages"
-
-
-def _bridge(folders: tuple[str, ...]) -> str:
-    """Line of a `.pth` file that adds folders with the `.pth` files in them, which editable installs rely on."""
-    return "; ".join(["import site", *(f"site.addsitedir({folder!r})" for folder in folders)]) + "\n"
-
-
-def _note_completion(note: Path, recipe: Recipe) -> None:
-    """Write the note so that it is there whole, after all else, or not at all."""
-    incoming = note.with_suffix(".incoming")
-    with incoming.open("w") as file:
-        json.dump(asdict(recipe), file)
-        file.flush()
-        os.fsync(file.fileno())
-    incoming.rename(note)
+def _without_tool(project: Project) -> str:
+    if project.kind == "conda":
+        return f"{project.files[0].name} is there, but no conda on this machine: only the task's own requirements count"
+    return "poetry is not on this machine: the project's dependencies are installed with pip, as locked"

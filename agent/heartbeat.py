@@ -15,7 +15,10 @@ _RETRIES_PER_INTERVAL: Final = 10
 
 
 class Heartbeats:
-    """One worker's heartbeats. All times are seconds of a clock that goes on while the machine sleeps."""
+    """One worker's heartbeats. All times are seconds of a clock that goes on while the machine sleeps.
+
+    What they name are attempts: an entry may be claimed anew while a heartbeat for an earlier claim is in flight.
+    """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
@@ -25,20 +28,20 @@ class Heartbeats:
         self._acknowledged: frozenset[str] = frozenset()
         self._lease_from = inf
 
-    def wanted(self, entries: frozenset[str], now: float) -> bool:
-        """Whether a heartbeat is to be sent now: one is due, or the last one did not name just these entries."""
+    def wanted(self, attempts: frozenset[str], now: float) -> bool:
+        """Whether a heartbeat is to be sent now: one is due, or the last one did not name just these."""
         if self._in_flight is not None:
             return False
-        return now >= self._due or entries != self._sent_named
+        return now >= self._due or attempts != self._sent_named
 
     def next_due(self) -> float:
         """Moment of the next heartbeat if nothing happens before; infinite while one is in flight."""
         return inf if self._in_flight is not None else self._due
 
-    def sent(self, key: str, entries: frozenset[str], now: float) -> None:
-        """Learn that a heartbeat was sent that names these entries."""
-        self._in_flight = (key, entries, now)
-        self._sent_named = entries
+    def sent(self, key: str, attempts: frozenset[str], now: float) -> None:
+        """Learn that a heartbeat was sent that names these attempts."""
+        self._in_flight = (key, attempts, now)
+        self._sent_named = attempts
         self._due = now + self.interval
 
     def delivered(self, key: str) -> None:
@@ -53,9 +56,9 @@ class Heartbeats:
             self._in_flight = None
             self._due = now + self.interval / _RETRIES_PER_INTERVAL
 
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names this entry."""
-        return entry in self._acknowledged
+    def acknowledged(self, attempt: str) -> bool:
+        """Whether the last acknowledged heartbeat names this attempt."""
+        return attempt in self._acknowledged
 
     def lapses_at(self) -> float:
         """Moment from which this worker must not run anything; infinite before the first acknowledgement."""

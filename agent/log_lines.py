@@ -10,9 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
+from .masking import Mask
+
 LogFormat = Literal["text", "json"]
 _ROOT: Final = "tasktape"
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({})))
+
+
+class Masked(logging.Formatter):
+    """Lines of another formatter without secrets."""
+
+    def __init__(self, lines: logging.Formatter, mask: Mask) -> None:
+        super().__init__()
+        self._lines = lines
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return self._mask(self._lines.format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,11 +44,11 @@ class JsonFormatter(logging.Formatter):
 
 
 @contextmanager
-def logging_to_stderr(log_format: LogFormat) -> Iterator[None]:
-    """Send tasktape's log lines to stderr for as long as the agent lives."""
+def logging_to_stderr(log_format: LogFormat, mask: Mask) -> Iterator[None]:
+    """Send tasktape's log lines, without secrets, to stderr for as long as the agent lives."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    handler.setFormatter(Masked(JsonFormatter() if log_format == "json" else text, mask))
     logger = logging.getLogger(_ROOT)
     level = logger.level
     logger.addHandler(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from .devices import Capacity
 from .log_lines import LogFormat, logging_to_stderr
+from .masking import mask_for
+from .places import Housing
 from .worker import Worker
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
-    from .environment import Mode
 
 LEFT: Final = 0
 """Exit code of an agent that was told to go and finished what it ran."""
@@ -29,7 +31,7 @@ def run_agent(
     capacity: Capacity | None = None,
     *,
     fair: bool = False,
-    environment: Mode = "venv",
+    housing: Housing | None = None,
     log_format: LogFormat = "text",
     preemptible: bool = False,
 ) -> int:
@@ -43,16 +45,17 @@ def run_agent(
         queues: Names, in the order of preference; those that do not exist are created.
         capacity: How many tasks to run at once and the GPUs they share; by default one at a time.
         fair: Take from each queue in turn, not all of the first before the second's.
-        environment: `venv` for virtual environments made for each set of requirements, `current` for the agent's own.
+        housing: What tasks run in; by default virtual environments made for each set of requirements.
         log_format: `text` for people, `json` for machines.
         preemptible: SIGTERM means that the machine is about to go.
 
     Raises:
         LogUnavailableError: The log did not answer at the start.
+        ContainerError: There is no such container engine.
 
     """
-    with logging_to_stderr(log_format):
-        worker = Worker(settings, queues, capacity or Capacity(), fair=fair, mode=environment)
+    with logging_to_stderr(log_format, mask_for(settings, os.environ)):
+        worker = Worker(settings, queues, capacity or Capacity(), fair=fair, housing=housing or Housing())
         with _signals(worker, preemptible=preemptible) as told:
             worker.run()
     return STOPPED_NOW if told() > 1 else LEFT

@@ -18,6 +18,7 @@ from . import leash as leash_module
 OnOutput = Callable[[str, bytes], None]
 _CHUNK: Final = 65536
 _LAST_WORDS_SECONDS: Final = 2.0
+_GIT_ACCESS: Final = "TASKTAPE_GIT_"
 
 
 class Leash:
@@ -34,6 +35,14 @@ class Leash:
     def let_go(self, group: int) -> None:
         """Forget a group that is over."""
         self._tell(f"-{group}\n")
+
+    def hold_container(self, engine: str, name: str) -> None:
+        """Remove this container when this process dies."""
+        self._tell(f"+{engine}\t{name}\n")
+
+    def let_go_container(self, engine: str, name: str) -> None:
+        """Forget a container that is gone."""
+        self._tell(f"-{engine}\t{name}\n")
 
     def close(self) -> None:
         """End the helper, and with it whatever is still held."""
@@ -155,12 +164,16 @@ class Tools:
         self._running: ProcessGroup | None = None
         self._cancelled = False
 
-    def run(self, command: Sequence[str]) -> None:
-        """Run a program to its end. Raises `ToolError` where it fails, `CancelledError` where it was called off."""
+    def run(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+        """Run a program to its end, with these variables besides the agent's.
+
+        Raises `ToolError` where it fails, `CancelledError` where it was called off.
+        """
+        variables = _without_git_access(os.environ) | dict(environment or {})
         with self._lock:
             self.check()
             self._running = ProcessGroup(
-                command, folder=Path("/"), environment=os.environ, on_output=self.on_output, leash=self._leash
+                command, folder=Path("/"), environment=variables, on_output=self.on_output, leash=self._leash
             )
         code = self._running.wait()
         self.check()
@@ -178,3 +191,8 @@ class Tools:
             self._cancelled = True
             if self._running is not None:
                 self._running.stop(1.0)
+
+
+def _without_git_access(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables without what opens private repositories: packages that are installed run code of their own."""
+    return {name: value for name, value in variables.items() if not name.startswith(_GIT_ACCESS)}

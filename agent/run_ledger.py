@@ -6,6 +6,7 @@ tasks whose furthest run is over share one state with all others that ended alik
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from ..events.parts import TaskSpec
@@ -44,6 +45,13 @@ RELEVANT: Final = frozenset(
         TaskReset,
     )
 )
+_OUTCOMES: Final[Mapping[type[TasksEvent], Outcome]] = {
+    RunCompleted: Outcome("completed"),
+    RunLost: LOST,
+    RunPreempted: Outcome("preempted"),
+    RunStopped: Outcome("stopped"),
+    TaskReset: Outcome("stopped"),
+}
 SUPERSEDED: Final = Outcome("superseded")
 _NO_SPEC: Final = TaskSpec(project="", name="")
 _Facts = tuple[int, str, bool, bool, bool, bool, bool, Outcome | None]
@@ -112,19 +120,9 @@ class RunLedger:
 def _outcome_after(known: _Task, event: TasksEvent, after: TaskState) -> Outcome | None:
     if not after.run.ended:
         return None
-    match event:
-        case RunCompleted():
-            return Outcome("completed")
-        case RunFailed():
-            return Outcome("failed", event.cause)
-        case RunLost():
-            return LOST
-        case RunPreempted():
-            return Outcome("preempted")
-        case RunStopped() | TaskReset():
-            return Outcome("stopped")
-        case _:
-            return known.outcome
+    if isinstance(event, RunFailed):
+        return Outcome("failed", event.cause)
+    return _OUTCOMES.get(type(event), known.outcome)
 
 
 def _facts(known: _Task) -> _Facts:

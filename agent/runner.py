@@ -5,28 +5,30 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..events.errors import TasktapeError
-from ..events.settings import settings_file
 from ..producers import abort_note, lineage
+from ..producers.capture.git_access import GitAccess
+from ..producers.capture.mirror import forget_removed
 from ..producers.sync import recover
 from .checkout import CheckoutError, Program, check_out
 from .circumstances import Circumstances
 from .claiming import Pursuit
 from .console import Console
+from .containers import ContainerError
 from .devices import variables
-from .environment import EnvironmentBuildError, Environments
+from .environment import EnvironmentBuildError
+from .masking import Mask
+from .places import Places, Start
 from .processes import CancelledError, Leash, ProcessGroup, Tools
 from .run_control import FinalEvent, Trouble
+from .run_folders import RunFolder
+from .run_settings import without_settings, write_run_settings
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
@@ -67,7 +69,9 @@ class Workshop:
     """What all runs of an agent share. `recovery` lets one of them at a time look after what programs left behind."""
 
     settings: Settings
-    environments: Environments
+    places: Places
+    access: GitAccess
+    mask: Mask
     outbox: Outbox
     leash: Leash
     worker: str
@@ -81,29 +85,32 @@ class LocalRun:
     def __init__(self, pursuit: Pursuit, shop: Workshop) -> None:
         self._pursuit = pursuit
         self._shop = shop
-        self._console = Console(pursuit.entry.task, pursuit.entry.run, pursuit.stamp, shop.outbox.emit)
+        about = (pursuit.entry.task, pursuit.entry.run)
+        self._console = Console(*about, pursuit.stamp, shop.outbox.emit, shop.mask)
         self._tools = Tools(shop.leash, self._console.feed)
-        self._folder = Path()
-        self._python = Path(sys.executable)
+        self._folder: RunFolder | None = None
         self._program: Program | None = None
+        self._place: Start | None = None
         self._group: ProcessGroup | None = None
-        self._circumstances = Circumstances(self._folder)
+        self._circumstances: Circumstances | None = None
         self._preparation = self._in_thread(self._prepare, "prepare")
 
     def launch(self) -> Trouble | None:
         """Start the program; a thread waits for its end."""
         assert self._program is not None  # noqa: S101  only prepared runs are launched
-        self._circumstances = Circumstances(self._folder)
+        assert self._place is not None  # noqa: S101  the same
+        shown = self._variables(self._program)
+        self._circumstances = Circumstances(self._program.folder)
         try:
             self._group = ProcessGroup(
-                [str(self._python), "-u", *self._program.arguments],
+                self._place.command(self._program, shown),
                 folder=self._program.folder,
-                environment=self._environment(self._program),
+                environment=self._place.surroundings(shown),
                 on_output=self._console.feed,
                 leash=self._shop.leash,
             )
         except OSError as error:
-            return trouble_of(error)
+            return self._trouble(error)
         self._in_thread(self._wait, "wait")
         return None
 
@@ -111,10 +118,7 @@ class LocalRun:
         """End the program; patiently means that its abort callback, if it has one, may return first."""
         if self._group is None:
             return
-        if patient:
-            self._in_thread(lambda: self._stop_patiently(grace), "abort")
-        else:
-            self._group.stop(grace)
+        self._in_thread(lambda: self._stop(grace, patient=patient), "abort")
 
     def finish(self, event: FinalEvent | None) -> None:
         """Deliver everything, say how the run ended, clean up: in a thread."""
@@ -131,66 +135,73 @@ class LocalRun:
             self._lay_out()
         except CancelledError:
             return
-        except (TasktapeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is: a run that is never said to be prepared never ends
             self._console.say(str(error))
-            self._shop.post(Prepared(self._pursuit.attempt, trouble_of(error)))
+            self._shop.post(Prepared(self._pursuit.attempt, self._trouble(error)))
         else:
             self._shop.post(Prepared(self._pursuit.attempt, None))
 
     def _lay_out(self) -> None:
-        spec, home = self._pursuit.request.spec, self._shop.settings.home
-        (home / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=home / "runs"))
-        self._python = self._shop.environments.python(spec.script, self._tools, self._console.say)
-        self._program = check_out(spec.script, self._folder / "code", home / "mirrors")
-        (self._folder / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
+        spec, shop = self._pursuit.request.spec, self._shop
+        self._folder = RunFolder(shop.settings.home / "runs")
+        path = self._folder.path
+        self._program = check_out(spec.script, path / "code", shop.settings.home / "mirrors", shop.access)
+        self._place = shop.places.take(spec, self._program, path, self._tools, self._console.say)
+        write_run_settings(path / "tasktape.toml", shop.settings)
+        (path / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
 
-    def _environment(self, program: Program) -> dict[str, str]:
-        """Variables of the program: the agent's, the task's own, then what tells the SDK whose run it is."""
-        entry, settings = self._pursuit.entry, self._shop.settings
-        paths = [*map(str, program.roots), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = os.environ | self._pursuit.request.spec.environment
-        environment.pop(lineage.PROC_TASK, None)
-        if self._python != Path(sys.executable):
-            environment["VIRTUAL_ENV"] = str(self._python.parent.parent)
-            environment["PATH"] = os.pathsep.join([str(self._python.parent), environment.get("PATH", os.defpath)])
-        if (config := settings_file()) is not None:
-            environment["TASKTAPE_CONFIG"] = str(config)
-        environment |= variables(self._pursuit.gpus)
-        return environment | {
-            "PYTHONPATH": os.pathsep.join(paths),
-            "TASKTAPE_HOME": str(settings.home),
-            "TASKTAPE_LOG": settings.log,
-            "TASKTAPE_BLOBS": settings.blobs,
+    def _trouble(self, error: Exception) -> Trouble:
+        """What an error says, without secrets in it."""
+        trouble = trouble_of(error)
+        return replace(trouble, message=self._shop.mask(trouble.message))
+
+    def _variables(self, program: Program) -> dict[str, str]:
+        """Variables of the program: the task's own, then what tells the SDK whose run it is and where its log is."""
+        assert self._folder is not None  # noqa: S101  only prepared runs are launched
+        entry, settings, folder = self._pursuit.entry, self._shop.settings, self._folder.path
+        places = {"TASKTAPE_HOME": str(settings.home), "TASKTAPE_LOG": settings.log, "TASKTAPE_BLOBS": settings.blobs}
+        return without_settings(self._pursuit.request.spec.environment) | {
+            **variables(self._pursuit.gpus),
+            **{name: value for name, value in places.items() if "@" not in value},
+            "PYTHONPATH": os.pathsep.join(map(str, program.roots)),
+            "TASKTAPE_CONFIG": str(folder / "tasktape.toml"),
             lineage.TASK_ID: entry.task,
             lineage.RUN: str(entry.run),
-            lineage.SPEC_FILE: str(self._folder / "spec.json"),
+            lineage.SPEC_FILE: str(folder / "spec.json"),
             WORKER_ID: self._shop.worker,
-            abort_note.VARIABLE: str(self._folder / "abort-callback"),
+            abort_note.VARIABLE: str(folder / "abort-callback"),
         }
 
     def _wait(self) -> None:
         assert self._group is not None  # noqa: S101  it was just started
+        assert self._circumstances is not None  # noqa: S101  the same
         code = self._group.wait()
         self._shop.post(Exited(self._pursuit.attempt, code, self._circumstances.of(code)))
 
-    def _stop_patiently(self, grace: float) -> None:
-        """Wait for the abort callback that the program has announced, for as long as it asked for."""
+    def _stop(self, grace: float, *, patient: bool) -> None:
+        """End the program; an abort callback that it has announced may return first, for as long as it asked for."""
         assert self._group is not None  # noqa: S101  only running programs are stopped
-        note = self._folder / "abort-callback"
-        deadline = time.monotonic() + abort_note.seconds(note)
+        assert self._folder is not None  # noqa: S101  the same
+        assert self._place is not None  # noqa: S101  the same
+        note = self._folder.path / "abort-callback"
+        deadline = time.monotonic() + (abort_note.seconds(note) if patient else 0.0)
         while time.monotonic() < deadline and note.exists() and not self._group.ended.wait(_LOOK_SECONDS):
             pass
+        self._place.stop(grace)
         self._group.stop(grace)
 
     def _finish(self, event: FinalEvent | None) -> None:
         self._preparation.join()
+        if self._place is not None:
+            self._place.leave()
         self._console.close()
         self._deliver()
         if event is not None:
             self._shop.outbox.emit(event)
-        if self._folder != Path():
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.remove()
+        if self._program is not None and self._program.mirror is not None:
+            forget_removed(self._program.mirror)
         self._shop.post(Finished(self._pursuit.attempt))
 
     def _deliver(self) -> None:
@@ -230,7 +241,7 @@ class Runner:
 
 def trouble_of(error: Exception) -> Trouble:
     """What an error says of a run that can't begin: whether it is the task's own fault."""
-    if isinstance(error, EnvironmentBuildError):
+    if isinstance(error, EnvironmentBuildError | ContainerError):
         return Trouble("environment", str(error), "infrastructure")
     if isinstance(error, CheckoutError):
         return Trouble("checkout", str(error), "infrastructure" if error.transient else "task")

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final, Protocol
 
 from .appends import Appends
-from .claiming import Begin, Claiming, Command, Drop, Prepare, Pursuit, Say
+from .claiming import Begin, Claiming, Command, Drop, Over, Prepare, Pursuit, Say
 from .devices import Devices
 from .retry import Outcome, successor
 from .run_control import PREEMPTED, FinalEvent, Phase, RunControl, Stop, Trouble
@@ -64,7 +64,7 @@ class Runs:
                 self.controls[pursuit.attempt] = RunControl(pursuit)
                 pursuit.gpus = self.devices.take(pursuit.attempt)
                 self.machine.prepare(pursuit)
-            case Begin(pursuit):
+            case Begin(pursuit) | Over(pursuit):
                 self.controls[pursuit.attempt].begun = True
             case Drop(pursuit, reason):
                 self._drop(pursuit, reason)

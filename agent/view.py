@@ -98,8 +98,7 @@ class View:
     def apply(self, reading: Reading, now: float) -> None:
         """Take note of a record, read at this moment."""
         record, event = reading
-        if record.timestamp > self._log_us:
-            self._log_us, self._log_read_at = record.timestamp, now
+        self._note_time(record, now)
         if record.topic.startswith(QUEUE_TOPIC_PREFIX):
             self._apply_to_queue(record, event, now)
         elif isinstance(event, TasksEvent):
@@ -113,10 +112,12 @@ class View:
             self.peers.bury(record.key or "", last_known(record.headers))
         elif isinstance(event, QueueEvent):
             self._apply_to_queues(event)
-        elif isinstance(event, AbortRequested):
-            self._remember_abort(event)
-        elif isinstance(event, DrainRequested):
-            self.drains[event.worker] = event.reason
+        elif isinstance(event, AbortRequested | DrainRequested):
+            self._apply_to_control(event)
+
+    def _note_time(self, record: LogRecord, now: float) -> None:
+        if record.timestamp > self._log_us:
+            self._log_us, self._log_read_at = record.timestamp, now
 
     def log_us(self, now: float) -> int:
         """The log's time at this moment, at the latest: that of the youngest record read, and what has passed since."""
@@ -147,6 +148,12 @@ class View:
         self.existing.add(event.queue)
         if event.queue in self.queues:
             self.queues[event.queue].fold.apply_queue(event)
+
+    def _apply_to_control(self, event: AbortRequested | DrainRequested) -> None:
+        if isinstance(event, DrainRequested):
+            self.drains[event.worker] = event.reason
+        else:
+            self._remember_abort(event)
 
     def _remember_abort(self, event: AbortRequested) -> None:
         """Keep the request; one for run 0 means whichever is under way."""

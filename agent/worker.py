@@ -31,15 +31,18 @@ from ..events.wire import append_event
 from ..events.worker_events import WorkerEvent
 from ..producers.outbox import Outbox
 from .appends import Message, Tombstone, message_id
+from .checkout import git_access
 from .clock import SystemClock
 from .core import CASE_READ, MAIN, ORPHANS, START, WORKERS_READ, Core, Plan
 from .devices import Capacity
-from .environment import Environments, Mode
 from .follow import Batch, Follower, FollowerDied
 from .leftovers import Leftovers
 from .load import machine_facts, machine_load
+from .masking import mask_for
+from .places import Housing, Places
 from .processes import Leash
 from .queue_watch import Membership, queue_membership, watchers_membership
+from .run_folders import remove_abandoned
 from .runner import Exited, Finished, Prepared, Runner, Workshop
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ class Worker:
     """One agent. `run` returns when it has left."""
 
     def __init__(
-        self, settings: Settings, queues: Sequence[str], capacity: Capacity, *, fair: bool = False, mode: Mode
+        self, settings: Settings, queues: Sequence[str], capacity: Capacity, *, fair: bool = False, housing: Housing
     ) -> None:
         self.id = f"{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
         self._settings = settings
@@ -87,14 +90,14 @@ class Worker:
             self._log = stack.enter_context(settings.open_log())
             self._outbox = stack.enter_context(contextlib.closing(Outbox(settings, self._stamper())))
             self._leash = stack.enter_context(contextlib.closing(Leash()))
+            shop = self._workshop(housing)
+            self._runner = Runner(shop)
+            self._leftovers = stack.enter_context(contextlib.closing(Leftovers(settings, shop.recovery)))
             self._helper = stack.enter_context(ThreadPoolExecutor(1, "tasktape-helper"))
             self._log.create_topics([*TOPICS, *map(queue_spec, self._queues)])
             self._memberships = {name: self._joined(queue_membership(self._log, name), stack) for name in self._queues}
             watchers = watchers_membership(self._log)
             self._watchers = None if watchers is None else self._joined(watchers, stack)
-            shop = self._workshop(mode)
-            self._leftovers = stack.enter_context(contextlib.closing(Leftovers(settings, shop.recovery)))
-            self._runner = Runner(shop)
             self._core = Core(self._plan(capacity, fair=fair), self, SystemClock(), self._stamper, SystemRandom())
             self._stack = stack.pop_all()
 
@@ -274,9 +277,19 @@ class Worker:
     def _stamper(self) -> Stamper:
         return Stamper(f"agent/{self.id}")
 
-    def _workshop(self, mode: Mode) -> Workshop:
-        environments = Environments(self._settings.home / "venvs-cache", mode)
-        return Workshop(self._settings, environments, self._outbox, self._leash, self.id, self._inbox.put)
+    def _workshop(self, housing: Housing) -> Workshop:
+        settings = self._settings
+        remove_abandoned(settings.home / "runs")
+        return Workshop(
+            settings=settings,
+            places=Places(settings, housing, self._leash),
+            access=git_access(settings),
+            mask=mask_for(settings, os.environ),
+            outbox=self._outbox,
+            leash=self._leash,
+            worker=self.id,
+            post=self._inbox.put,
+        )
 
     def _plan(self, capacity: Capacity, *, fair: bool) -> Plan:
         return Plan(

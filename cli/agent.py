@@ -21,6 +21,14 @@ Environment = Annotated[
     Literal["venv", "current"],
     typer.Option("--env", help="Run tasks in virtual environments of their own, or in the agent's own."),
 ]
+Docker = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[IMAGE]",
+        help="Run tasks in Docker containers, of their own image, else of this one (arguments may follow, quoted).",
+    ),
+]
+Podman = Annotated[str | None, typer.Option(metavar="[IMAGE]", help="The same with Podman.")]
 LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help="What the agent says of itself.")]
 Preemptible = Annotated[
     bool,
@@ -51,6 +59,8 @@ def agent(
     gpus: Gpus = None,
     gpus_per_task: GpusPerTask = 1,
     environment: Environment = "venv",
+    docker: Docker = None,
+    podman: Podman = None,
     log_format: LogFormat = "text",
     preemptible: Preemptible = False,
 ) -> None:
@@ -65,10 +75,13 @@ def agent(
     $ tasktape agent --queue gpu --gpus 0,1,2,3 --gpus-per-task 2
     $ tasktape agent --queue one --queue two --order-fairness --slots 4
     $ tasktape agent --queue services --services
+    $ tasktape agent --queue gpu --docker "nvcr.io/nvidia/pytorch:26.01-py3 --gpus all --ipc=host"
     """
     from ..agent.main import run_agent  # noqa: PLC0415  see `reading`
+    from ..agent.places import Housing  # noqa: PLC0415  the same
     from ..events.settings import load_settings  # noqa: PLC0415  the same
 
+    housing = Housing(environment, _engine(docker, podman), docker or podman or "")
     queues = [named(name) for name in (*(queue or ()), *(more or ()))] or [DEFAULT_QUEUE]
     capacity = _capacity(slots or (SERVICES_SLOTS if services else None), gpus, gpus_per_task)
     raise typer.Exit(
@@ -77,7 +90,7 @@ def agent(
             queues,
             capacity,
             fair=order_fairness,
-            environment=environment,
+            housing=housing,
             log_format=log_format,
             preemptible=preemptible,
         )
@@ -91,3 +104,11 @@ def _capacity(slots: int | None, gpus: str | None, per_task: int) -> Capacity:
         return capacity(slots, gpus, per_task)
     except GpusError as error:
         raise typer.BadParameter(str(error), param_hint="--gpus") from error
+
+
+def _engine(docker: str | None, podman: str | None) -> Literal["docker", "podman"] | None:
+    if docker is not None and podman is not None:
+        raise typer.BadParameter("choose one of --docker and --podman.")
+    if docker is not None:
+        return "docker"
+    return None if podman is None else "podman"

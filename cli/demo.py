@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,9 +81,10 @@ def _run(settings: Settings) -> Watch:
     with settings.open_log() as log, tempfile.TemporaryDirectory(prefix="tasktape-demo-") as folder:
         log.create_topics([*TOPICS, queue_spec(QUEUE)])
         commands = Commands(Path(folder))
+        example = shutil.copy(SCRIPT, folder)  # alone it travels whole: a checkout's remote may be out of reach here
         with open_reader(log) as reader, commands, _display(watch) as show:
             agent = commands.start("agent", ["-m", "tasktape.cli.main", "agent", "--queue", QUEUE])
-            script = commands.start("script", [str(SCRIPT)])
+            script = commands.start("script", [example])
             wait = Wait(reader, settings.codec(), watch, show)
             wait.until(lambda: script.ended() and watch.all_ended(), agent, script)
             _enqueue_variants(watch)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..events.errors import SettingsError
+from ..events.private_file import write_private
 from .options import Json
 from .output import note, print_json, progress
-from .settings_file import Choices, render, write_private
+from .settings_file import Choices, render
 
 if TYPE_CHECKING:
     from ..events.settings import Settings

@@ -22,6 +22,7 @@ from . import (
     dashboard,
     demo,
     doctor,
+    drain,
     exit_codes,
     init,
     queues,
@@ -34,6 +35,7 @@ from . import (
     version,
     workers,
 )
+from .options import OptionalValues
 from .output import note
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -42,6 +44,11 @@ _CODES = "\b\nExit codes:\n" + "\n".join(f"{code:>5}  {text}" for code, text in 
 
 class Commands(TyperGroup):
     """Runs a command and turns errors into a sentence and an exit code."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that arguments name: by two words, too, where the first is a command of its own."""
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the context names."""
@@ -73,7 +80,7 @@ def add(below: typer.Typer, name: str, function: Callable[..., None]) -> None:
     """Add a command; the examples of its docstring go below its options."""
     text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExamples:\n")
     epilog = f"\b\nExamples:\n{examples}" if examples else None
-    below.command(name, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
+    below.command(name, cls=OptionalValues, help=text, epilog=epilog, context_settings=_SETTINGS)(function)
 
 
 Named = tuple[tuple[str, Callable[..., None]], ...]
@@ -82,6 +89,7 @@ _TOP: Named = (
     ("init", init.init),
     ("demo", demo.demo),
     ("agent", agent.agent),
+    ("agent drain", drain.drain),
     ("serve", serve.serve),
     ("dashboard", dashboard.dashboard),
     ("audit", audit.audit),

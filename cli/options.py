@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from .output import wants_json
 
@@ -26,3 +28,20 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or as 
 TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks, or their unique beginnings.")]
 QueueName = Annotated[str, typer.Argument(metavar="QUEUE", callback=named, help="A queue's name.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for audit.")]
+
+
+class OptionalValues(TyperCommand):
+    """A command whose options with a metavar in brackets may stand without their value, which is empty then."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give them the empty value."""
+        bare = {name for param in self.params if str(param.metavar).startswith("[") for name in param.opts}
+        return super().parse_args(ctx, list(_completed(args, bare)))
+
+
+def _completed(args: list[str], bare: set[str]) -> Iterator[str]:
+    following: Iterable[str] = [*args[1:], "-"]
+    for argument, after in zip(args, following, strict=False):
+        yield argument
+        if argument in bare and after.startswith("-"):
+            yield ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "TASKTAPE_"
 FILE_NAME: Final = "tasktape.toml"
 _KAFKA_PREFIX: Final = PREFIX + "KAFKA_"
+_GIT_PREFIX: Final = PREFIX + "GIT_"
 _MASK: Final = "********"
 _SECRET_WORDS: Final = ("password", "secret", "token", "jaas", "ssl.key", "oauthbearer.config")
 
@@ -78,6 +79,17 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 
 
 Folder = Annotated[str, AfterValidator(_absolute_folder)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class GitHost(BaseModel):
+    """What opens private repositories of one host: a token (or password) over https, a key over ssh."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    user: str = "git"
+    token: SecretStr = SecretStr("")
+    ssh_key: AbsolutePath | None = None
 
 
 class Settings(BaseSettings):
@@ -95,7 +107,7 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    home: Annotated[Path, AfterValidator(_absolute)] = Path("~/.tasktape")
+    home: AbsolutePath = Path("~/.tasktape")
     log: str = Field(default_factory=lambda data: f"sqlite:///{data['home']}/log.db")
     kafka: Annotated[dict[str, str], BeforeValidator(_flat), AfterValidator(Properties)] = Field(default_factory=dict)
     schema_registry: str | None = None
@@ -105,6 +117,9 @@ class Settings(BaseSettings):
     heartbeat_interval: float = Field(default=5.0, gt=0)
     claim_lease: float = Field(default=10.0, gt=0)
     close_timeout: float = Field(default=10.0, ge=0)
+    git: dict[str, GitHost] = Field(default_factory=dict)
+    environments_count: int = Field(default=50, ge=1)
+    environments_gigabytes: float = Field(default=50.0, gt=0)
 
     @classmethod
     def settings_customise_sources(
@@ -116,7 +131,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of sources: what the caller gives, the environment, the file."""
-        return init_settings, _KafkaVariables(settings_cls), env_settings, _File(settings_cls)
+        kafka, git = _KafkaVariables(settings_cls), _GitVariables(settings_cls)
+        return init_settings, kafka, git, env_settings, _File(settings_cls)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -155,6 +171,26 @@ class _KafkaVariables(PydanticBaseSettingsSource):
         names = [name for name in os.environ if name.startswith(_KAFKA_PREFIX)]
         found = {name.removeprefix(_KAFKA_PREFIX).lower().replace("_", "."): os.environ[name] for name in names}
         return {"kafka": found} if found else {}
+
+
+class _GitVariables(PydanticBaseSettingsSource):
+    """`TASKTAPE_GIT_HOST` with `_USER`, `_TOKEN` and `_SSH_KEY` is a line of the table `git`.
+
+    The host must be named: what opens one is never shown to another that a task happens to name.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        given = {name: os.environ.get(f"{_GIT_PREFIX}{name.upper()}") for name in GitHost.model_fields}
+        found = {name: value for name, value in given.items() if value}
+        host = os.environ.get(_GIT_PREFIX + "HOST")
+        if found and not host:
+            raise SettingsError(
+                f"{_GIT_PREFIX}{min(found).upper()} is set: name the host it is for in TASKTAPE_GIT_HOST."
+            )
+        return {"git": {host: found}} if host else {}
 
 
 class _File(PydanticBaseSettingsSource):

@@ -118,7 +118,7 @@ class RunLost(RunEvent):
 
 
 class RunPreempted(RunEvent):
-    """The run's worker had to go and took it off its machine: neither completed nor failed, it goes back to its queue."""
+    """The run's worker had to go: the run goes back to its queue, neither completed nor failed."""
 
     worker: str
     reason: str = ""

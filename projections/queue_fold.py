@@ -39,9 +39,10 @@ OrderKey = tuple[float, int, str]
 class Entry:
     """An entry of the queue. Times are append times in µs since 1970; `changed_us` is that of the last change.
 
-    It can't be claimed before `not_before_us`. `offset` is where it was enqueued, `claim` the id of the event that claimed it and `claim_offset` its place.
-    It is `settled` when it is taken, dequeued and that is noted with its task, or moved and arrived. Then its `spec` is
-    None (and can be read again at `offset`): a queue passes far more entries than it holds, and specs carry scripts.
+    `offset` is where it was enqueued, `claim` the id of the event that claimed it and `claim_offset` its place. It may
+    not be claimed before `not_before_us`. It is `settled` when it is taken, dequeued and that is noted with its task,
+    or moved and arrived. Then its `spec` is None (and can be read again at `offset`): a queue passes far more entries
+    than it holds, and specs carry scripts.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Folds reports that only add rows: single values, plots, texts, media, console lines, and requests to abort and to drain."""
+"""Folds what only adds rows: single values, plots, texts, media, console lines, requests to abort and to drain."""
 
 from __future__ import annotations
 

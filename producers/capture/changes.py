@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from ...events.errors import TasktapeError
 from .git import EXACT, NETWORK_TIMEOUT, GitError, git
 from .repository import declared_submodules
+
+_PREFIXED: Final = re.compile(rb'"?[a-z]/.* "?[a-z]/')
 
 
 class DiffConflictError(TasktapeError):
@@ -51,6 +54,14 @@ def _patterns(path: str) -> tuple[str, str]:
 
 def _apply(root: Path, diff: Path, *options: str) -> None:
     try:
-        git(root, *EXACT, "apply", "--whitespace=nowarn", *options, str(diff))
+        git(root, *EXACT, "apply", "--whitespace=nowarn", f"-p{_prefixes(diff)}", *options, str(diff))
     except GitError as error:
         raise DiffConflictError(root, error.reason) from None
+
+
+def _prefixes(diff: Path) -> int:
+    """How many folders its paths begin with that are none: one (`a/` and `b/`, or others), or none with `noprefix`."""
+    with diff.open("rb") as lines:
+        names = next((line[11:].strip() for line in lines if line.startswith(b"diff --git ")), b"a/ b/")
+    half = len(names) // 2
+    return 0 if names[:half] == names[half + 1 :] or not _PREFIXED.match(names) else 1

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from tasktape.cli import exit_codes
 from tasktape.events.base import Stamper
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.port import partition_of
-from tasktape.events.parts import TaskSpec
+from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import EntryEnqueued, EntryTaken, QueueCreated, queue_topic
 from tasktape.events.settings import Settings
-from tasktape.events.task_events import RunFailed, RunLost, RunStarted, RunStopped, TaskCreated
+from tasktape.events.task_events import RunFailed, RunLost, RunPreempted, RunStarted, RunStopped, TaskCreated
 from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
 from tasktape.producers.outbox import Outbox
 from tasktape.tests.kafka.broker import Broker
@@ -105,6 +107,36 @@ def test_an_agent_that_has_no_run_brings_on_what_a_dead_process_left(
         dead.close()
     local_site.agent()
     local_site.wait(lambda: local_site.of("left", TaskCreated))
+
+
+def test_a_run_whose_preparation_nobody_foresaw_fails_and_its_agent_goes_on(local_site: AgentSite) -> None:
+    odd = local_site.put("", script=Script(repository="https://example.invalid/\0", entry_point="main.py"))
+    local_site.agent()
+    local_site.wait(lambda: local_site.ends(odd))
+    failed = local_site.of(odd, RunFailed)[0]
+    assert (failed.cause, "null" in failed.message) == ("infrastructure", True)
+    task = local_site.put("print('still here')")
+    assert local_site.wait_for_end(task) == (1, "RunCompleted")
+
+
+def test_a_run_leaves_nothing_of_its_checkout_behind(local_site: AgentSite, tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    git(tmp_path, "init", "--quiet", str(origin))
+    (origin / "main.py").write_text("import subprocess\nprint(subprocess.check_output(['git', 'status'], text=True))")
+    git(origin, "add", "--all")
+    git(origin, "-c", "user.name=U", "-c", "user.email=u@example.org", "commit", "--quiet", "--message", "first")
+    local_site.agent()
+    script = Script(repository=origin.as_uri(), commit=git(origin, "rev-parse", "HEAD"), entry_point="main.py")
+    task = local_site.put("", script=script)
+    assert local_site.wait_for_end(task) == (1, "RunCompleted")
+    assert ("stdout", "nothing to commit, working tree clean") in local_site.console(task)
+    (mirror,) = (local_site.home / "mirrors").glob("*.git")
+    local_site.wait(lambda: len(git(mirror, "worktree", "list").splitlines()) == 1)
+    assert list((local_site.home / "runs").iterdir()) == []
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_two_agents_start_one_entry_once(site: AgentSite) -> None:
@@ -250,6 +282,57 @@ def test_a_signal_lets_the_agent_finish_what_runs_and_take_nothing_new(site: Age
     assert tombstones(site) == {stopped.worker}
 
 
+def test_a_machine_that_goes_gives_its_run_back_at_once_neither_completed_nor_failed(local_site: AgentSite) -> None:
+    agent = local_site.agent("--preemptible")
+    task = local_site.put(UNTIL_TOLD)
+    pid_of_run(local_site, 1)
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(30) == 0
+    assert local_site.ends(task) == [(1, "RunPreempted")]
+    local_site.file("go").touch()
+    local_site.agent()
+    assert local_site.wait_for_end(task) == (2, "RunCompleted")
+    assert [entry.losses for entry in local_site.events(EntryEnqueued)] == [0, 0]
+
+
+def test_a_drained_agent_finishes_what_runs_takes_nothing_new_and_leaves(local_site: AgentSite) -> None:
+    agent = local_site.agent()
+    task = local_site.put(UNTIL_TOLD)
+    pid_of_run(local_site, 1)
+    (started,) = local_site.events(WorkerStarted)
+    unknown = local_site.command("agent", "drain", "nobody")
+    assert (unknown.returncode, started.worker in unknown.stderr) == (exit_codes.NOT_FOUND, False)
+    assert local_site.command("agent", "drain", started.worker, "--reason", "new driver").returncode == 0
+    local_site.wait(lambda: "new driver" in local_site.said())
+    waiting = local_site.put("print('never')")
+    local_site.file("go").touch()
+    assert agent.wait(30) == 0
+    assert local_site.ends(task) == [(1, "RunCompleted")]
+    assert local_site.of(waiting, RunStarted) == []
+    assert [event.reason for event in local_site.events(WorkerStopped)] == ["new driver"]
+
+
+def test_a_program_the_kernel_killed_for_want_of_memory_says_so(local_site: AgentSite) -> None:
+    root, limit = Path("/sys/fs/cgroup"), "memory.max"
+    if (root / "memory").is_dir():
+        root, limit = root / "memory", "memory.limit_in_bytes"
+    group = root / f"tasktape-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(200 << 20))
+    except OSError:
+        pytest.skip("no control group of one's own is to be had here")
+    source = f"from pathlib import Path\nPath('{group}/cgroup.procs').write_text('0')\nbytearray(1 << 30)"
+    task = local_site.put(source)
+    local_site.agent("--env", "current")
+    try:
+        assert local_site.wait_for_end(task) == (1, "RunFailed")
+    finally:
+        group.rmdir()
+    (failed,) = local_site.of(task, RunFailed)
+    assert (failed.reason, failed.cause, failed.exit_code) == ("out of memory", "task", -9)
+
+
 def test_two_signals_stop_now_and_the_run_goes_back_to_its_queue(site: AgentSite) -> None:
     agent = site.agent()
     task = site.put(UNTIL_TOLD)
@@ -258,8 +341,8 @@ def test_two_signals_stop_now_and_the_run_goes_back_to_its_queue(site: AgentSite
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(30) == 130
     assert not is_alive(program)
-    (failed,) = site.of(task, RunFailed)
-    assert (failed.reason, failed.cause) == ("handed back", "infrastructure")
+    (preempted,) = site.of(task, RunPreempted)
+    assert (preempted.worker, preempted.reason) == (site.events(WorkerStarted)[0].worker, "SIGTERM")
     site.file("go").touch()
     site.agent()
     site.wait(lambda: (2, "RunCompleted") in site.ends(task))

@@ -33,6 +33,7 @@ def test_the_demo_trains_compares_and_leaves_nothing_running(home: Path) -> None
         subprocess.run([*TASKTAPE, "tasks", "show", tasks[1]["id"], "--json"], capture_output=True, check=True).stdout
     )
     assert about["parameters"]["Args/hidden"] == 96
+    assert (about["script"]["repository"], about["script"]["entry_point"]) == ("", "digits.py"), "it needs no remote"
     assert {(s["title"], s["series"], s["count"]) for s in about["scalars"] if not s["title"].startswith(":")} == {
         (title, series, 20) for title in ("loss", "accuracy") for series in ("train", "validation")
     }

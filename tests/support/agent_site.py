@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
@@ -18,12 +18,21 @@ from tasktape.events.log import Log, open_log
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryEnqueued, QueueCreated, entry_id, queue_topic
 from tasktape.events.report_events import ConsoleWritten
-from tasktape.events.task_events import RunCompleted, RunFailed, RunLost, RunStopped, TaskCreated, TasksEvent
+from tasktape.events.task_events import (
+    RunCompleted,
+    RunFailed,
+    RunLost,
+    RunPreempted,
+    RunStopped,
+    TaskCreated,
+    TasksEvent,
+)
 from tasktape.events.topics import TOPICS, queue_spec
 
 INTERVAL = 0.5
 E = TypeVar("E", bound=Event)
-FINAL = (RunCompleted, RunFailed, RunStopped, RunLost)
+FINAL = (RunCompleted, RunFailed, RunStopped, RunLost, RunPreempted)
+GOES_ON = {"RunLost", "RunPreempted"}
 AGENT = "import sys; from tasktape.cli.main import main; sys.argv[0] = 'tasktape'; main()"
 
 
@@ -55,12 +64,12 @@ class AgentSite:
         assert self.log.flush(30) == 0
         assert not failed
 
-    def put(self, source: str, *, retries: int = 0, requirements: Iterable[str] = ()) -> str:
-        """Create a task of a lone script and enqueue it; return its id."""
+    def put(self, source: str, *, requirements: Iterable[str] = (), **changes: Any) -> str:
+        """Create a task of a lone script, with changes to its spec, and enqueue it; return its id."""
         task = new_task_id()
         script = Script(entry_point="main.py", source=source, requirements=list(requirements))
-        environment = {"SITE": str(self.folder)}
-        spec = TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries)
+        about = {"script": script, "environment": {"SITE": str(self.folder)}} | changes
+        spec = TaskSpec(project="p", name="n", **about)
         self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
         about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
         self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
@@ -83,6 +92,13 @@ class AgentSite:
             process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)
         self.agents.append(process)
         return process
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of tasktape's on the site's log, as an operator would."""
+        environment = os.environ | {"TASKTAPE_LOG": self.url, "TASKTAPE_HOME": str(self.home)}
+        return subprocess.run(
+            [sys.executable, "-c", AGENT, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
 
     def events(self, kind: type[E], topic: str = "") -> list[E]:
         """All events of a kind, in the order of each partition."""
@@ -116,7 +132,7 @@ class AgentSite:
 
     def wait_for_end(self, task: str) -> tuple[int, str]:
         """Wait until a run of the task has ended that is not followed by another; return its number and how."""
-        self.wait(lambda: any(kind != "RunLost" for _, kind in self.ends(task)))
+        self.wait(lambda: any(kind not in GOES_ON for _, kind in self.ends(task)))
         return self.ends(task)[-1]
 
     def wait(self, condition: Callable[[], object], timeout: float = 60.0) -> None:

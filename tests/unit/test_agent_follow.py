@@ -328,9 +328,9 @@ def test_json_lines_hold_the_action_and_all_that_belongs_to_it() -> None:
 
 def test_log_lines_go_to_stderr_only_while_the_agent_lives(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("tasktape.agent.test")
-    with logging_to_stderr("text"):
-        logger.info("heard", extra={"action": "test"})
+    with logging_to_stderr("text", lambda line: line.replace("opens it", "********")):
+        logger.info("heard what %s", "opens it", extra={"action": "test"})
     logger.info("not heard", extra={"action": "test"})
     said = capsys.readouterr().err
-    assert "heard" in said
+    assert "heard what ********" in said
     assert "not heard" not in said

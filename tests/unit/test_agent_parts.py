@@ -36,6 +36,7 @@ from tasktape.projections.task_state import Rejection, TaskState, apply
 from tasktape.projections.verdict import ACCEPTED, rejected
 
 STAMP = Stamper("agent/test")
+OWN = Outcome("failed", "task")
 SPEC = TaskSpec(project="p", name="n")
 
 
@@ -94,16 +95,16 @@ def test_a_failure_told_after_the_read_back_changes_nothing() -> None:
 
 def test_heartbeats_are_one_in_flight_and_follow_what_is_held() -> None:
     beats = Heartbeats(5.0)
-    none, some = frozenset[str](), frozenset({"entry"})
+    none, some = frozenset[str](), frozenset({"claim"})
     assert beats.wanted(none, 0.0)
     beats.sent("1", none, 0.0)
     assert not beats.wanted(some, 0.1)
     beats.delivered("1")
     assert beats.wanted(some, 0.2)
     beats.sent("2", some, 0.2)
-    assert not beats.acknowledged("entry")
+    assert not beats.acknowledged("claim")
     beats.delivered("2")
-    assert beats.acknowledged("entry")
+    assert beats.acknowledged("claim")
     assert not beats.wanted(some, 5.1)
     assert beats.wanted(some, 5.2)
 
@@ -137,7 +138,7 @@ def runs_after(outcome: Outcome, *, retries: int = 0) -> int:
     for count in range(100):
         if entry is None:
             return count
-        entry = successor(entry, 7.0, outcome, STAMP)
+        entry = successor(entry, 7.0, outcome, STAMP, 0)
     return 100
 
 
@@ -151,7 +152,7 @@ def runs_after(outcome: Outcome, *, retries: int = 0) -> int:
         (Outcome("failed", "task"), 2, 3),
         (Outcome("failed", "infrastructure"), 0, 1 + INFRASTRUCTURE_RETRIES),
         (LOST, 0, 1 + INFRASTRUCTURE_RETRIES),
-        (Outcome("failed", "infrastructure", handed_back=True), 0, 100),
+        (Outcome("preempted"), 0, 100),
     ],
 )
 def test_runs_are_retried_on_the_count_of_who_failed(outcome: Outcome, retries: int, runs: int) -> None:
@@ -160,13 +161,31 @@ def test_runs_are_retried_on_the_count_of_who_failed(outcome: Outcome, retries: 
 
 def test_losses_and_own_failures_are_counted_apart() -> None:
     entry = request(spec=SPEC.model_copy(update={"retries": 1}))
-    after_loss = successor(entry, 7.0, LOST, STAMP)
+    after_loss = successor(entry, 7.0, LOST, STAMP, 0)
     assert after_loss is not None
-    after_failure = successor(after_loss, 7.0, Outcome("failed", "task"), STAMP)
+    after_failure = successor(after_loss, 7.0, Outcome("failed", "task"), STAMP, 0)
     assert after_failure is not None
     assert (after_failure.failures, after_failure.losses, after_failure.run) == (1, 1, 3)
     assert (after_failure.entry, after_failure.rank) == (entry_id("q", "t", 3), 7.0)
-    assert successor(after_failure, 7.0, Outcome("failed", "task"), STAMP) is None
+    assert successor(after_failure, 7.0, Outcome("failed", "task"), STAMP, 0) is None
+
+
+def test_the_next_run_waits_longer_the_more_often_the_infrastructure_has_failed() -> None:
+    entry, pauses = request(), []
+    while (following := successor(entry, 7.0, LOST, STAMP, 1_000_000)) is not None:
+        pauses.append((following.not_before_us - 1_000_000) / 1e6 if following.not_before_us else 0.0)
+        entry = following
+    assert pauses == [0.0, 10.0, 30.0]
+    own = successor(entry.model_copy(update={"spec": SPEC.model_copy(update={"retries": 1})}), 7.0, OWN, STAMP, 5)
+    assert own is not None
+    assert own.not_before_us == 0, "a task's own failure is repeated at once"
+
+
+def test_a_run_that_was_preempted_goes_back_as_if_it_had_never_started() -> None:
+    entry = request(losses=INFRASTRUCTURE_RETRIES)
+    following = successor(entry, 7.0, Outcome("preempted"), STAMP, 5)
+    assert following is not None
+    assert (following.losses, following.not_before_us, following.rank) == (INFRASTRUCTURE_RETRIES, 0, 7.0)
 
 
 def beat(stamp: Stamper, *runs: HeldRun) -> WorkerHeartbeat:

@@ -130,7 +130,7 @@ def test_when_the_owner_is_killed_its_groups_are_killed_too() -> None:
 
 
 def test_the_leash_forgets_groups_that_are_over() -> None:
-    assert follow(["+1\n", "+2\n", "-1\n", "+3\n"]) == {2, 3}
+    assert follow(["+1\n", "+2\n", "-1\n", "+3\n"]) == {"2", "3"}
 
 
 def test_a_tool_that_fails_is_an_error_with_its_exit_code(leash: Leash, output: Output) -> None:

@@ -11,14 +11,14 @@ from tasktape.agent.appends import Appends
 from tasktape.agent.claiming import Begin, Claiming, Drop, Prepare, Pursuit, Stage
 from tasktape.agent.devices import Devices
 from tasktape.agent.follow import Reading
-from tasktape.agent.run_control import FinalEvent, Trouble
+from tasktape.agent.run_control import DISK_FULL, FinalEvent, Trouble
 from tasktape.agent.runs import Runs
 from tasktape.agent.view import View
 from tasktape.events.base import Event, Stamper
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryClaimed, EntryEnqueued, entry_id
-from tasktape.events.task_events import RunCompleted, RunFailed, RunLost, RunStarted, RunStopped
+from tasktape.events.task_events import RunCompleted, RunFailed, RunLost, RunPreempted, RunStarted, RunStopped
 
 STAMP = Stamper("agent/me")
 
@@ -53,7 +53,7 @@ class Machine:
 class Bench:
     """One run of one worker, from its valid claim on."""
 
-    def __init__(self, retries: int = 0) -> None:
+    def __init__(self, retries: int = 0, time_limit: float = 0.0) -> None:
         self.machine = Machine()
         self.appends = Appends()
         self.view = View(["q"], 10.0, self.appends)
@@ -62,7 +62,7 @@ class Bench:
         claiming = Claiming("me", lambda: STAMP, Random(1), None, 10.0)  # type: ignore[arg-type]
         self.runs = Runs(claiming, self.view, self.appends, self.machine, lambda: self.lease, grace=1.0)
         self.runs.devices = Devices(("0", "1"))
-        spec = TaskSpec(project="p", name="n", retries=retries)
+        spec = TaskSpec(project="p", name="n", retries=retries, time_limit=time_limit)
         entry = entry_id("q", "t", 1)
         about: dict[str, Any] = {"task": "t", "queue": "q", "entry": entry, "run": 1}
         request = EntryEnqueued(meta=STAMP(), spec=spec, **about)
@@ -81,21 +81,21 @@ class Bench:
 
     def prepare(self, trouble: Trouble | None = None) -> None:
         self.runs.prepared(self.pursuit.attempt, trouble)
-        self.runs.step()
+        self.runs.step(0.0)
 
     def begin(self) -> None:
         self.read(RunStarted(meta=STAMP(), task="t", run=1, worker="me", entry=self.pursuit.id))
         self.runs.obey(Begin(self.pursuit))
-        self.runs.step()
+        self.runs.step(0.0)
 
     def launch(self) -> None:
         self.prepare()
         self.begin()
         assert self.machine.told == ["prepare", "launch"]
 
-    def exit(self, code: int) -> None:
-        self.runs.exited(self.pursuit.attempt, code)
-        self.runs.step()
+    def exit(self, code: int, circumstance: str = "") -> None:
+        self.runs.exited(self.pursuit.attempt, code, circumstance)
+        self.runs.step(0.0)
 
     def close(self) -> EntryEnqueued | None:
         """The final event reaches the log, the clean-up is done; return the next run's entry."""
@@ -103,13 +103,13 @@ class Bench:
         if event is not None:
             self.read(event)
         self.runs.finished(self.pursuit.attempt)
-        self.runs.step()
+        self.runs.step(0.0)
         owed = list(self.appends.due(0.0))
         for message in owed:
             assert isinstance(message, EntryEnqueued)
             assert self.claiming.pursuits, "the run is held until the next one is in its queue"
             self.appends.delivered(message.meta.event_id)
-        self.runs.step()
+        self.runs.step(0.0)
         assert self.machine.attempts == {self.pursuit.attempt}
         assert not self.claiming.pursuits
         assert not self.runs.controls
@@ -118,7 +118,7 @@ class Bench:
     @property
     def final(self) -> FinalEvent:
         event = self.machine.told[-1]
-        assert isinstance(event, RunCompleted | RunFailed | RunStopped), self.machine.told
+        assert isinstance(event, RunCompleted | RunFailed | RunPreempted | RunStopped), self.machine.told
         return event
 
 
@@ -151,7 +151,7 @@ def test_user_code_does_not_start_once_the_lease_is_gone(bench: Bench) -> None:
     bench.lease = False
     bench.prepare()
     bench.begin()
-    bench.runs.step()
+    bench.runs.step(0.0)
     assert "launch" not in bench.machine.told
     assert isinstance(bench.final, RunFailed)
     assert (bench.final.reason, bench.final.cause) == ("cut off", "infrastructure")
@@ -188,7 +188,7 @@ def test_what_the_infrastructure_owes_a_run_is_retried(bench: Bench, at_launch: 
     bench.machine.trouble = trouble if at_launch else None
     bench.prepare(None if at_launch else trouble)
     bench.begin()
-    bench.runs.step()
+    bench.runs.step(0.0)
     assert isinstance(bench.final, RunFailed)
     assert (bench.final.reason, bench.final.message) == ("environment", "no packages")
     following = bench.close()
@@ -198,7 +198,7 @@ def test_what_the_infrastructure_owes_a_run_is_retried(bench: Bench, at_launch: 
 
 def abort(bench: Bench) -> None:
     bench.read(AbortRequested(meta=STAMP(), task="t", run=1, reason="enough"))
-    bench.runs.step()
+    bench.runs.step(0.0)
 
 
 def test_an_abort_before_the_start_starts_nothing(bench: Bench) -> None:
@@ -224,8 +224,8 @@ def test_a_lost_lease_ends_the_patience(bench: Bench) -> None:
     bench.launch()
     abort(bench)
     bench.pursuit.fenced = True
-    bench.runs.step()
-    bench.runs.step()
+    bench.runs.step(0.0)
+    bench.runs.step(0.0)
     assert bench.machine.told[2:] == ["stop patiently", "stop"]
 
 
@@ -238,14 +238,14 @@ def test_an_abort_of_another_run_is_not_this_one_s(bench: Bench) -> None:
 def test_a_request_for_whichever_run_is_under_way_stops_it(bench: Bench) -> None:
     bench.launch()
     bench.read(AbortRequested(meta=STAMP(), task="t", run=0))
-    bench.runs.step()
+    bench.runs.step(0.0)
     assert bench.machine.told[-1] == "stop patiently"
 
 
 def test_a_run_that_others_declared_lost_is_ended_without_a_word_and_enqueued_once_more(bench: Bench) -> None:
     bench.launch()
     bench.read(RunLost(meta=STAMP(), task="t", run=1, worker="me", entry=bench.pursuit.id))
-    bench.runs.step()
+    bench.runs.step(0.0)
     assert bench.machine.told[-1] == "stop"
     bench.exit(-15)
     assert bench.machine.told[-1] is None
@@ -267,7 +267,7 @@ def test_a_worker_told_to_go_hands_back_what_has_not_started(bench: Bench, begin
     if begins == "before":
         bench.begin()
     bench.runs.leaving = "SIGTERM"
-    bench.runs.step()
+    bench.runs.step(0.0)
     bench.prepare()
     if begins == "after":
         bench.begin()
@@ -280,14 +280,47 @@ def test_a_worker_told_to_go_hands_back_what_has_not_started(bench: Bench, begin
 def test_a_worker_told_to_go_lets_its_program_finish_unless_it_is_told_twice(bench: Bench) -> None:
     bench.launch()
     bench.runs.leaving = "SIGTERM"
-    bench.runs.step()
+    bench.runs.step(0.0)
     assert bench.machine.told == ["prepare", "launch"]
     bench.runs.stop_all()
     assert bench.machine.told[-1] == "stop"
     bench.exit(-15)
+    assert isinstance(bench.final, RunPreempted)
+    assert (bench.final.worker, bench.final.reason) == ("me", "SIGTERM")
     following = bench.close()
     assert following is not None
     assert (following.run, following.losses, following.rank) == (2, 0, bench.pursuit.entry.rank)
+
+
+def test_a_run_that_takes_too_long_is_stopped_like_an_aborted_one_and_has_failed() -> None:
+    bench = Bench(time_limit=60.0)
+    bench.launch()
+    assert bench.runs.next_due() == 60.0
+    bench.runs.step(59.9)
+    assert bench.machine.told[-1] == "launch"
+    bench.runs.step(60.0)
+    assert bench.machine.told[-1] == "stop patiently"
+    assert bench.runs.next_due() > 60.0
+    bench.exit(0)
+    assert isinstance(bench.final, RunFailed)
+    assert (bench.final.reason, bench.final.cause) == ("time limit", "task")
+    assert "60 s" in bench.final.message
+    assert bench.close() is None
+
+
+@pytest.mark.parametrize(
+    ("circumstance", "cause", "following"), [("out of memory", "task", None), (DISK_FULL, "infrastructure", 2)]
+)
+def test_what_else_is_known_of_an_end_says_whose_fault_it_was(
+    bench: Bench, circumstance: str, cause: str, following: int | None
+) -> None:
+    bench.launch()
+    bench.exit(-9, circumstance)
+    assert isinstance(bench.final, RunFailed)
+    assert (bench.final.reason, bench.final.message) == (circumstance, "killed by SIGKILL")
+    assert (bench.final.cause, bench.final.exit_code) == (cause, -9)
+    entry = bench.close()
+    assert (entry.run if entry else None) == following
 
 
 def test_reports_of_an_earlier_attempt_at_the_entry_say_nothing_of_this_one(bench: Bench) -> None:

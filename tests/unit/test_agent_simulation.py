@@ -28,6 +28,7 @@ from tasktape.events.log.memory import MemoryLog
 from tasktape.events.log.port import Positions, Reader, TopicPartition
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import (
+    EntryClaimed,
     EntryDequeued,
     EntryEnqueued,
     EntryEvent,
@@ -39,6 +40,7 @@ from tasktape.events.queue_events import (
 )
 from tasktape.events.task_events import EntryLeft, RunEvent, RunLost, RunStarted, TaskCreated, TasksEvent
 from tasktape.events.topics import TopicSpec
+from tasktape.events.worker_events import WorkerHeartbeat
 from tasktape.projections.task_state import Rejection, TaskState, apply
 
 PARTITIONS = 2
@@ -116,6 +118,10 @@ class World:
         """A mover that dies as soon as it has said so."""
         entry = entry_id(queue, task, 1)
         self.append(EntryMoved(meta=self.stamp(), task=task, queue=queue, run=1, entry=entry, to_queue=target))
+
+    def rerank(self, task: str, queue: str) -> None:
+        entry = entry_id(queue, task, 1)
+        self.append(EntryMoved(meta=self.stamp(), task=task, queue=queue, run=1, entry=entry, rank=0.0))
 
     def delay(self, message: Message) -> None:
         """The message is on its way, and arrives some time, whatever becomes of its sender."""
@@ -425,7 +431,7 @@ def test_no_run_starts_twice_and_none_is_forgotten_whatever_fails(seed: int) -> 
 
 def gave_up(world: World) -> bool:
     """A run that was lost again and again is not retried for ever."""
-    return max((run for _, run in started_runs(world)), default=0) > 3
+    return any(state.run.number > 3 and state.run.ended for state in world.known.states().values())
 
 
 @given(st.integers(0, 2**32))
@@ -519,6 +525,52 @@ def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_
     enqueued = [event for event in world.events(queue_topic("first")) if isinstance(event, EntryEnqueued)]
     assert [event.run for event in enqueued] == [1, 2]
     assert world.run_until(lambda: not watcher.core.watcher.cases, seconds=60)
+
+
+def hold_back(agent: Agent, kind: type[Event]) -> Callable[[], bool]:
+    """Let nothing of this kind reach the log, nor what follows it; returns whether that is so at the moment."""
+    send = agent.send
+    is_held = lambda: bool(agent.wire) and isinstance(agent.wire[0], kind)  # noqa: E731
+    agent.send = lambda: None if is_held() else send()  # type: ignore[method-assign, no-untyped-call]
+    return is_held
+
+
+def test_a_run_lost_before_it_began_is_followed_by_the_next_although_its_watcher_died() -> None:
+    world = World(11, agents=0, faults=False)
+    frozen, watcher = world.add_agent("first"), world.add_agent("second")
+    watcher.watched = lambda: frozenset(range(PARTITIONS))  # type: ignore[method-assign]
+    world.create("task")
+    world.enqueue("task", "first")
+    assert world.run_until(hold_back(frozen, RunStarted), seconds=60)
+    frozen.stalled_until = float("inf")
+    assert world.run_until(hold_back(watcher, RunLost), seconds=60)
+    watcher.dead = True
+    world.write(watcher.wire[0])
+    frozen.stalled_until = 0.0
+    del frozen.send
+    assert world.run_until(lambda: all_ended(world, ["task"]), seconds=60)
+    assert world.launched == [("task", 2, frozen.name)]
+
+
+def test_a_heartbeat_for_an_earlier_claim_does_not_stand_for_the_present_one() -> None:
+    world = World(12, agents=0, faults=False)
+    agent = world.add_agent("first")
+    world.create("task")
+    world.enqueue("task", "first")
+    is_taking = hold_back(agent, EntryTaken)
+    assert world.run_until(is_taking, seconds=60)
+    too_late = agent.wire.popleft()
+    world.run_until(lambda: False, seconds=LEASE + 1.0)
+    world.rerank("task", "first")
+    world.write(too_late)
+    agent.acknowledge = lambda: None  # type: ignore[method-assign]
+    assert not world.run_until(is_taking, seconds=5.0), "no heartbeat that names the second claim is acknowledged"
+    del agent.acknowledge
+    assert world.run_until(is_taking, seconds=60)
+    beats = [event for event in world.events("tasktape.workers") if isinstance(event, WorkerHeartbeat)]
+    claims = [event for event in world.events(queue_topic("first")) if isinstance(event, EntryClaimed)]
+    assert len(claims) == 2
+    assert len({run.claim_offset for beat in beats for run in beat.runs}) == 2
 
 
 @pytest.mark.parametrize("beats_first", [True, False])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,14 @@ from tasktape.events.blobs import FolderStore
 from tasktape.events.parts import Script
 from tasktape.producers.capture.changes import DiffConflictError
 from tasktape.producers.capture.entry import Entry
-from tasktape.producers.capture.materialise import Checkout, CommitNotFoundError, NothingToRunError, materialise
+from tasktape.producers.capture.materialise import (
+    Checkout,
+    CommitNotFoundError,
+    NothingToRunError,
+    OutsideError,
+    materialise,
+)
+from tasktape.producers.capture.mirror import forget_removed
 from tasktape.producers.capture.script import Captured, capture
 
 Tree = dict[str, tuple[str, bytes]]
@@ -242,6 +251,29 @@ def normalise_line_ends(project: Project) -> None:
     project.write("text.txt", "a\r\nc\r\nd\r\n")
 
 
+def rename_and_edit(project: Project) -> None:
+    """Renames the diff tells as such, with changes of content and mode in the same breath."""
+    git(project.root, "mv", "helper.py", "moved.py")
+    project.write("moved.py", (project.root / "moved.py").read_text().replace("line_7 ", "other_7 "), 0o755)
+    git(project.root, "mv", "data/image.bin", "sp ace/image.bin")
+    project.write("sp ace/image.bin", BINARY[:-9] + b"the end")
+
+
+def swap(project: Project) -> None:
+    helper, dos = (project.root / name for name in ("helper.py", "dos.txt"))
+    one, other = helper.read_bytes(), dos.read_bytes()
+    helper.write_bytes(other)
+    dos.write_bytes(one)
+
+
+def convert_line_ends(project: Project) -> None:
+    """A user whose git turns line ends around, as on Windows: what lies in the folder is what counts."""
+    git(project.root, "config", "core.autocrlf", "true")
+    project.write("fresh.txt", "a\r\nb\r\n")
+    project.commit()
+    project.write("fresh.txt", "a\r\nc\r\n")
+
+
 def nothing(project: Project) -> None:
     """Leave everything as it was committed."""
 
@@ -249,7 +281,7 @@ def nothing(project: Project) -> None:
 CHANGES: list[Callable[[Project], None]] = [
     nothing, edit, edit_binary, rename, delete, change_modes, edit_carriage_returns, edit_other_encodings,
     edit_odd_names, edit_end_of_file, stage_and_edit, relink, become_folder, empty_files, leave_conflict, detach,
-    normalise_line_ends,
+    normalise_line_ends, rename_and_edit, swap,
 ]  # fmt: skip
 
 
@@ -266,6 +298,15 @@ def test_a_changed_working_tree_is_laid_out_again_byte_for_byte(
     assert tree(checkout.root) == tree(project.root)
     assert checkout.commit == git(project.root, "rev-parse", "HEAD")
     assert captured.notes == []
+
+
+def test_changes_under_a_git_that_turns_line_ends_around_still_apply(project: Project) -> None:
+    start(project)
+    project.push()
+    convert_line_ends(project)
+    project.push()
+    checkout = project.laid_out(project.captured().script)
+    assert (checkout.root / "fresh.txt").read_bytes().split() == (project.root / "fresh.txt").read_bytes().split()
 
 
 @pytest.mark.parametrize("config", [PLAIN_CONFIG], indirect=True)
@@ -476,6 +517,89 @@ def test_a_diff_that_does_not_fit_says_so(project: Project) -> None:
         project.laid_out(script.model_copy(update={"commit": other}))
 
 
+@pytest.mark.parametrize(
+    "options", ["--no-prefix", "--src-prefix=c/ --dst-prefix=w/", "--src-prefix=a/ --dst-prefix=b/"]
+)
+@pytest.mark.parametrize("change", [edit, rename, rename_and_edit, edit_odd_names], ids=lambda change: change.__name__)
+def test_a_diff_somebody_made_by_hand_applies_whatever_their_prefixes(
+    project: Project, change: Callable[[Project], None], options: str
+) -> None:
+    start(project)
+    project.push()
+    script = project.captured().script
+    change(project)
+    command = [
+        "git",
+        "-c",
+        "color.ui=never",
+        "diff",
+        "--binary",
+        "-U3",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-relative",
+    ]
+    made = subprocess.run(
+        [*command, *options.split(), "HEAD"], cwd=project.root, check=True, capture_output=True
+    ).stdout
+    checkout = project.laid_out(script.model_copy(update={"diff": made.decode()}))
+    assert tree(checkout.root) == tree(project.root)
+
+
+@pytest.mark.parametrize(
+    ("working_dir", "entry_point"), [("..", "x.py"), (".", "../x.py"), ("/", "tmp/x.py"), ("out", "x.py")]
+)
+def test_a_script_is_never_written_outside_its_folder(project: Project, working_dir: str, entry_point: str) -> None:
+    start(project)
+    (project.root / "out").symlink_to("..")
+    project.commit()
+    project.push()
+    script = project.captured().script.model_copy(
+        update={"source": "x = 1", "working_dir": working_dir, "entry_point": entry_point}
+    )
+    with pytest.raises(OutsideError, match=r"x\.py"):
+        project.laid_out(script)
+    assert not list(project.folder.glob("x.py"))
+
+
+def test_checkouts_are_worktrees_of_the_mirror_and_leave_nothing_in_it(project: Project) -> None:
+    start(project)
+    project.push()
+    script = project.captured().script
+    kept, gone = project.laid_out(script, "kept"), project.laid_out(script, "gone")
+    assert kept.mirror == gone.mirror
+    assert kept.mirror is not None
+    shutil.rmtree(gone.root)
+    forget_removed(kept.mirror)
+    listed = git(kept.mirror, "worktree", "list", "--porcelain")
+    assert str(kept.root) in listed
+    assert str(gone.root) not in listed
+    assert git(kept.root, "status", "--porcelain") == ""
+
+
+def test_many_checkouts_of_one_repository_at_once_are_all_whole(project: Project) -> None:
+    start(project)
+    project.push()
+    edit(project)
+    script = project.captured().script
+    with ThreadPoolExecutor(6) as pool:
+        checkouts = list(pool.map(lambda number: project.laid_out(script, f"place {number}/code"), range(6)))
+    assert [tree(checkout.root) for checkout in checkouts] == [tree(project.root)] * 6
+
+
+def test_what_a_task_does_to_its_checkout_s_branches_is_no_other_task_s_business(project: Project) -> None:
+    start(project)
+    project.push()
+    script = project.captured().script
+    first = project.laid_out(script, "first")
+    git(first.root, "checkout", "--quiet", "-b", "results")
+    (first.root / "helper.py").write_text("result = 1\n")
+    git(first.root, "commit", "--quiet", "--all", "--message", "results")
+    git(first.root, "push", "--quiet", "origin", "HEAD:results")
+    assert tree(project.laid_out(script, "second").root) == tree(project.root)
+    assert sorted(git(project.remote, "branch", "--format=%(refname:short)").split()) == ["main", "results"]
+
+
 def test_a_task_without_code_says_so(project: Project) -> None:
     with pytest.raises(NothingToRunError, match="no script"):
         project.laid_out(Script())
@@ -523,6 +647,49 @@ def test_a_submodule_that_is_not_committed_yet_is_laid_out(project: Project, lib
     project.push()
     git(project.root, "submodule", "--quiet", "add", library.as_uri(), "lib")
     edit(project)
+    checkout = project.laid_out(project.captured().script)
+    assert tree(checkout.root) == tree(project.root)
+
+
+def test_a_submodule_that_has_moved_is_laid_out_from_where_each_commit_has_it(project: Project, library: Path) -> None:
+    with_submodule(project, library)
+    project.commit()
+    project.push()
+    before = project.captured().script
+    moved = project.folder / "moved library"
+    library.rename(moved)
+    git(project.root, "config", "-f", ".gitmodules", "submodule.third party/lib[1].url", moved.as_uri())
+    project.commit()
+    project.push()
+    after = project.captured().script
+    assert tree(project.laid_out(after, "after").root) == tree(project.root)
+    moved.rename(library)
+    assert tree(project.laid_out(before, "before").root).keys() == tree(project.root).keys()
+
+
+def test_a_submodule_that_was_removed_is_not_laid_out(project: Project, library: Path) -> None:
+    with_submodule(project, library)
+    project.commit()
+    project.push()
+    git(project.root, "rm", "--quiet", "third party/lib[1]")
+    checkout = project.laid_out(project.captured().script)
+    assert tree(checkout.root) == tree(project.root)
+
+
+def test_submodules_of_submodules_are_laid_out_with_their_changes(project: Project, library: Path) -> None:
+    inner = project.folder / "inner"
+    inner.mkdir()
+    git(inner, "init", "--quiet", "--initial-branch=main")
+    (inner / "deep.py").write_text("deep = 1\n")
+    git(inner, "add", "--all")
+    git(inner, "commit", "--quiet", "--message", "first")
+    git(library, "submodule", "--quiet", "add", inner.as_uri(), "inner")
+    git(library, "commit", "--quiet", "--message", "with inner")
+    submodule = with_submodule(project, library)
+    git(submodule, "submodule", "--quiet", "update", "--init")
+    project.commit()
+    project.push()
+    (submodule / "inner/deep.py").write_text("deep = 2\n")
     checkout = project.laid_out(project.captured().script)
     assert tree(checkout.root) == tree(project.root)
 

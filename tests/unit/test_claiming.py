@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
 
-from tasktape.agent.claiming import LONGEST_WAIT, SHORTEST_WAIT, Begin, Claiming, Command, Drop, Prepare, Say, Stage
+from tasktape.agent.claiming import (
+    LONGEST_WAIT,
+    SHORTEST_WAIT,
+    Begin,
+    Claiming,
+    Command,
+    Drop,
+    Over,
+    Prepare,
+    Say,
+    Stage,
+)
 from tasktape.agent.view import QueueView
 from tasktape.events.base import Event, Stamper
 from tasktape.events.log.port import LogRecord
@@ -36,9 +48,11 @@ class Log:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.behind = 0.0
         self.queues = {queue: QueueView(queue, LEASE) for queue in ("first", "second")}
         self.verdicts: dict[str, Verdict] = {}
         self.beaten: set[str] = set()
+        self.runs_lost: set[tuple[str, int]] = set()
         self.owned = True
         self.tasks: set[str] = set()
         self.offset = 0
@@ -50,11 +64,12 @@ class Log:
         self.verdicts[event.meta.event_id] = verdict
         return verdict
 
-    def enqueue(self, task: str, queue: str = "first", rank: float | None = None) -> str:
+    def enqueue(self, task: str, queue: str = "first", rank: float | None = None, not_before: float = 0.0) -> str:
         self.tasks.add(task)
         entry = entry_id(queue, task, 1)
-        spec = TaskSpec(project="p", name=task)
-        self.append(EntryEnqueued(meta=STAMP(), task=task, queue=queue, entry=entry, run=1, spec=spec, rank=rank))
+        about: Any = {"task": task, "queue": queue, "entry": entry, "run": 1, "rank": rank}
+        spec, pause = TaskSpec(project="p", name=task), round(not_before * 1e6)
+        self.append(EntryEnqueued(meta=STAMP(), **about, spec=spec, not_before_us=pause))
         return entry
 
     def claim(self, entry: str, worker: str) -> str:
@@ -78,14 +93,20 @@ class Log:
     def claimed_at(self, queue: str, entry: str) -> float:
         return self.queues[queue].claimed_at(entry)
 
+    def log_us(self, now: float) -> int:
+        return round((now - self.behind) * 1e6)
+
     def take_verdict(self, event_id: str) -> Verdict | None:
         return self.verdicts.pop(event_id, None)
 
-    def acknowledged(self, entry: str) -> bool:
-        return entry in self.beaten
+    def acknowledged(self, attempt: str) -> bool:
+        return attempt in self.beaten
 
     def exists(self, task: str) -> bool:
         return task in self.tasks
+
+    def lost(self, task: str, run: int) -> bool:
+        return (task, run) in self.runs_lost
 
 
 @pytest.fixture
@@ -116,7 +137,7 @@ def take_next(log: Log, claiming: Claiming) -> EntryTaken:
     log.append(claimed)
     (prepare,) = claiming.step(log.now)
     assert isinstance(prepare, Prepare)
-    log.beaten.add(claimed.entry)
+    log.beaten.add(claimed.meta.event_id)
     taken = said(claiming.step(log.now))
     assert isinstance(taken, EntryTaken)
     assert taken.claim == claimed.meta.event_id
@@ -132,7 +153,7 @@ def test_the_way_from_a_waiting_entry_to_a_run_that_may_begin(log: Log, claiming
     assert isinstance(prepare, Prepare)
     assert prepare.pursuit.held
     assert claiming.step(log.now) == [], "nothing goes on before a heartbeat names the run"
-    log.beaten.add(entry)
+    log.beaten.add(claimed.meta.event_id)
     log.append(taken := said(claiming.step(log.now)))  # type: ignore[arg-type]
     assert isinstance(taken, EntryTaken)
     started = said(claiming.step(log.now))
@@ -264,16 +285,42 @@ def test_a_claim_that_came_too_early_by_the_log_s_time_is_tried_again_later(log:
     assert claim_next(log, claiming).meta.event_id != early.meta.event_id
 
 
+def test_an_entry_that_waits_for_a_pause_lets_others_go_first(log: Log, claiming: Claiming) -> None:
+    log.enqueue("tired", rank=1.0, not_before=30.0)
+    log.enqueue("fresh", rank=2.0)
+    assert claim_next(log, claiming).task == "fresh"
+
+
+def test_an_entry_is_claimed_when_its_pause_is_over_by_the_log_s_time(log: Log, claiming: Claiming) -> None:
+    log.enqueue("tired", not_before=30.0)
+    log.behind = 5.0
+    assert claiming.step(log.now) == []
+    assert 35.0 < claiming.next_due() < 36.0
+    log.now = claiming.next_due()
+    assert log.append(claim_next(log, claiming)).accepted
+
+
+def test_a_pause_that_is_longer_by_the_log_s_time_is_waited_for_without_haste(log: Log, claiming: Claiming) -> None:
+    entry = log.enqueue("tired", not_before=30.0)
+    log.now = 31.0
+    early = claim_next(log, claiming)
+    log.verdicts[early.meta.event_id] = rejected("the entry waits for a pause to pass")
+    assert claiming.step(log.now) == []
+    assert log.now + 1.0 < claiming.next_due() < log.now + LEASE
+    log.now = claiming.next_due()
+    assert claim_next(log, claiming).entry == entry
+
+
 @pytest.mark.parametrize("overtaken_by", ["claim", "dequeue"])
 def test_a_worker_that_stalled_after_its_claim_drops_it_when_overtaken(
     log: Log, claiming: Claiming, overtaken_by: str
 ) -> None:
     entry = log.enqueue("task")
-    log.append(claim_next(log, claiming))
+    log.append(claimed := claim_next(log, claiming))
     claiming.step(log.now)
     log.now += LEASE + 1
     overtake(log, entry, overtaken_by)
-    log.beaten.add(entry)
+    log.beaten.add(claimed.meta.event_id)
     (drop,) = claiming.step(log.now)
     assert isinstance(drop, Drop)
     assert not claiming.pursuits
@@ -308,6 +355,17 @@ def test_a_run_that_somebody_else_started_is_dropped(log: Log, claiming: Claimin
     assert drop.reason == "the run has been started"
 
 
+def test_a_run_that_was_lost_before_its_start_is_not_begun_but_answered_for(log: Log, claiming: Claiming) -> None:
+    log.enqueue("task")
+    log.append(take_next(log, claiming))
+    started = said(claiming.step(log.now))
+    log.verdicts[started.meta.event_id] = rejected("the run has ended: failed")
+    log.runs_lost.add(("task", 1))
+    (over,) = claiming.step(log.now)
+    assert isinstance(over, Over)
+    assert over.pursuit.held
+
+
 def test_told_to_stop_it_lets_claims_grow_old_but_answers_for_what_it_has_taken(log: Log, claiming: Claiming) -> None:
     claiming.slots = 2
     log.enqueue("taken", rank=1.0)
@@ -333,11 +391,11 @@ def test_once_the_lease_has_lapsed_a_claim_is_not_taken_and_what_is_taken_is_mar
     claiming.slots = 2
     log.enqueue("taken", rank=1.0)
     taken = take_next(log, claiming)
-    claimed_entry = log.enqueue("claimed", rank=2.0)
-    log.append(claim_next(log, claiming))
+    log.enqueue("claimed", rank=2.0)
+    log.append(claimed := claim_next(log, claiming))
     claiming.step(log.now)
     claiming.fence()
-    log.beaten.add(claimed_entry)
+    log.beaten.add(claimed.meta.event_id)
     (drop,) = claiming.step(log.now)
     assert isinstance(drop, Drop)
     pursuit = claiming.pursuits[taken.entry]

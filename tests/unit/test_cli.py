@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from rich.text import Text
 from typer.testing import CliRunner, Result
 
+from tasktape.agent import main as agent_main
+from tasktape.agent.places import Housing
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.cli.output import Column, _widths
@@ -428,3 +431,28 @@ def test_a_table_fits_the_terminal_by_cutting_what_may_be_cut(room: int, widths:
     columns = [Column("ID"), Column("NAME", grow=True), Column("PROJECT", grow=True), Column("N", right=True)]
     cells = [[Text("ab"), Text("n" * 50), Text("p" * 30), Text("1234")]]
     assert _widths(columns, cells, room) == widths
+
+
+@pytest.mark.parametrize(
+    ("arguments", "housing", "queues"),
+    [
+        ([], Housing("venv"), ["default"]),
+        (["--env", "current", "a", "b"], Housing("current"), ["a", "b"]),
+        (["--docker"], Housing("venv", "docker"), ["default"]),
+        (["--docker", "--queue", "gpu"], Housing("venv", "docker"), ["gpu"]),
+        (["-q", "gpu", "--podman", "image:1 --gpus all"], Housing("venv", "podman", "image:1 --gpus all"), ["gpu"]),
+        (["--docker=image:1", "gpu"], Housing("venv", "docker", "image:1"), ["gpu"]),
+    ],
+)
+def test_an_agent_is_told_what_to_run_tasks_in(
+    arguments: list[str], housing: Housing, queues: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_agent = create_autospec(agent_main.run_agent, return_value=exit_codes.OK)
+    monkeypatch.setattr(agent_main, "run_agent", run_agent)
+    assert run("agent", *arguments).exit_code == exit_codes.OK
+    (told,) = run_agent.call_args_list
+    assert (told.args[1], told.kwargs["housing"]) == (queues, housing)
+
+
+def test_an_agent_uses_one_container_engine() -> None:
+    assert run("agent", "--docker", "--podman").exit_code == exit_codes.USAGE

@@ -99,7 +99,14 @@ def test_secrets_are_never_printed(show: type[str], monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "text", [f'kafka = "{SECRET}"', f"log = [{SECRET!r}]", f"[kafka]\nx = {SECRET}", f'{{"{SECRET}"']
+    "text",
+    [
+        f'[git."github.com"]\ntoken = ["{SECRET}"]',
+        f'kafka = "{SECRET}"',
+        f"log = [{SECRET!r}]",
+        f"[kafka]\nx = {SECRET}",
+        f'{{"{SECRET}"',
+    ],
 )
 def test_errors_do_not_print_what_was_given(text: str) -> None:
     write(Path("tasktape.toml"), text)
@@ -169,3 +176,31 @@ def test_settings_open_what_they_name(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert settings.blob_store().url == f"{tmp_path}/.tasktape/blobs"
     ref = settings.blob_store().put_bytes(b"x")
     assert settings.blob_store().exists(ref)
+
+
+def test_what_opens_private_repositories_comes_from_the_git_section_and_from_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(
+        Path("tasktape.toml"),
+        f'[git."github.com"]\ntoken = "{SECRET}"\n[git."git.example.org:8443"]\nssh_key = "~/key"',
+    )
+    monkeypatch.setenv("TASKTAPE_GIT_HOST", "gitlab.com")
+    monkeypatch.setenv("TASKTAPE_GIT_USER", "ann")
+    monkeypatch.setenv("TASKTAPE_GIT_TOKEN", SECRET)
+    settings = load_settings()
+    assert {name: host.user for name, host in settings.git.items()} == {
+        "github.com": "git",
+        "git.example.org:8443": "git",
+        "gitlab.com": "ann",
+    }
+    assert settings.git["gitlab.com"].token.get_secret_value() == SECRET
+    assert settings.git["git.example.org:8443"].ssh_key == tmp_path / "key"
+    assert SECRET not in repr(settings)
+
+
+def test_a_token_without_a_host_is_an_error_that_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_GIT_TOKEN", SECRET)
+    with pytest.raises(SettingsError, match="TASKTAPE_GIT_HOST") as raised:
+        load_settings()
+    assert SECRET not in str(raised.value)

@@ -22,6 +22,7 @@ from tasktape.events.task_events import (
     RunEvent,
     RunFailed,
     RunLost,
+    RunPreempted,
     RunProgressed,
     RunStarted,
     RunStopped,
@@ -80,6 +81,28 @@ def draft() -> Life:
 
 def running(worker: str = "", entry: str = "") -> Life:
     return draft().then(RunStarted, run=1, worker=worker, entry=entry)
+
+
+def test_a_preempted_run_is_neither_completed_nor_failed() -> None:
+    task = running("w", "q/t/1/0").then(RunPreempted, run=1, worker="w", reason="SIGTERM")
+    run = task.state.run
+    assert (task.status, run.ended, run.reason, run.message) == ("stopped", True, "preempted", "SIGTERM")
+    assert task.then(RunStarted, run=2, worker="x", entry="q/t/2/0").status == "in_progress"
+
+
+@pytest.mark.parametrize(
+    ("task", "worker", "refusal"),
+    [
+        (running("w"), "x", "another worker started the run"),
+        (draft(), "w", "the run has not been started"),
+        (running("w").then(RunCompleted, run=1), "w", "the run has ended: completed"),
+    ],
+    ids=["another's", "not started", "over"],
+)
+def test_only_the_worker_that_runs_it_preempts_a_run(task: Life, worker: str, refusal: str) -> None:
+    status = task.status
+    assert task.then(RunPreempted, run=1, worker=worker).refusal == refusal
+    assert task.status == status
 
 
 def test_a_script_runs_from_draft_to_completed() -> None:
