@@ -157,7 +157,7 @@ def _try(folder: Path, kind: int) -> int | None:
         if os.fstat(lock).st_ino == path.stat().st_ino:
             return lock
     except (BlockingIOError, FileNotFoundError):
-        pass
+        pass  # that is what None says
     os.close(lock)
     return None
 

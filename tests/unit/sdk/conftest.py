@@ -12,7 +12,7 @@ from tasktape import Task
 from tasktape.events.parts import Script
 from tasktape.events.settings import load_settings
 from tasktape.producers import begin as beginning
-from tasktape.producers import describing, lineage, requirements, task_init, warn
+from tasktape.producers import describing, lineage, requirements, sender, task_init, warn
 from tasktape.producers.session import Session, change_session, process
 from tasktape.projections import open_queries
 from tasktape.projections.query import Queries
@@ -20,7 +20,7 @@ from tasktape.projections.rows import EventRow
 
 Begin = Callable[..., Task]
 PATIENCE = 30.0
-"""Seconds to wait for the log before a script's last task is given up: a busy machine must not change what is."""
+"""Seconds to wait for the log before doing without it: that a machine is busy must not change what is tested."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(describing, "describe", lambda *_, **__: Script(entry_point="script.py"))
     monkeypatch.setattr(task_init.InitMixin, "_install", lambda *_: None)
     monkeypatch.setattr(beginning, "VERIFY_SECONDS", PATIENCE)
+    monkeypatch.setattr(sender, "STRAIGHT_SECONDS", PATIENCE)
     held = _projection_held_open(monkeypatch)
     yield tmp_path / "home"
     if process.task is not None:
