@@ -56,8 +56,10 @@ def successor(
     outcome: Outcome,
     stamp: Callable[[], Meta],
     limit: int = INFRASTRUCTURE_RETRIES,
+    *,
+    priority: int = 0,
 ) -> EntryEnqueued | None:
-    """Return the entry of the next run, at the rank the ended one had, or None where no run follows."""
+    """Return the entry of the next run, at the rank and priority the ended one had, or None where no run follows."""
     counts = counts_after(request, outcome, limit)
     if counts is None:
         return None
@@ -68,6 +70,7 @@ def successor(
         entry=successor_id(request),
         run=request.run + 1,
         rank=rank,
+        priority=priority,
         spec=request.spec,
         failures=counts.failures,
         losses=counts.losses,

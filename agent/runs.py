@@ -147,7 +147,8 @@ class Runs:
         """Enqueue the next run where one is due; then the run is no longer this worker's."""
         pursuit = control.pursuit
         if control.next is None:
-            event = successor(pursuit.request, pursuit.entry.rank, control.judged(outcome), pursuit.stamp)
+            entry, judged = pursuit.entry, control.judged(outcome)
+            event = successor(pursuit.request, entry.rank, judged, pursuit.stamp, priority=entry.priority)
             control.next = self.appends.owe(event, "delivered") if event is not None else ""
             LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
         if not self.appends.is_open(control.next):

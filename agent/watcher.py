@@ -207,7 +207,7 @@ class Watcher:
         if inquest.next:
             inquest.closed = not self.appends.is_open(inquest.next)
             return
-        event = successor(case.requests[entry.id], entry.rank, outcome, self.stamp)
+        event = successor(case.requests[entry.id], entry.rank, outcome, self.stamp, priority=entry.priority)
         if event is None or case.folds[event.queue].entry(event.entry) is not None:
             inquest.closed = True
         else:

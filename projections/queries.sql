@@ -216,7 +216,7 @@ ORDER BY name;
 SELECT * REPLACE (epoch_us(enqueued_at) AS enqueued_at, epoch_us(changed_at) AS changed_at)
 FROM entries
 WHERE queue = $queue AND ($gone OR state IN ('waiting', 'claimed'))
-ORDER BY rank, enqueued_at, id;
+ORDER BY priority DESC, rank, enqueued_at, id;
 
 -- name: task_entries
 SELECT * REPLACE (epoch_us(enqueued_at) AS enqueued_at, epoch_us(changed_at) AS changed_at)

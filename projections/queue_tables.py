@@ -26,6 +26,7 @@ _FIELDS: Final = (
     "losses",
     "offset",
     "rank",
+    "priority",
     "enqueued_us",
     "state",
     "changed_us",

@@ -272,7 +272,10 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`."""
+    """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`.
+
+    Entries are served by priority (higher first), then rank (smaller first). `offset` is where it was enqueued.
+    """
 
     id: str
     queue: str
@@ -280,9 +283,11 @@ class EntryRow:
     run: int
     hop: int
     state: str
+    priority: int
     rank: float
     worker: str
     moved_to: str
+    offset: int
     enqueued_at: datetime
     changed_at: datetime
 

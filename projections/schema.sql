@@ -65,9 +65,9 @@ CREATE TABLE abort_requests (task VARCHAR, run BIGINT, "offset" BIGINT, reason V
 CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, changed_at TIMESTAMP);
 CREATE TABLE entry_states (
     queue VARCHAR, "partition" BIGINT, id VARCHAR, task VARCHAR, run BIGINT, hop BIGINT, origin VARCHAR,
-    failures BIGINT, losses BIGINT, "offset" BIGINT, rank DOUBLE, enqueued_at TIMESTAMP, state VARCHAR,
-    changed_at TIMESTAMP, changed_by VARCHAR, worker VARCHAR, claim VARCHAR, claim_offset BIGINT, moved_to VARCHAR,
-    moved_rank DOUBLE
+    failures BIGINT, losses BIGINT, "offset" BIGINT, rank DOUBLE, priority BIGINT, enqueued_at TIMESTAMP,
+    state VARCHAR, changed_at TIMESTAMP, changed_by VARCHAR, worker VARCHAR, claim VARCHAR, claim_offset BIGINT,
+    moved_to VARCHAR, moved_rank DOUBLE
 );
 CREATE TABLE judged (queue VARCHAR, "partition" BIGINT, entry VARCHAR, ids VARCHAR[]);
 CREATE TABLE worker_states (
@@ -81,7 +81,8 @@ SELECT e.*, e.state = 'moved' AND NOT EXISTS (SELECT 1 FROM entry_states next WH
 FROM entry_states e;
 
 CREATE VIEW entries AS
-SELECT id, queue, task, run, hop, state, rank, worker, moved_to, enqueued_at, changed_at FROM entry_states;
+SELECT id, queue, task, run, hop, state, priority, rank, worker, moved_to, "offset", enqueued_at, changed_at
+FROM entry_states;
 
 -- A task is queued while a run further than its furthest known one waits, is held, or is on its way between queues.
 CREATE VIEW queued AS
@@ -247,7 +248,9 @@ CREATE VIEW queues AS
 WITH changes AS (
     SELECT
         queue, min(changed_at) AS created_at,
-        coalesce(arg_max(type, "offset") FILTER (type IN ('QueuePaused', 'QueueResumed')) = 'QueuePaused', false) AS paused,
+        coalesce(
+            arg_max(type, "offset") FILTER (type IN ('QueuePaused', 'QueueResumed', 'QueueDeleted')) = 'QueuePaused', false
+        ) AS paused,
         coalesce(arg_max(type, "offset") FILTER (type IN ('QueueCreated', 'QueueDeleted')) = 'QueueDeleted', false)
             AS deleted
     FROM queue_changes
