@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from ..events.errors import AppendError, LogUnavailableError, SettingsError, TasktapeError
-from ..producers.errors import InvalidTransitionError, NotEnqueuedError, UnknownQueueError, UnknownTaskError
+from ..producers.errors import (
+    InvalidTransitionError,
+    NotEnqueuedError,
+    QueueExistsError,
+    QueueNotEmptyError,
+    TooLateError,
+    UnknownQueueError,
+    UnknownTaskError,
+)
 from .errors import NotFoundError, RefusedError
 
 OK: Final = 0
@@ -35,6 +43,9 @@ _BY_ERROR: Final[tuple[tuple[type[TasktapeError], int], ...]] = (
     (RefusedError, REFUSED),
     (InvalidTransitionError, REFUSED),
     (NotEnqueuedError, REFUSED),
+    (TooLateError, REFUSED),
+    (QueueExistsError, REFUSED),
+    (QueueNotEmptyError, REFUSED),
     (LogUnavailableError, LOG_UNAVAILABLE),
     (AppendError, LOG_UNAVAILABLE),
     (SettingsError, SETTINGS),

@@ -263,6 +263,7 @@ class QueueRow:
 
     name: str
     paused: bool
+    pause_reason: str
     waiting: int
     claimed: int
     oldest_waiting_at: datetime | None

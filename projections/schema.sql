@@ -62,7 +62,7 @@ CREATE TABLE console_lines (
 );
 CREATE TABLE outputs (task VARCHAR, run BIGINT, last_iteration BIGINT, reported_at TIMESTAMP);
 CREATE TABLE abort_requests (task VARCHAR, run BIGINT, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
-CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, changed_at TIMESTAMP);
+CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, reason VARCHAR, changed_at TIMESTAMP);
 CREATE TABLE entry_states (
     queue VARCHAR, "partition" BIGINT, id VARCHAR, task VARCHAR, run BIGINT, hop BIGINT, origin VARCHAR,
     failures BIGINT, losses BIGINT, "offset" BIGINT, rank DOUBLE, priority BIGINT, enqueued_at TIMESTAMP,
@@ -251,6 +251,7 @@ WITH changes AS (
         coalesce(
             arg_max(type, "offset") FILTER (type IN ('QueuePaused', 'QueueResumed', 'QueueDeleted')) = 'QueuePaused', false
         ) AS paused,
+        arg_max(reason, "offset") FILTER (type = 'QueuePaused') AS pause_reason,
         coalesce(arg_max(type, "offset") FILTER (type IN ('QueueCreated', 'QueueDeleted')) = 'QueueDeleted', false)
             AS deleted
     FROM queue_changes
@@ -267,7 +268,8 @@ WITH changes AS (
     GROUP BY queue
 )
 SELECT
-    coalesce(c.queue, l.queue) AS name, coalesce(c.paused, false) AS paused, coalesce(l.waiting, 0) AS waiting,
+    coalesce(c.queue, l.queue) AS name, coalesce(c.paused, false) AS paused,
+    CASE WHEN c.paused THEN c.pause_reason ELSE '' END AS pause_reason, coalesce(l.waiting, 0) AS waiting,
     coalesce(l.claimed, 0) AS claimed, l.oldest_waiting_at, coalesce(s.workers, []) AS workers,
     coalesce(c.created_at, l.created_at) AS created_at
 FROM changes c
