@@ -6,6 +6,7 @@ from typing import Final
 
 from ..events.errors import AppendError, LogUnavailableError, SettingsError, TasktapeError
 from ..producers.errors import (
+    InvalidArgumentError,
     InvalidTransitionError,
     NotEnqueuedError,
     QueueExistsError,
@@ -41,6 +42,7 @@ _BY_ERROR: Final[tuple[tuple[type[TasktapeError], int], ...]] = (
     (UnknownTaskError, NOT_FOUND),
     (UnknownQueueError, NOT_FOUND),
     (RefusedError, REFUSED),
+    (InvalidArgumentError, USAGE),
     (InvalidTransitionError, REFUSED),
     (NotEnqueuedError, REFUSED),
     (TooLateError, REFUSED),

@@ -272,6 +272,17 @@ class QueueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitRow:
+    """How long the last so many (`taken`) entries of a queue waited for an agent: percentiles in seconds."""
+
+    queue: str
+    taken: int
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
 class EntryRow:
     """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`.
 

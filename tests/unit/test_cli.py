@@ -20,6 +20,7 @@ from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.cli.output import Column, _widths
 from tasktape.events.base import new_task_id
+from tasktape.producers.session import change_session
 from tasktape.tests.support.histories import History, falling
 
 LONG = "x" * 10_000
@@ -72,6 +73,7 @@ def home(told: Told, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All tests of this module read one history."""
     monkeypatch.setenv("TASKTAPE_HOME", str(told.history.home))
     monkeypatch.setenv("COLUMNS", "200")
+    change_session(None)
     return told.history.home
 
 
@@ -272,14 +274,6 @@ def test_queues_and_their_entries(told: Told) -> None:
     assert "Nothing waits" in run("queues", "show", "default").stderr
 
 
-def test_a_queue_is_created_once() -> None:
-    assert run("queues", "create", "new queue/ü").exit_code == exit_codes.OK
-    assert "new queue/ü" in {queue["name"] for queue in answer("queues", "list")}
-    again = run("queues", "create", "new queue/ü")
-    assert again.exit_code == exit_codes.REFUSED
-    assert "already" in again.stderr
-
-
 def test_workers_and_what_they_run(told: Told) -> None:
     (worker,) = answer("workers", "list")
     assert (worker["id"], worker["state"], worker["queues"]) == ("lab/1", "busy", ["gpu"])
@@ -345,8 +339,8 @@ COMMANDS = [
     ["sync"],
     ["doctor"],
     ["version"],
-    *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "clone", "abort", "reset", "archive")),
-    *(["queues", name] for name in ("list", "create", "show")),
+    *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "dequeue", "clone", "abort", "reset", "archive")),
+    *(["queues", name] for name in ("list", "show", "create", "delete", "pause", "resume", "clear", "move")),
     ["workers", "list"],
 ]
 

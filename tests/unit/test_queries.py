@@ -570,6 +570,24 @@ def test_queues_show_what_waits_and_who_serves_them(world: World) -> None:
     assert [(queue.name, queue.paused) for queue in world.ask().queues()] == [("other", False), ("q", False)]
 
 
+def test_waits_are_told_of_the_last_entries_taken(world: World) -> None:
+    assert world.ask().waits() == []
+    for number in range(12):
+        entry = world.enqueue(f"t{number}", 1)
+        about = {"task": f"t{number}", "run": 1, "queue": "q", "entry": entry}
+        claim = world.say(queue_events.EntryClaimed, worker="w", **about)
+        world.say(queue_events.EntryTaken, worker="w", claim=claim, **about)
+    world.enqueue("waits", 1)
+    (all_of_them,), (last,) = world.ask().waits(), world.queries.waits(5)
+    taken = [entry for entry in world.queries.entries("q", gone=True) if entry.state == "taken"]
+    waits = sorted((entry.changed_at - entry.enqueued_at).total_seconds() for entry in taken)
+    assert (all_of_them.queue, all_of_them.taken, last.taken) == ("q", 12, 5)
+    assert all_of_them.p50 == pytest.approx((waits[5] + waits[6]) / 2)
+    assert waits[0] <= all_of_them.p50 <= all_of_them.p90 <= all_of_them.p99 <= waits[-1]
+    latest = sorted(taken, key=lambda entry: entry.changed_at)[-5:]
+    assert last.p50 == pytest.approx(sorted((e.changed_at - e.enqueued_at).total_seconds() for e in latest)[2])
+
+
 def test_a_copy_of_a_claim_that_did_not_count_does_not_count_after_the_lease_either(world: World) -> None:
     entry = world.enqueue("t", 1)
     about = {"task": "t", "run": 1, "queue": "q", "entry": entry}
