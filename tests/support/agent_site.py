@@ -42,6 +42,16 @@ class AgentSite:
         log.create_topics([*TOPICS, queue_spec("default")])
         self.append(QueueCreated(meta=self._stamp(), queue="default"))
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Variables for whoever works here."""
+        return {
+            "TASKTAPE_LOG": self.url,
+            "TASKTAPE_HOME": str(self.home),
+            "TASKTAPE_HEARTBEAT_INTERVAL": str(self.interval),
+            "TASKTAPE_CLAIM_LEASE": str(4 * self.interval),
+        }
+
     def append(self, event: Event) -> None:
         """Append an event and wait until it is there."""
         failed: list[object] = []
@@ -57,13 +67,24 @@ class AgentSite:
 
     def put(self, source: str, *, retries: int = 0, requirements: Iterable[str] = ()) -> str:
         """Create a task of a lone script and enqueue it; return its id."""
-        task = new_task_id()
-        script = Script(entry_point="main.py", source=source, requirements=list(requirements))
-        environment = {"SITE": str(self.folder)}
-        spec = TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries)
-        self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
+        spec = self._spec(source, retries, requirements)
+        task = self._create(spec)
         about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
         self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
+        return task
+
+    def create(self, source: str) -> str:
+        """Create a task of a lone script; return its id."""
+        return self._create(self._spec(source, 0, ()))
+
+    def _spec(self, source: str, retries: int, requirements: Iterable[str]) -> TaskSpec:
+        script = Script(entry_point="main.py", source=source, requirements=list(requirements))
+        environment = {"SITE": str(self.folder)}
+        return TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries)
+
+    def _create(self, spec: TaskSpec) -> str:
+        task = new_task_id()
+        self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
         return task
 
     def abort(self, task: str, run: int = 1) -> None:
@@ -72,12 +93,7 @@ class AgentSite:
 
     def agent(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start an agent, the real executable; its log lines go to a file beside the tasks' own."""
-        environment = os.environ | {
-            "TASKTAPE_LOG": self.url,
-            "TASKTAPE_HOME": str(self.home),
-            "TASKTAPE_HEARTBEAT_INTERVAL": str(self.interval),
-            "TASKTAPE_CLAIM_LEASE": str(4 * self.interval),
-        }
+        environment = os.environ | self.settings
         command = [sys.executable, "-c", AGENT, "agent", "--queue", "default", *arguments]
         with (self.folder / f"agent{len(self.agents)}.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)
