@@ -22,12 +22,13 @@ from .errors import (
 )
 from .queue_desk import Answer, deliver, desk
 from .session import Session, current_session
+from .types import TaskStatusEnum as Status
 
 if TYPE_CHECKING:
     from ..events.log.port import Log
     from ..projections.query import Queries
     from ..projections.queue_fold import Entry
-    from ..projections.rows import EntryRow
+    from ..projections.rows import EntryRow, TaskRow
 
 ALWAYS_THERE: Final = ("default", "services")
 """Queues that are created on first use, as every ClearML server has them."""
@@ -101,7 +102,7 @@ def dequeue_task(task_id: str, reason: str) -> None:
     """Take a task out of the queue it waits in.
 
     Raises:
-        NotEnqueuedError: It waits in none.
+        NotEnqueuedError: It waits in none, and does not run either.
         TooLateError: An agent has claimed it, or somebody else has changed it meanwhile. Then nothing has happened.
 
     """
@@ -246,10 +247,16 @@ def _waiting_entry(queries: Queries, task_id: str, change: str) -> EntryRow:
     entries = queries.task_entries(task_id)
     if waiting := [entry for entry in entries if entry.state in _WAITING]:
         return waiting[-1]
-    if entries and entries[-1].state == "moved":
-        target = entries[-1].moved_to
-        raise TooLateError(task_id, change, f"it is on its way to queue {target!r}; try again in a moment")
+    last = entries[-1] if entries else None
+    if last is not None and last.state == "moved":
+        raise TooLateError(task_id, change, f"it is on its way to queue {last.moved_to!r}; try again in a moment")
+    if last is not None and last.state == "taken" and _runs(queries.task(task_id)):
+        raise TooLateError(task_id, change, f"{last.worker} has taken it", last.worker)
     raise NotEnqueuedError(task_id, change)
+
+
+def _runs(task: TaskRow | None) -> bool:
+    return task is not None and task.status in {Status.queued, Status.in_progress}
 
 
 def _known(session: Session) -> list[str]:

@@ -19,7 +19,7 @@ from ..events.task_events import (
 )
 from . import lineage
 from .ending import COMPLETED, Ending, ending_of
-from .errors import InvalidTransitionError, NotEnqueuedError, TooLateError
+from .errors import InvalidTransitionError, TooLateError
 from .execution import Execution
 from .session import process
 from .task_artifacts import ArtifactsMixin
@@ -257,8 +257,6 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
         except TooLateError as error:
             if not error.worker:
                 raise
-            return False
-        except NotEnqueuedError:
             return False
         return True
 

@@ -51,6 +51,7 @@ class QueuesMixin(ResultsMixin):
         Raises:
             UnknownQueueError: There is no such queue; also a `ValueError`.
             InvalidTransitionError: The task runs, waits already, is completed or published, and `force` is not set.
+            TooLateError: It waits already and was to leave that queue by force, but an agent has claimed it.
 
         """
         queue = _named(queue_name, queue_id)

@@ -233,6 +233,8 @@ def test_a_task_that_an_agent_has_claimed_is_asked_to_stop_instead(tasks: dict[s
     tasks["a"].mark_stop_request(status_message="enough")
     say(EntryTaken(**about(tasks["a"]), worker="agent/a", claim=claimed.meta.event_id))
     tasks["a"].mark_stop_request(status_message="enough")
+    with pytest.raises(TooLateError, match="agent/a has taken it"):
+        Task.dequeue(tasks["a"])
     found = events_of(tasks["a"])
     assert [event.type for event in found].count("AbortRequested") == 2
     assert "EntryLeft" not in kinds(tasks["a"], events_of)
