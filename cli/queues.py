@@ -15,7 +15,18 @@ from ..dashboard.formatting import ago, duration, one_line
 from ..projections.rows import EntryRow, QueueRow, TaskFilter, WaitRow
 from .lookup import find_queue
 from .options import Json, QueueName
-from .output import Column, as_table, cell_text, console, note, plain, print_json, print_json_line, print_table
+from .output import (
+    Column,
+    as_table,
+    cell_text,
+    console,
+    note,
+    plain,
+    print_json,
+    print_json_line,
+    print_table,
+    short_id_length,
+)
 from .reading import reading
 
 if TYPE_CHECKING:
@@ -130,12 +141,12 @@ class Seen:
             parts.append(f"waits of the last {self.waits.taken:,}: {', '.join(map(' '.join, named))}")
         return " · ".join([*parts, _state(self.row)] if self.row and self.row.paused else parts)
 
-    def cells(self, now: datetime) -> list[list[str]]:
-        """The entries as rows of a table."""
+    def cells(self, now: datetime, id_length: int | None = None) -> list[list[str]]:
+        """The entries as rows of a table, with so much of the tasks' ids."""
         return [
             [
                 str(place),
-                entry.task,
+                entry.task[:id_length],
                 one_line(self.names.get(entry.task, ""), 60),
                 str(entry.run),
                 str(entry.priority),
@@ -194,7 +205,8 @@ def _drawn(seen: Seen) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415  see `console`
 
     now = datetime.now(UTC)
-    cells = [[cell_text(cell) for cell in row] for row in seen.cells(now)]
+    length = short_id_length([entry.task for entry in seen.entries])
+    cells = [[cell_text(cell) for cell in row] for row in seen.cells(now, length)]
     table = [as_table(_COLUMNS, cells, console().width)[0]] if cells else []
     return Group(cell_text(seen.summary(now)), *table)
 

@@ -211,7 +211,7 @@ def test_a_watched_queue_is_redrawn_in_a_terminal(
     told: Told, meanwhile: Watching, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with (tmp_path / "screen").open("w+") as screen:
-        terminal = Console(file=screen, force_terminal=True, width=120, height=20)
+        terminal = Console(file=screen, force_terminal=True, width=80, height=20)
         monkeypatch.setattr(queues, "console", lambda: terminal)
         meanwhile(lambda: told.claim("a"), lambda: None)
         run("queues", "show", "gpu", "--watch")
@@ -219,6 +219,7 @@ def test_a_watched_queue_is_redrawn_in_a_terminal(
         drawn = screen.read()
     assert drawn.index("3 waiting") < drawn.index("2 waiting · 1 claimed")
     assert "\x1b[1A" in drawn, "it is drawn over what was there"
+    assert "ENQUEUED" in drawn, "80 columns are enough"
 
 
 def test_an_empty_queue_can_be_watched(told: Told, meanwhile: Watching) -> None:
