@@ -157,12 +157,12 @@ def move_entry(
 
 def require_queue(session: Session, queue: str, existing: Collection[str]) -> None:
     """Make sure the queue is there and its topic can be used; one that is always there is created on first use."""
-    if queue not in existing:
-        if queue not in ALWAYS_THERE:
-            raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
-        session.emit(QueueCreated(meta=session.stamp(), queue=queue))
+    if queue not in existing and queue not in ALWAYS_THERE:
+        raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
     with session.open_log() as log:
         log.create_topics([*TOPICS, queue_spec(queue)])
+    if queue not in existing:
+        session.emit(QueueCreated(meta=session.stamp(), queue=queue))
 
 
 @dataclass(frozen=True)
