@@ -13,8 +13,8 @@ from typing import Final
 
 from ..events.base import Meta
 from ..events.queue_events import EntryEnqueued
-from ..events.task_events import EntryLeft
 from ..projections.queue_fold import Entry, QueueFold
+from ..projections.queue_moves import left, next_hop
 from .appends import Appends
 
 PATIENCE: Final = 1.0
@@ -63,21 +63,3 @@ class Custody:
             duty.hop = self._appends.owe(next_hop(entry, request, self._stamp), "delivered")
         if not duty.note and not self._appends.is_open(duty.hop):
             duty.note = self._appends.owe(left(entry, self._stamp), "delivered")
-
-
-def next_hop(entry: Entry, request: EntryEnqueued, stamp: Callable[[], Meta]) -> EntryEnqueued:
-    """Return what enqueues a moved entry where it goes: the same for whoever completes the move."""
-    changes = {
-        "meta": stamp(),
-        "queue": entry.moved_to,
-        "entry": entry.next_hop_id,
-        "hop": entry.hop + 1,
-        "rank": entry.moved_rank,
-        "origin": entry.id,
-    }
-    return request.model_copy(update=changes)
-
-
-def left(entry: Entry, stamp: Callable[[], Meta]) -> EntryLeft:
-    """Return the note that an entry is out of its queue without having been taken."""
-    return EntryLeft(meta=stamp(), task=entry.task, run=entry.run, entry=entry.id, reason=entry.state)

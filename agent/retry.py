@@ -69,8 +69,10 @@ def successor(
     outcome: Outcome,
     stamp: Callable[[], Meta],
     log_us: int,
+    *,
+    priority: int = 0,
 ) -> EntryEnqueued | None:
-    """Return the entry of the next run, at the rank the ended one had, or None where no run follows.
+    """Return the entry of the next run, at the rank and priority the ended one had, or None where no run follows.
 
     `log_us` is the log's time, from which a pause before the next run counts (µs since 1970).
     """
@@ -85,6 +87,7 @@ def successor(
         entry=successor_id(request),
         run=request.run + 1,
         rank=rank,
+        priority=priority,
         spec=request.spec,
         failures=counts.failures,
         losses=counts.losses,

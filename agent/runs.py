@@ -162,8 +162,8 @@ class Runs:
         """Enqueue the next run where one is due; then the run is no longer this worker's."""
         pursuit = control.pursuit
         if control.next is None:
-            log_us = self.view.log_us(now)
-            event = successor(pursuit.request, pursuit.entry.rank, outcome, pursuit.stamp, log_us)
+            log_us, entry = self.view.log_us(now), pursuit.entry
+            event = successor(pursuit.request, entry.rank, outcome, pursuit.stamp, log_us, priority=entry.priority)
             control.next = self.appends.owe(event, "delivered") if event is not None else ""
             LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
         if not self.appends.is_open(control.next):

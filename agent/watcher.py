@@ -204,7 +204,8 @@ class Watcher:
         if inquest.next:
             inquest.closed = not self.appends.is_open(inquest.next)
             return
-        event = successor(case.requests[entry.id], entry.rank, outcome, self.stamp, self.view.log_us(now))
+        request, log_us = case.requests[entry.id], self.view.log_us(now)
+        event = successor(request, entry.rank, outcome, self.stamp, log_us, priority=entry.priority)
         if event is None or case.folds[event.queue].entry(event.entry) is not None:
             inquest.closed = True
         else:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from ..events.errors import AppendError, LogUnavailableError, NotAllowedError, SettingsError, TasktapeError
-from ..producers.errors import InvalidTransitionError, NotEnqueuedError, UnknownQueueError, UnknownTaskError
+from ..producers.errors import (
+    InvalidArgumentError,
+    InvalidTransitionError,
+    NotEnqueuedError,
+    QueueExistsError,
+    QueueNotEmptyError,
+    TooLateError,
+    UnknownQueueError,
+    UnknownTaskError,
+)
 from .errors import NotFoundError, RefusedError
 
 OK: Final = 0
@@ -35,8 +44,12 @@ _BY_ERROR: Final[tuple[tuple[type[TasktapeError], int], ...]] = (
     (UnknownTaskError, NOT_FOUND),
     (UnknownQueueError, NOT_FOUND),
     (RefusedError, REFUSED),
+    (InvalidArgumentError, USAGE),
     (InvalidTransitionError, REFUSED),
     (NotEnqueuedError, REFUSED),
+    (TooLateError, REFUSED),
+    (QueueExistsError, REFUSED),
+    (QueueNotEmptyError, REFUSED),
     (NotAllowedError, NOT_ALLOWED),
     (LogUnavailableError, LOG_UNAVAILABLE),
     (AppendError, LOG_UNAVAILABLE),

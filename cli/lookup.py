@@ -48,7 +48,7 @@ def _by_name(queries: Queries, text: str) -> list[TaskRow]:
 
 def find_queue(queries: Queries, name: str) -> str:
     """The queue of this name; some are always there. Raises `NotFoundError` with near matches."""
-    from ..producers.task_queues import ALWAYS_THERE  # noqa: PLC0415  the SDK is for those who need it
+    from ..producers.queues import ALWAYS_THERE  # noqa: PLC0415  the SDK is for those who need it
 
     names = {*ALWAYS_THERE, *(queue.name for queue in queries.queues())}
     if name not in names:

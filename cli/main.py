@@ -25,6 +25,7 @@ from . import (
     drain,
     exit_codes,
     init,
+    queue_changes,
     queues,
     serve,
     sync,
@@ -103,6 +104,7 @@ _TASKS: Named = (
     ("show", task_page.show_task),
     ("logs", task_logs.task_logs),
     ("enqueue", task_changes.enqueue),
+    ("dequeue", task_changes.dequeue),
     ("clone", task_changes.clone),
     ("abort", task_changes.abort),
     ("reset", task_changes.reset),
@@ -110,8 +112,13 @@ _TASKS: Named = (
 )
 _QUEUES: Named = (
     ("list", queues.list_queues),
-    ("create", queues.create_queue),
     ("show", queues.show_queue),
+    ("create", queue_changes.create_queue),
+    ("delete", queue_changes.delete_queue),
+    ("pause", queue_changes.pause_queue),
+    ("resume", queue_changes.resume_queue),
+    ("clear", queue_changes.clear_queue),
+    ("move", queue_changes.move),
 )
 _WORKERS: Named = (("list", workers.list_workers),)
 
@@ -123,7 +130,7 @@ def commands() -> typer.Typer:
         add(whole, name, function)
     for name, text, found in (
         ("tasks", "List, inspect and change tasks.", _TASKS),
-        ("queues", "List, inspect and create queues.", _QUEUES),
+        ("queues", "List, inspect and change queues and what waits in them.", _QUEUES),
         ("workers", "List workers.", _WORKERS),
     ):
         below = group(text)

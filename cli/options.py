@@ -27,6 +27,10 @@ Json = Annotated[bool, typer.Option("--json", callback=_noted, help="Print JSON:
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or as much of its beginning as is unique.")]
 TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids of tasks, or their unique beginnings.")]
 QueueName = Annotated[str, typer.Argument(metavar="QUEUE", callback=named, help="A queue's name.")]
+Priority = Annotated[
+    int | None, typer.Option("--priority", metavar="NUMBER", help="Higher ones are served first; 0 is usual.")
+]
+Front = Annotated[bool, typer.Option("--front", help="Before all others; with --priority, before those of the same.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for audit.")]
 
 

@@ -18,6 +18,7 @@ from ..dashboard.formatting import one_line, status_look
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 wants_json: ContextVar[bool] = ContextVar("wants_json", default=False)
@@ -101,23 +102,29 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]],
 
     Text is printed as it is: neither rich's markup nor control characters in it count.
     """
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  the same as in `console`
-    from rich.table import Table  # noqa: PLC0415  the same
-
     cells = [[cell_text(cell) for cell in row] for row in rows]
     if not cells:
         note(empty)
         return
     shown = console()
-    widths = _widths(columns, cells, shown.width)
+    table, width = as_table(columns, cells, shown.width)
+    shown.width = max(shown.width, width)
+    shown.print(table)
+
+
+def as_table(columns: Sequence[Column], cells: Sequence[Sequence[Text]], room: int) -> tuple[Table, int]:
+    """A table, and the width it needs where even what may be cut does not make it fit."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  the same as in `console`
+    from rich.table import Table  # noqa: PLC0415  the same
+
+    widths = _widths(columns, cells, room)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column, width in zip(columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column.right else "left"
         table.add_column(column.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
     for row in cells:
         table.add_row(*row)
-    shown.width = max(shown.width, sum(widths) + _GAP * len(widths))
-    shown.print(table)
+    return table, sum(widths) + _GAP * len(widths)
 
 
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[Text]], room: int) -> list[int]:

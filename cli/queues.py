@@ -1,34 +1,70 @@
-"""`tasktape queues list|create|show`."""
+"""`tasktape queues list|show`: how much waits and for how long, once or again and again."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from ..dashboard.formatting import ago, one_line
-from ..events.errors import AppendError
-from ..projections.rows import TaskFilter
-from .errors import RefusedError
+import typer
+
+from ..dashboard.formatting import ago, duration, one_line
+from ..projections.rows import EntryRow, QueueRow, TaskFilter, WaitRow
 from .lookup import find_queue
 from .options import Json, QueueName
-from .output import Column, note, print_json, print_table, progress
+from .output import (
+    Column,
+    as_table,
+    cell_text,
+    console,
+    note,
+    plain,
+    print_json,
+    print_json_line,
+    print_table,
+    short_id_length,
+)
 from .reading import reading
 
 if TYPE_CHECKING:
-    from ..events.log import Delivery, Log
-    from ..events.settings import Settings
+    from rich.console import RenderableType
+
+    from ..projections.query import Queries
+
+Last = Annotated[
+    int, typer.Option("--last", min=1, metavar="COUNT", help="Percentiles of the waits of the last so many taken.")
+]
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Go on: drawn anew each second; with --json a line per change.")
+]
+PERIOD_SECONDS: Final = 1.0
+_COLUMNS: Final = (
+    Column("#", right=True),
+    Column("TASK"),
+    Column("NAME", grow=True),
+    Column("RUN", right=True),
+    Column("PRIORITY", right=True),
+    Column("STATE"),
+    Column("WORKER", grow=True),
+    Column("ENQUEUED", right=True),
+)
 
 
-def list_queues(*, as_json: Json = False) -> None:
-    """List queues: how much waits, since when, and which workers serve them.
+def list_queues(last: Last = 1000, *, as_json: Json = False) -> None:
+    """List queues: how much waits, since when, how long entries waited (P50, P90, P99), and which workers serve them.
 
     Examples:
     $ tasktape queues list
+    $ tasktape queues list --last 100
     """
     with reading() as queries:
         queues = queries.queues()
+        waits = {row.queue: row for row in queries.waits(last)}
     if as_json:
-        print_json(queues)
+        print_json([{**plain(queue), "waits": _waits(waits.get(queue.name))} for queue in queues])
         return
     now = datetime.now(UTC)
     columns = [
@@ -36,8 +72,9 @@ def list_queues(*, as_json: Json = False) -> None:
         Column("WAITING", right=True),
         Column("CLAIMED", right=True),
         Column("OLDEST", right=True),
+        *(Column(name, right=True) for name in ("P50", "P90", "P99")),
         Column("WORKERS", right=True),
-        Column("STATE"),
+        Column("STATE", grow=True),
     ]
     rows = [
         (
@@ -45,83 +82,148 @@ def list_queues(*, as_json: Json = False) -> None:
             str(queue.waiting),
             str(queue.claimed),
             ago(queue.oldest_waiting_at, now) if queue.waiting else "",
+            *_percentiles(waits.get(queue.name)),
             str(len(queue.workers)),
-            "paused" if queue.paused else "",
+            _state(queue),
         )
         for queue in queues
     ]
     print_table(columns, rows, "No queues yet: `tasktape queues create NAME`, or `tasktape agent --queue NAME`.")
 
 
-def show_queue(queue: QueueName, *, as_json: Json = False) -> None:
-    """Show a queue's entries in the order agents will take them.
+def show_queue(queue: QueueName, last: Last = 1000, *, watch: Watch = False, as_json: Json = False) -> None:
+    """Show a queue's entries in the order agents will take them, and how long entries waited.
 
     Examples:
     $ tasktape queues show default
+    $ tasktape queues show default --watch
     """
+    if watch:
+        _watch(queue, last, as_json=as_json)
+        return
     with reading() as queries:
-        entries = queries.entries(find_queue(queries, queue))
+        seen = Seen.of(queries, find_queue(queries, queue), last)
+    if as_json:
+        print_json(seen.entries)
+        return
+    print_table(_COLUMNS, seen.cells(datetime.now(UTC)), f"Nothing waits in {one_line(queue)}.")
+    note(seen.summary(datetime.now(UTC)))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A queue as it was read. `row` is None for one that nobody has used yet, `waits` while nothing was taken."""
+
+    name: str
+    row: QueueRow | None
+    waits: WaitRow | None
+    entries: list[EntryRow]
+    names: dict[str, str]
+
+    @classmethod
+    def of(cls, queries: Queries, queue: str, last: int) -> Seen:
+        """Read the queue."""
+        entries = queries.entries(queue)
         ids = tuple({entry.task for entry in entries})
         names = {task.id: task.name for task in queries.tasks(TaskFilter(ids=ids))} if ids else {}
-    if as_json:
-        print_json(entries)
+        row = next((row for row in queries.queues() if row.name == queue), None)
+        waits = next((row for row in queries.waits(last) if row.queue == queue), None)
+        return cls(queue, row, waits, entries, names)
+
+    def summary(self, now: datetime) -> str:
+        """Length, oldest wait and percentiles in a line."""
+        waiting = sum(entry.state == "waiting" for entry in self.entries)
+        parts = [one_line(self.name, 60), f"{waiting:,} waiting", f"{len(self.entries) - waiting:,} claimed"]
+        if self.row and self.row.waiting:
+            parts.append(f"oldest {ago(self.row.oldest_waiting_at, now)}")
+        if self.waits:
+            named = zip(("p50", "p90", "p99"), _percentiles(self.waits), strict=True)
+            parts.append(f"waits of the last {self.waits.taken:,}: {', '.join(map(' '.join, named))}")
+        return " · ".join([*parts, _state(self.row)] if self.row and self.row.paused else parts)
+
+    def cells(self, now: datetime, id_length: int | None = None) -> list[list[str]]:
+        """The entries as rows of a table, with so much of the tasks' ids."""
+        return [
+            [
+                str(place),
+                entry.task[:id_length],
+                one_line(self.names.get(entry.task, ""), 60),
+                str(entry.run),
+                str(entry.priority),
+                entry.state,
+                entry.worker,
+                ago(entry.enqueued_at, now),
+            ]
+            for place, entry in enumerate(self.entries, 1)
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, without anything that changes while nothing happens."""
+        row = plain(self.row) if self.row else {"name": self.name}
+        return {**row, "waits": _waits(self.waits), "entries": plain(self.entries)}
+
+
+def _watch(queue: str, last: int, *, as_json: bool) -> None:
+    """Show the queue anew each second; where nobody looks at a terminal, whenever something has changed."""
+    if console().is_terminal and not as_json:
+        _watch_live(queue, last)
         return
+    before: dict[str, Any] | None = None
+    for seen in _looks(queue, last):
+        if (said := seen.as_json()) != before:
+            before = said
+            if as_json:
+                print_json_line(said)
+            else:
+                console().print(_drawn(seen))
+
+
+def _watch_live(queue: str, last: int) -> None:
+    from rich.live import Live  # noqa: PLC0415  see `console`
+
+    looks = _looks(queue, last)
+    first = next(looks)
+    with Live(_drawn(first), console=console(), auto_refresh=False) as live:
+        for seen in looks:
+            live.update(_drawn(seen), refresh=True)
+
+
+def _looks(queue: str, last: int) -> Iterator[Seen]:
+    for look in count():
+        if look:
+            _pause()
+        with reading(quiet=bool(look)) as queries:
+            seen = Seen.of(queries, find_queue(queries, queue), last)
+        yield seen
+
+
+def _pause() -> None:
+    time.sleep(PERIOD_SECONDS)
+
+
+def _drawn(seen: Seen) -> RenderableType:
+    from rich.console import Group  # noqa: PLC0415  see `console`
+
     now = datetime.now(UTC)
-    columns = [
-        Column("#", right=True),
-        Column("TASK"),
-        Column("NAME", grow=True),
-        Column("RUN", right=True),
-        Column("STATE"),
-        Column("WORKER", grow=True),
-        Column("ENQUEUED", right=True),
-    ]
-    rows = [
-        (
-            str(place),
-            entry.task,
-            one_line(names.get(entry.task, ""), 60),
-            str(entry.run),
-            entry.state,
-            entry.worker,
-            ago(entry.enqueued_at, now),
-        )
-        for place, entry in enumerate(entries, 1)
-    ]
-    print_table(columns, rows, f"Nothing waits in {one_line(queue)}.")
+    length = short_id_length([entry.task for entry in seen.entries])
+    cells = [[cell_text(cell) for cell in row] for row in seen.cells(now, length)]
+    table = [as_table(_COLUMNS, cells, console().width)[0]] if cells else []
+    return Group(cell_text(seen.summary(now)), *table)
 
 
-def create_queue(queue: QueueName, *, as_json: Json = False) -> None:
-    """Create a queue.
-
-    Examples:
-    $ tasktape queues create gpu
-    """
-    with reading() as queries:
-        if any(known.name == queue and known.created_at for known in queries.queues()):
-            raise RefusedError(f"there is a queue {one_line(queue)!r} already.")
-    from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
-
-    settings = load_settings()
-    with progress(f"Creating {queue}"), settings.open_log() as log:
-        _create(log, settings, queue)
-    if as_json:
-        print_json({"queue": queue})
-    else:
-        note(f"Created the queue {one_line(queue)!r}.")
+def _percentiles(waits: WaitRow | None) -> tuple[str, str, str]:
+    return (_span(waits.p50), _span(waits.p90), _span(waits.p99)) if waits else ("", "", "")
 
 
-def _create(log: Log, settings: Settings, queue: str) -> None:
-    from ..events.base import Stamper  # noqa: PLC0415  see `reading`
-    from ..events.queue_events import QueueCreated  # noqa: PLC0415  the same
-    from ..events.topics import TOPICS, queue_spec  # noqa: PLC0415  the same
-    from ..events.wire import append_event  # noqa: PLC0415  the same
+def _span(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
 
-    deliveries: list[Delivery] = []
-    log.create_topics([*TOPICS, queue_spec(queue)])
-    event = QueueCreated(meta=Stamper()(), queue=queue)
-    append_event(log, event, codec=settings.codec(), on_delivery=deliveries.append)
-    if log.flush(30.0):
-        raise AppendError(f"the queue {queue!r} could not be created within 30 s: run `tasktape doctor`.")
-    if error := deliveries[0].error:
-        raise error
+
+def _waits(waits: WaitRow | None) -> dict[str, Any] | None:
+    return {"taken": waits.taken, "p50": waits.p50, "p90": waits.p90, "p99": waits.p99} if waits else None
+
+
+def _state(queue: QueueRow | None) -> str:
+    if queue is None or not queue.paused:
+        return ""
+    return f"paused: {one_line(queue.pause_reason, 60)}" if queue.pause_reason else "paused"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import LogUnavailableError
@@ -18,16 +18,21 @@ _LOOK_SECONDS: Final = 0.1
 
 
 @contextmanager
-def reading() -> Iterator[Queries]:
-    """Queries that know all that was on the log when asked for."""
+def reading(*, quiet: bool = False) -> Iterator[Queries]:
+    """Queries that know all that was on the log when asked for; `quiet` shows no progress meanwhile."""
     from ..events.settings import load_settings, without_credentials  # noqa: PLC0415  pydantic, DuckDB and Arrow cost half a second
     from ..projections import open_queries  # noqa: PLC0415  the same
 
     settings = load_settings()
-    with progress(f"Reading {without_credentials(settings.log)}") as say:
+    shown = nullcontext(_say_nothing) if quiet else progress(f"Reading {without_credentials(settings.log)}")
+    with shown as say:
         queries = open_queries(settings, fresh=True, on_progress=say)
     with queries:
         yield queries
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """Show no progress."""
 
 
 def follow_progress(settings: Settings, stopped: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""`tasktape tasks enqueue|clone|abort|reset|archive`: what people do to tasks, through the SDK's own methods."""
+"""`tasktape tasks enqueue|dequeue|clone|abort|reset|archive`: what people do to tasks, through the SDK's methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..events.errors import SettingsError
 from ..projections.rows import TaskRow
 from .errors import NotFoundError, RefusedError
 from .lookup import DEFAULT_QUEUE, find_queue, find_task
-from .options import Json, Reason, TaskId, TaskIds
+from .options import Front, Json, Priority, Reason, TaskId, TaskIds
 from .output import note, print_json, progress
 from .reading import reading
 
@@ -34,21 +34,38 @@ ForceReset = Annotated[bool, typer.Option("--force", help="Even if it runs or is
 
 
 def enqueue(
-    tasks: TaskIds, queue: Queue = DEFAULT_QUEUE, *, force: ForceEnqueue = False, as_json: Json = False
+    tasks: TaskIds,
+    queue: Queue = DEFAULT_QUEUE,
+    priority: Priority = None,
+    *,
+    front: Front = False,
+    force: ForceEnqueue = False,
+    as_json: Json = False,
 ) -> None:
     """Put tasks into a queue, for an agent to run.
 
     Examples:
     $ tasktape tasks enqueue 0199a3c2 --queue gpu
-    $ tasktape tasks enqueue digits --force
+    $ tasktape tasks enqueue 0199a3c2 0199a3c3 --priority 5
+    $ tasktape tasks enqueue digits --front --force
     """
+    found = _find(tasks, queue)
     _change(
-        _find(tasks, queue),
-        lambda task: _sdk().enqueue(task, queue_name=queue, force=force),
+        found[::-1] if front else found,
+        lambda task: _sdk().enqueue(task, queue_name=queue, force=force, priority=priority, front=front),
         f"enqueued in {queue}",
         "Reset or clone it first, or give --force.",
         as_json=as_json,
     )
+
+
+def dequeue(tasks: TaskIds, *, as_json: Json = False) -> None:
+    """Take tasks out of the queues they wait in.
+
+    Examples:
+    $ tasktape tasks dequeue 0199a3c2
+    """
+    _change(_find(tasks), lambda task: _sdk().dequeue(task), "out of its queue", as_json=as_json)
 
 
 def clone(

@@ -91,7 +91,9 @@ def _entries(queue: str, entries: Sequence[EntryRow], names: Mapping[str, str], 
                 st.markdown(f":gray[{place}]", width=28)
                 to.link(to.TASK, markdown(names.get(entry.task, entry.task), _NAME_WIDTH), {"task": entry.task})
                 taken = f" · claimed by {entry.worker}" if entry.state == "claimed" else ""
-                st.caption(markdown(f"run {entry.run} · {ago(entry.enqueued_at, moment)}{taken}"), width="content")
+                urgent = f" · priority {entry.priority}" if entry.priority else ""
+                said = f"run {entry.run} · {ago(entry.enqueued_at, moment)}{urgent}{taken}"
+                st.caption(markdown(said), width="content")
 
 
 def _workers(workers: Sequence[WorkerRow], names: Mapping[str, str], moment: datetime) -> None:

@@ -47,8 +47,9 @@ class EntryEvent(TaskEvent):
 
 
 class EntryEnqueued(EntryEvent):
-    """A run waits in the queue. `rank` orders entries, smaller first; None ranks by append time in seconds.
+    """A run waits in the queue. Those of higher `priority` come first.
 
+    Among equals `rank` orders entries, smaller first; None ranks by append time in seconds.
     `origin` is the entry it was moved from, empty for a fresh one. `failures` and `losses` count the task's own and the
     infrastructure's failures of the runs that were retried one after the other and led here; 0 when a person enqueues.
     No claim counts that was appended before `not_before_us` (µs since 1970 by the log's own time).
@@ -56,6 +57,7 @@ class EntryEnqueued(EntryEvent):
 
     hop: int = 0
     rank: float | None = None
+    priority: int = 0
     origin: str = ""
     failures: int = 0
     losses: int = 0
@@ -83,10 +85,14 @@ class EntryDequeued(EntryEvent):
 
 
 class EntryMoved(EntryEvent):
-    """The entry goes to another rank in its queue, or (with `to_queue`) to another queue."""
+    """The entry goes to another rank in its queue, or (with `to_queue`) to another queue.
+
+    `rank` None ranks by append time, as in `EntryEnqueued`; `priority` None keeps the one the entry has.
+    """
 
     to_queue: str = ""
     rank: float | None = None
+    priority: int | None = None
     reason: str = ""
 
 

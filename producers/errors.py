@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ..events.errors import TasktapeError
+
+_LISTED: Final = 5
 
 
 class UsageError(TasktapeError, RuntimeError):
@@ -40,9 +43,40 @@ class UnknownQueueError(TasktapeError, ValueError):
 class NotEnqueuedError(TasktapeError, ValueError):
     """The task waits in no queue."""
 
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"task {task_id} waits in no queue, so it can't be taken out of one.")
+    def __init__(self, task_id: str, change: str) -> None:
+        super().__init__(f"task {task_id} waits in no queue, so it can't be {change}: enqueue it first.")
         self.task_id = task_id
+
+
+class TooLateError(TasktapeError, ValueError):
+    """The entry is not there any more as one has seen it. `worker` is set where an agent was faster."""
+
+    def __init__(self, task_id: str, change: str, reason: str, worker: str = "") -> None:
+        hint = f" To stop it: `tasktape tasks abort {task_id}`." if worker else ""
+        super().__init__(f"task {task_id} can't be {change}: {reason}.{hint}")
+        self.task_id = task_id
+        self.worker = worker
+
+
+class QueueExistsError(TasktapeError, ValueError):
+    """There is a queue of this name already."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"there is a queue {queue!r} already.")
+        self.queue = queue
+
+
+class QueueNotEmptyError(TasktapeError, ValueError):
+    """Something waits in the queue, or is claimed and not started yet."""
+
+    def __init__(self, queue: str, tasks: Sequence[str], *, claimed: bool = False) -> None:
+        count = "1 task waits" if len(tasks) == 1 else f"{len(tasks)} tasks wait"
+        listed = ", ".join(tasks[:_LISTED]) + (" …" if len(tasks) > _LISTED else "")
+        dequeue = "Move them to another queue, or delete it with --force (force=True), which dequeues them."
+        hint = "Agents have claimed them: try again in a moment." if claimed else dequeue
+        super().__init__(f"{count} in queue {queue!r}: {listed}. {hint}")
+        self.queue = queue
+        self.tasks = tuple(tasks)
 
 
 class InvalidTransitionError(TasktapeError, ValueError):

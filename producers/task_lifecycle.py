@@ -19,7 +19,7 @@ from ..events.task_events import (
 )
 from . import lineage
 from .ending import COMPLETED, Ending, ending_of
-from .errors import InvalidTransitionError
+from .errors import InvalidTransitionError, TooLateError
 from .execution import Execution
 from .session import process
 from .task_artifacts import ArtifactsMixin
@@ -99,7 +99,7 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
             self._mark(ending)
 
     def mark_stop_request(self, force: bool = False, status_message: str | None = None) -> None:
-        """Ask whoever runs the task to stop it; one that only waits in a queue leaves the queue.
+        """Ask whoever runs the task, or has claimed it, to stop it; one that only waits in a queue leaves the queue.
 
         Raises:
             InvalidTransitionError: It neither runs nor waits.
@@ -107,9 +107,9 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
         """
         row = self._fresh_row()
         if row.status == Status.queued:
-            self._leave_queue(status_message or "abort requested")
-            return
-        if row.status != Status.in_progress and not force:
+            if self._left_queue(status_message or "abort requested"):
+                return
+        elif row.status != Status.in_progress and not force:
             raise InvalidTransitionError(self._id, row.status, "stopped")
         self._emit(
             AbortRequested(
@@ -275,6 +275,16 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
                 raise
             warn_once("status_not_read", f"the task's state can't be read now, its last known one is used: {error}")
             return self._status
+
+    def _left_queue(self, reason: str) -> bool:
+        """Leave the queue; False where an agent was faster."""
+        try:
+            self._leave_queue(reason)
+        except TooLateError as error:
+            if not error.worker:
+                raise
+            return False
+        return True
 
     def _leave_queue(self, reason: str) -> None:
         raise NotImplementedError

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from ..events.errors import LogUnavailableError, NotAllowedError
-from ..events.queue_events import EntryDequeued, EntryEnqueued, QueueCreated, entry_id
-from ..events.task_events import EntryLeft
-from ..events.topics import TOPICS, queue_spec
-from .errors import InvalidArgumentError, InvalidTransitionError, NotEnqueuedError, UnknownQueueError, UnknownTaskError
-from .session import Session, current_session
+from ..events.queue_events import EntryEnqueued, entry_id
+from ..projections.queue_order import Spot
+from .errors import InvalidArgumentError, InvalidTransitionError, UnknownQueueError, UnknownTaskError
+from .queues import ALWAYS_THERE, ANYWHERE, Wanted, dequeue_task, require_queue
+from .session import current_session
 from .task_editing import OWN
 from .task_results import ResultsMixin
 from .types import TaskStatusEnum as Status
 from .warn import warn_once
 
 if TYPE_CHECKING:
-    from ..projections.rows import EntryRow
+    from ..projections.query import Queries
 
-ALWAYS_THERE: Final = ("default", "services")
-"""Queues that are created on first use, as every ClearML server has them."""
-
-_WAITING: Final = frozenset({"waiting", "claimed"})
 _ENQUEUABLE: Final = frozenset({Status.created, Status.stopped, Status.failed})
 
 
@@ -31,7 +26,14 @@ class QueuesMixin(ResultsMixin):
 
     @classmethod
     def enqueue(
-        cls, task: Any, queue_name: str | None = None, queue_id: str | None = None, force: bool = False
+        cls,
+        task: Any,
+        queue_name: str | None = None,
+        queue_id: str | None = None,
+        force: bool = False,
+        *,
+        priority: int | None = None,
+        front: bool = False,
     ) -> dict[str, Any]:
         """Put a task into a queue, for an agent to run.
 
@@ -40,6 +42,8 @@ class QueuesMixin(ResultsMixin):
             queue_name: The queue; `default` and `services` are created when they are used first.
             queue_id: The queue's id, which is its name.
             force: Reset the task first where its state does not allow it.
+            priority: Those of higher priority are run first; 0 by default.
+            front: Put it before all others; with a `priority`, before those of that priority.
 
         Returns:
             `{"queued": 1, "updated": 1, "fields": {...}}`, with the task's state and queue in `fields`.
@@ -47,10 +51,11 @@ class QueuesMixin(ResultsMixin):
         Raises:
             UnknownQueueError: There is no such queue; also a `ValueError`.
             InvalidTransitionError: The task runs, waits already, is completed or published, and `force` is not set.
+            TooLateError: It waits already and was to leave that queue by force, but an agent has claimed it.
 
         """
         queue = _named(queue_name, queue_id)
-        cls._given(task)._enqueue(queue, force=force)
+        cls._given(task)._enqueue(queue, force=force, wanted=Wanted(front=front, priority=priority))
         fields = {"status": str(Status.queued), "execution.queue": queue}
         return {"queued": 1, "updated": 1, "fields": fields}
 
@@ -63,6 +68,7 @@ class QueuesMixin(ResultsMixin):
 
         Raises:
             NotEnqueuedError: It waits in none; also a `ValueError`.
+            TooLateError: An agent has claimed it meanwhile, and nothing has happened; also a `ValueError`.
 
         """
         cls._given(task)._leave_queue("dequeued by user")
@@ -92,7 +98,7 @@ class QueuesMixin(ResultsMixin):
                 existing = [known.name for known in queries.queues()]
         except LogUnavailableError:
             return
-        _require_queue(session, queue, existing)
+        require_queue(session, queue, existing)
 
     @classmethod
     def _given(cls, task: Any) -> Self:
@@ -102,17 +108,17 @@ class QueuesMixin(ResultsMixin):
             raise InvalidArgumentError(f"a task or its id is wanted, not a {type(task).__name__}.")
         return task
 
-    def _enqueue(self, queue: str, *, force: bool = False) -> None:
+    def _enqueue(self, queue: str, *, force: bool = False, wanted: Wanted = ANYWHERE) -> None:
         self._settle()
-        status, last_run = self._prepare(queue)
-        if status not in _ENQUEUABLE:
+        plan = self._prepare(queue, wanted)
+        if plan.status not in _ENQUEUABLE:
             if not force:
-                raise InvalidTransitionError(self._id, status, "enqueued")
-            if status == Status.queued:
+                raise InvalidTransitionError(self._id, plan.status, "enqueued")
+            if plan.status == Status.queued:
                 self._leave_queue("enqueued elsewhere")
             self.reset(force=True)
         self.set_system_tags([tag for tag in self.get_system_tags() if tag != OWN])
-        run = last_run + 1
+        run = plan.last_run + 1
         self._emit(
             EntryEnqueued(
                 meta=self._session.stamp(),
@@ -120,59 +126,51 @@ class QueuesMixin(ResultsMixin):
                 queue=queue,
                 entry=entry_id(queue, self._id, run),
                 run=run,
+                rank=plan.spot.rank,
+                priority=plan.spot.priority,
                 spec=self._spec,
             )
         )
         self._run = run
 
-    def _prepare(self, queue: str) -> tuple[str, int]:
-        """Make sure the queue is there; returns the task's status and highest run.
+    def _prepare(self, queue: str, wanted: Wanted) -> _Plan:
+        """Make sure the queue is there; returns the task's status, its highest run, and where it is to stand.
 
         While the log is away nobody can say which queues there are: the entry of a task that this process knows waits
-        in the spool with everything else.
+        in the spool with everything else, unless it is to go before others.
         """
         try:
             with self._session.queries() as queries:
                 existing, row = [known.name for known in queries.queues()], queries.task(self._id)
-            _require_queue(self._session, queue, existing)
+                spot = _spot(queries, queue, wanted)
+            require_queue(self._session, queue, existing)
         except NotAllowedError:
             raise
         except LogUnavailableError as error:
-            if self._run is None or self._status == Status.unknown:
+            if self._run is None or self._status == Status.unknown or wanted.front:
                 raise
             warn_once("queue_not_checked", f"the task is enqueued in {queue!r} once the log answers: {error}")
-            return self._status, self._run
+            return _Plan(self._status, self._run, Spot(wanted.priority or 0, None))
         if row is None:
             raise UnknownTaskError(self._id)
-        return row.status, row.last_run
+        return _Plan(row.status, row.last_run, spot)
 
     def _leave_queue(self, reason: str) -> None:
-        """Withdraw the task's entry, and note in the task's own partition that a start from it is void."""
-        entry = self._waiting_entry()
-        about: Mapping[str, Any] = {"task": self._id, "entry": entry.id, "run": entry.run, "reason": reason}
-        self._emit(EntryDequeued(meta=self._session.stamp(), queue=entry.queue, **about))
-        self._emit(EntryLeft(meta=self._session.stamp(), **about))
+        dequeue_task(self._id, reason)
+        self._known_row = None
 
-    def _waiting_entry(self) -> EntryRow:
-        with self._session.queries() as queries:
-            entries = queries.task_entries(self._id)
-        waiting = [entry for entry in entries if entry.state in _WAITING]
-        if not waiting:
-            raise NotEnqueuedError(self._id)
-        return waiting[-1]
+
+class _Plan(NamedTuple):
+    status: str
+    last_run: int
+    spot: Spot
+
+
+def _spot(queries: Queries, queue: str, wanted: Wanted) -> Spot:
+    return wanted.spots(queries.entries(queue) if wanted.front else (), Spot(0, None))[0]
 
 
 def _named(queue_name: str | None, queue_id: str | None) -> str:
     if bool(queue_name) == bool(queue_id):
         raise InvalidArgumentError("name the queue: give queue_name, or queue_id.")
     return str(queue_name or queue_id)
-
-
-def _require_queue(session: Session, queue: str, existing: Collection[str]) -> None:
-    """Make sure the queue is there and its topic can be used; one that is always there is created on first use."""
-    if queue not in existing and queue not in ALWAYS_THERE:
-        raise UnknownQueueError(queue, {*existing, *ALWAYS_THERE})
-    with session.open_log() as log:
-        log.create_topics([*TOPICS, queue_spec(queue)])
-    if queue not in existing:
-        session.emit(QueueCreated(meta=session.stamp(), queue=queue))

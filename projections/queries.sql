@@ -201,7 +201,7 @@ LIMIT $limit;
 SELECT name, tasks, to_json(statuses)::VARCHAR, epoch_us(updated_at) FROM projects ORDER BY name;
 
 -- name: queues
-SELECT name, paused, waiting, claimed, epoch_us(oldest_waiting_at), workers, epoch_us(created_at)
+SELECT name, paused, pause_reason, waiting, claimed, epoch_us(oldest_waiting_at), workers, epoch_us(created_at)
 FROM queues
 ORDER BY name;
 
@@ -209,7 +209,19 @@ ORDER BY name;
 SELECT * REPLACE (epoch_us(enqueued_at) AS enqueued_at, epoch_us(changed_at) AS changed_at)
 FROM entries
 WHERE queue = $queue AND ($gone OR state IN ('waiting', 'claimed'))
-ORDER BY rank, enqueued_at, id;
+ORDER BY priority DESC, rank, enqueued_at, id;
+
+-- name: waits
+SELECT
+    queue, count(*), quantile_cont(wait, 0.5) / 1e6, quantile_cont(wait, 0.9) / 1e6, quantile_cont(wait, 0.99) / 1e6
+FROM (
+    SELECT queue, epoch_us(changed_at) - epoch_us(enqueued_at) AS wait
+    FROM entries
+    WHERE state = 'taken'
+    QUALIFY row_number() OVER (PARTITION BY queue ORDER BY changed_at DESC, id) <= $last
+)
+GROUP BY queue
+ORDER BY queue;
 
 -- name: task_entries
 SELECT * REPLACE (epoch_us(enqueued_at) AS enqueued_at, epoch_us(changed_at) AS changed_at)

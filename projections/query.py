@@ -27,6 +27,7 @@ from .rows import (
     RunRow,
     TaskFilter,
     TaskRow,
+    WaitRow,
     WorkerRow,
     made,
 )
@@ -189,6 +190,10 @@ class Queries:
     def entries(self, queue: str, *, gone: bool = False) -> list[EntryRow]:
         """Return a queue's entries in the order they will be served; with `gone` those that left it too."""
         return made(EntryRow, self._rows("entries", queue=queue, gone=gone))
+
+    def waits(self, last: int = 1000) -> list[WaitRow]:
+        """Return how long entries waited, for each queue that agents have taken some from: of the last so many each."""
+        return made(WaitRow, self._rows("waits", last=last))
 
     def task_entries(self, task_id: str) -> list[EntryRow]:
         """Return all entries a task ever had in any queue, by run and hop."""

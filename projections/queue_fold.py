@@ -32,7 +32,7 @@ from .verdict import ACCEPTED, DUPLICATE, Verdict, rejected
 CLAIM_LEASE = 10.0
 
 EntryState = Literal["waiting", "claimed", "taken", "dequeued", "moved"]
-OrderKey = tuple[float, int, str]
+OrderKey = tuple[int, float, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Entry:
     partition: int
     offset: int
     rank: float
+    priority: int
     enqueued_us: int
     state: EntryState
     changed_us: int
@@ -70,8 +71,8 @@ class Entry:
 
     @property
     def order(self) -> OrderKey:
-        """Place in the queue: by rank, then by time of enqueuing."""
-        return (self.rank, self.enqueued_us, self.id)
+        """Place in the queue: higher priority first, then by rank, then by time of enqueuing."""
+        return (-self.priority, self.rank, self.enqueued_us, self.id)
 
     @property
     def gone(self) -> bool:
@@ -126,6 +127,7 @@ def _enqueue(event: EntryEnqueued, place: Place) -> Entry:
         partition=place.partition,
         offset=place.offset,
         rank=_rank(event.rank, place),
+        priority=event.priority,
         enqueued_us=place.us,
         state="waiting",
         changed_us=place.us,
@@ -165,10 +167,17 @@ def _take(entry: Entry, event: EntryTaken, place: Place) -> Entry | str:
 
 
 def _move(entry: Entry, event: EntryMoved, place: Place) -> Entry:
+    """Move within the queue, or out of it; the next hop has the priority that a moved entry has now."""
+    changes: dict[str, object] = {"worker": "", "priority": _priority(entry, event)}
     if event.to_queue in {"", event.queue}:
-        rank = _rank(event.rank, place)
-        return _change(entry, event, place, state="waiting", worker="", claim="", claim_offset=-1, rank=rank)
-    return _change(entry, event, place, state="moved", worker="", moved_to=event.to_queue, moved_rank=event.rank)
+        changes |= {"state": "waiting", "claim": "", "claim_offset": -1, "rank": _rank(event.rank, place)}
+    else:
+        changes |= {"state": "moved", "moved_to": event.to_queue, "moved_rank": event.rank}
+    return _change(entry, event, place, **changes)
+
+
+def _priority(entry: Entry, event: EntryMoved) -> int:
+    return entry.priority if event.priority is None else event.priority
 
 
 @dataclass(slots=True)
@@ -258,6 +267,7 @@ class QueueFold:
             self.paused = isinstance(event, QueuePaused)
         elif isinstance(event, QueueCreated | QueueDeleted):
             self.deleted = isinstance(event, QueueDeleted)
+            self.paused = self.paused and not self.deleted
         return ACCEPTED
 
     def passed(self, partition: int, offset: int) -> None:

@@ -27,6 +27,7 @@ _FIELDS: Final = (
     "not_before_us",
     "offset",
     "rank",
+    "priority",
     "enqueued_us",
     "state",
     "changed_us",
@@ -91,7 +92,8 @@ class QueueTables:
         """Take in one event of `tasktape.queues`."""
         if not isinstance(arrival.event, QueueEvent):
             return rejected("no event of a queue")
-        self._rows.append((arrival.event.queue, arrival.offset, arrival.type, arrival.at))
+        reason = getattr(arrival.event, "reason", "")
+        self._rows.append((arrival.event.queue, arrival.offset, arrival.type, reason, arrival.at))
         return ACCEPTED
 
     def save(self, tables: Tables) -> None:

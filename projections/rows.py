@@ -263,6 +263,7 @@ class QueueRow:
 
     name: str
     paused: bool
+    pause_reason: str
     waiting: int
     claimed: int
     oldest_waiting_at: datetime | None
@@ -271,8 +272,22 @@ class QueueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitRow:
+    """How long the last so many (`taken`) entries of a queue waited for an agent: percentiles in seconds."""
+
+    queue: str
+    taken: int
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`."""
+    """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`.
+
+    Entries are served by priority (higher first), then rank (smaller first). `offset` is where it was enqueued.
+    """
 
     id: str
     queue: str
@@ -280,9 +295,11 @@ class EntryRow:
     run: int
     hop: int
     state: str
+    priority: int
     rank: float
     worker: str
     moved_to: str
+    offset: int
     enqueued_at: datetime
     changed_at: datetime
 

@@ -63,12 +63,12 @@ CREATE TABLE console_lines (
 CREATE TABLE outputs (task VARCHAR, run BIGINT, last_iteration BIGINT, reported_at TIMESTAMP);
 CREATE TABLE abort_requests (task VARCHAR, run BIGINT, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
 CREATE TABLE drain_requests (worker VARCHAR, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
-CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, changed_at TIMESTAMP);
+CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, reason VARCHAR, changed_at TIMESTAMP);
 CREATE TABLE entry_states (
     queue VARCHAR, "partition" BIGINT, id VARCHAR, task VARCHAR, run BIGINT, hop BIGINT, origin VARCHAR,
-    failures BIGINT, losses BIGINT, not_before TIMESTAMP, "offset" BIGINT, rank DOUBLE, enqueued_at TIMESTAMP, state VARCHAR,
-    changed_at TIMESTAMP, changed_by VARCHAR, worker VARCHAR, claim VARCHAR, claim_offset BIGINT, moved_to VARCHAR,
-    moved_rank DOUBLE
+    failures BIGINT, losses BIGINT, not_before TIMESTAMP, "offset" BIGINT, rank DOUBLE, priority BIGINT,
+    enqueued_at TIMESTAMP, state VARCHAR, changed_at TIMESTAMP, changed_by VARCHAR, worker VARCHAR, claim VARCHAR,
+    claim_offset BIGINT, moved_to VARCHAR, moved_rank DOUBLE
 );
 CREATE TABLE judged (queue VARCHAR, "partition" BIGINT, entry VARCHAR, ids VARCHAR[]);
 CREATE TABLE worker_states (
@@ -82,7 +82,8 @@ SELECT e.*, e.state = 'moved' AND NOT EXISTS (SELECT 1 FROM entry_states next WH
 FROM entry_states e;
 
 CREATE VIEW entries AS
-SELECT id, queue, task, run, hop, state, rank, worker, moved_to, enqueued_at, changed_at FROM entry_states;
+SELECT id, queue, task, run, hop, state, priority, rank, worker, moved_to, "offset", enqueued_at, changed_at
+FROM entry_states;
 
 -- A task is queued while a run further than its furthest known one waits, is held, or is on its way between queues.
 CREATE VIEW queued AS
@@ -248,7 +249,10 @@ CREATE VIEW queues AS
 WITH changes AS (
     SELECT
         queue, min(changed_at) AS created_at,
-        coalesce(arg_max(type, "offset") FILTER (type IN ('QueuePaused', 'QueueResumed')) = 'QueuePaused', false) AS paused,
+        coalesce(
+            arg_max(type, "offset") FILTER (type IN ('QueuePaused', 'QueueResumed', 'QueueDeleted')) = 'QueuePaused', false
+        ) AS paused,
+        arg_max(reason, "offset") FILTER (type = 'QueuePaused') AS pause_reason,
         coalesce(arg_max(type, "offset") FILTER (type IN ('QueueCreated', 'QueueDeleted')) = 'QueueDeleted', false)
             AS deleted
     FROM queue_changes
@@ -265,7 +269,8 @@ WITH changes AS (
     GROUP BY queue
 )
 SELECT
-    coalesce(c.queue, l.queue) AS name, coalesce(c.paused, false) AS paused, coalesce(l.waiting, 0) AS waiting,
+    coalesce(c.queue, l.queue) AS name, coalesce(c.paused, false) AS paused,
+    CASE WHEN c.paused THEN c.pause_reason ELSE '' END AS pause_reason, coalesce(l.waiting, 0) AS waiting,
     coalesce(l.claimed, 0) AS claimed, l.oldest_waiting_at, coalesce(s.workers, []) AS workers,
     coalesce(c.created_at, l.created_at) AS created_at
 FROM changes c

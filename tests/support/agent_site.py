@@ -51,6 +51,16 @@ class AgentSite:
         log.create_topics([*TOPICS, queue_spec("default")])
         self.append(QueueCreated(meta=self._stamp(), queue="default"))
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Variables for whoever works here."""
+        return {
+            "TASKTAPE_LOG": self.url,
+            "TASKTAPE_HOME": str(self.home),
+            "TASKTAPE_HEARTBEAT_INTERVAL": str(self.interval),
+            "TASKTAPE_CLAIM_LEASE": str(4 * self.interval),
+        }
+
     def append(self, event: Event) -> None:
         """Append an event and wait until it is there."""
         failed: list[object] = []
@@ -66,13 +76,24 @@ class AgentSite:
 
     def put(self, source: str, *, requirements: Iterable[str] = (), **changes: Any) -> str:
         """Create a task of a lone script, with changes to its spec, and enqueue it; return its id."""
-        task = new_task_id()
-        script = Script(entry_point="main.py", source=source, requirements=list(requirements))
-        about = {"script": script, "environment": {"SITE": str(self.folder)}} | changes
-        spec = TaskSpec(project="p", name="n", **about)
-        self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
+        spec = self._spec(source, requirements, **changes)
+        task = self._create(spec)
         about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
         self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
+        return task
+
+    def create(self, source: str) -> str:
+        """Create a task of a lone script; return its id."""
+        return self._create(self._spec(source, ()))
+
+    def _spec(self, source: str, requirements: Iterable[str], **changes: Any) -> TaskSpec:
+        script = Script(entry_point="main.py", source=source, requirements=list(requirements))
+        about = {"script": script, "environment": {"SITE": str(self.folder)}} | changes
+        return TaskSpec(project="p", name="n", **about)
+
+    def _create(self, spec: TaskSpec) -> str:
+        task = new_task_id()
+        self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
         return task
 
     def abort(self, task: str, run: int = 1) -> None:
@@ -81,12 +102,7 @@ class AgentSite:
 
     def agent(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start an agent, the real executable; its log lines go to a file beside the tasks' own."""
-        environment = os.environ | {
-            "TASKTAPE_LOG": self.url,
-            "TASKTAPE_HOME": str(self.home),
-            "TASKTAPE_HEARTBEAT_INTERVAL": str(self.interval),
-            "TASKTAPE_CLAIM_LEASE": str(4 * self.interval),
-        }
+        environment = os.environ | self.settings
         command = [sys.executable, "-c", AGENT, "agent", "--queue", "default", *arguments]
         with (self.folder / f"agent{len(self.agents)}.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)

@@ -65,7 +65,7 @@ class Bench:
         spec = TaskSpec(project="p", name="n", retries=retries, time_limit=time_limit)
         entry = entry_id("q", "t", 1)
         about: dict[str, Any] = {"task": "t", "queue": "q", "entry": entry, "run": 1}
-        request = EntryEnqueued(meta=STAMP(), spec=spec, **about)
+        request = EntryEnqueued(meta=STAMP(), spec=spec, priority=3, **about)
         self.read(request)
         self.read(EntryClaimed(meta=STAMP(), worker="me", **about))
         claimed = self.view.queues["q"].fold.entry(entry)
@@ -289,7 +289,8 @@ def test_a_worker_told_to_go_lets_its_program_finish_unless_it_is_told_twice(ben
     assert (bench.final.worker, bench.final.reason) == ("me", "SIGTERM")
     following = bench.close()
     assert following is not None
-    assert (following.run, following.losses, following.rank) == (2, 0, bench.pursuit.entry.rank)
+    assert (following.run, following.losses) == (2, 0)
+    assert (following.rank, following.priority) == (bench.pursuit.entry.rank, 3)
 
 
 def test_a_run_that_takes_too_long_is_stopped_like_an_aborted_one_and_has_failed() -> None:

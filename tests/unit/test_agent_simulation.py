@@ -103,7 +103,7 @@ class World:
 
     def enqueue(self, task: str, queue: str, run: int = 1) -> None:
         about = {"task": task, "queue": queue, "run": run, "entry": entry_id(queue, task, run)}
-        self.append(EntryEnqueued(meta=self.stamp(), spec=TaskSpec(project="p", name=task), **about))
+        self.append(EntryEnqueued(meta=self.stamp(), spec=TaskSpec(project="p", name=task), priority=3, **about))
 
     def create(self, task: str) -> None:
         self.append(TaskCreated(meta=self.stamp(), task=task, spec=TaskSpec(project="p", name=task)))
@@ -523,7 +523,7 @@ def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_
     lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
     assert [(event.run, event.worker) for event in lost] == [(1, claimer.name)]
     enqueued = [event for event in world.events(queue_topic("first")) if isinstance(event, EntryEnqueued)]
-    assert [event.run for event in enqueued] == [1, 2]
+    assert [(event.run, event.priority) for event in enqueued] == [(1, 3), (2, 3)]
     assert world.run_until(lambda: not watcher.core.watcher.cases, seconds=60)
 
 

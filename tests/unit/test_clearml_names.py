@@ -117,9 +117,11 @@ def shown(value: Any) -> str:
 
 
 def signature(name: str) -> str:
-    """A method's parameters as they are called: without `self`, without types."""
+    """A method's parameters as they are called: without `self`, without types, without those only we have."""
     found = []
     for parameter in inspect.signature(getattr(Task, name)).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            continue
         stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind.name, "")
         default = "" if parameter.default is parameter.empty else f"={shown(parameter.default)}"
         found.append(f"{stars}{parameter.name}{default}")

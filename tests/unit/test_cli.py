@@ -28,6 +28,7 @@ from tasktape.events.base import new_task_id
 from tasktape.events.groups import agents_group
 from tasktape.events.queue_events import queue_topic
 from tasktape.events.settings import load_settings
+from tasktape.producers.session import change_session
 from tasktape.tests.support.histories import History, falling
 
 LONG = "x" * 10_000
@@ -80,6 +81,7 @@ def home(told: Told, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All tests of this module read one history."""
     monkeypatch.setenv("TASKTAPE_HOME", str(told.history.home))
     monkeypatch.setenv("COLUMNS", "200")
+    change_session(None)
     return told.history.home
 
 
@@ -280,14 +282,6 @@ def test_queues_and_their_entries(told: Told) -> None:
     assert "Nothing waits" in run("queues", "show", "default").stderr
 
 
-def test_a_queue_is_created_once() -> None:
-    assert run("queues", "create", "new queue/ü").exit_code == exit_codes.OK
-    assert "new queue/ü" in {queue["name"] for queue in answer("queues", "list")}
-    again = run("queues", "create", "new queue/ü")
-    assert again.exit_code == exit_codes.REFUSED
-    assert "already" in again.stderr
-
-
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
@@ -398,8 +392,8 @@ COMMANDS = [
     ["sync"],
     ["doctor"],
     ["version"],
-    *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "clone", "abort", "reset", "archive")),
-    *(["queues", name] for name in ("list", "create", "show")),
+    *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "dequeue", "clone", "abort", "reset", "archive")),
+    *(["queues", name] for name in ("list", "show", "create", "delete", "pause", "resume", "clear", "move")),
     ["workers", "list"],
 ]
 

@@ -559,12 +559,37 @@ def test_queues_show_what_waits_and_who_serves_them(world: World) -> None:
     assert (queue.name, queue.paused, queue.waiting, queue.workers) == ("q", True, 2, ("w",))
     assert (other.name, other.waiting, other.workers) == ("other", 1, ())
     assert [entry.task for entry in world.queries.entries("q")] == ["t2", "t1"]
+    urgent = world.enqueue("t4", 1, priority=2)
+    assert [(entry.task, entry.priority) for entry in world.ask().entries("q")] == [("t4", 2), ("t2", 0), ("t1", 0)]
+    world.say(queue_events.EntryMoved, task="t4", run=1, queue="q", entry=urgent, priority=-1, rank=0.0)
+    assert [entry.task for entry in world.ask().entries("q")] == ["t2", "t1", "t4"]
+    world.say(queue_events.EntryDequeued, task="t4", run=1, queue="q", entry=urgent)
     world.say(queue_events.EntryDequeued, task="t2", run=1, queue="q", entry=second)
     assert [entry.task for entry in world.ask().entries("q")] == ["t1"]
-    assert [entry.state for entry in world.queries.entries("q", gone=True)] == ["dequeued", "waiting"]
+    assert [entry.state for entry in world.queries.entries("q", gone=True)] == ["dequeued", "waiting", "dequeued"]
     assert [entry.id for entry in world.queries.task_entries("t2")] == [second]
     world.say(queue_events.QueueDeleted, queue="q")
     assert [queue.name for queue in world.ask().queues()] == ["other"]
+    world.say(queue_events.QueueCreated, queue="q")
+    assert [(queue.name, queue.paused) for queue in world.ask().queues()] == [("other", False), ("q", False)]
+
+
+def test_waits_are_told_of_the_last_entries_taken(world: World) -> None:
+    assert world.ask().waits() == []
+    for number in range(12):
+        entry = world.enqueue(f"t{number}", 1)
+        about = {"task": f"t{number}", "run": 1, "queue": "q", "entry": entry}
+        claim = world.say(queue_events.EntryClaimed, worker="w", **about)
+        world.say(queue_events.EntryTaken, worker="w", claim=claim, **about)
+    world.enqueue("waits", 1)
+    (all_of_them,), (last,) = world.ask().waits(), world.queries.waits(5)
+    taken = [entry for entry in world.queries.entries("q", gone=True) if entry.state == "taken"]
+    waits = sorted((entry.changed_at - entry.enqueued_at).total_seconds() for entry in taken)
+    assert (all_of_them.queue, all_of_them.taken, last.taken) == ("q", 12, 5)
+    assert all_of_them.p50 == pytest.approx((waits[5] + waits[6]) / 2)
+    assert waits[0] <= all_of_them.p50 <= all_of_them.p90 <= all_of_them.p99 <= waits[-1]
+    latest = sorted(taken, key=lambda entry: entry.changed_at)[-5:]
+    assert last.p50 == pytest.approx(sorted((e.changed_at - e.enqueued_at).total_seconds() for e in latest)[2])
 
 
 def test_a_copy_of_a_claim_that_did_not_count_does_not_count_after_the_lease_either(world: World) -> None:

@@ -149,6 +149,27 @@ def test_entries_wait_by_rank_then_by_time() -> None:
     assert [e.task for e in q.fold.claimed()] == ["a"]
 
 
+def test_entries_of_higher_priority_wait_before_all_others() -> None:
+    q = Script()
+    q.enqueue("a", 5, task="a")
+    q.enqueue("b", 6, task="b", priority=-1, rank=0.0)
+    q.enqueue("c", 7, task="c", priority=2)
+    q.enqueue("d", 8, task="d", priority=2, rank=1.0)
+    assert [e.task for e in q.fold.waiting()] == ["d", "c", "a", "b"]
+    q.put(EntryMoved, "m1", 9, task="b", priority=2)
+    q.put(EntryMoved, "m2", 9, task="d", rank=100.0)
+    assert [e.task for e in q.fold.waiting()] == ["c", "b", "d", "a"]
+
+
+def test_a_move_to_another_queue_takes_the_priority_along() -> None:
+    q = Script()
+    q.enqueue("a", 0, task="a", priority=3)
+    q.enqueue("b", 0, task="b", priority=3)
+    q.put(EntryMoved, "m1", 1, task="a", to_queue="other")
+    q.put(EntryMoved, "m2", 1, task="b", to_queue="other", priority=0)
+    assert (q.entry("a").priority, q.entry("b").priority) == (3, 0)
+
+
 def test_a_moved_entry_knows_its_next_id_by_queue_of_origin() -> None:
     q = Script()
     q.enqueue("e", 0, entry=entry_id("first/queue", "t", 1, 2), hop=2)
@@ -221,6 +242,16 @@ def test_pausing_is_known_and_does_not_judge_claims() -> None:
     assert not q.fold.deleted
 
 
+def test_a_queue_that_is_deleted_and_created_again_is_not_paused() -> None:
+    q = Script()
+    q.fold.apply_queue(QueuePaused(meta=meta("1"), queue="q"))
+    q.fold.apply_queue(QueueCreated(meta=meta("2"), queue="q"))
+    assert q.fold.paused
+    q.fold.apply_queue(QueueDeleted(meta=meta("3"), queue="q"))
+    q.fold.apply_queue(QueueCreated(meta=meta("4"), queue="q"))
+    assert not q.fold.paused
+
+
 # The model: the whole history is kept, each question is answered by reading it again from the start.
 
 
@@ -238,9 +269,9 @@ class Model:
 
     history: list[Record] = field(default_factory=list)
 
-    def state(self, entry: str, partition: int) -> tuple[str, str, str, int, float]:
-        """State, claim, worker, when it changed, and rank."""
-        state, claim, worker, since, rank, judged = "none", "", "", 0, 0.0, set[str]()
+    def state(self, entry: str, partition: int) -> tuple[str, str, str, int, float, int]:
+        """State, claim, worker, when it changed, rank and priority."""
+        state, claim, worker, since, rank, priority, judged = "none", "", "", 0, 0.0, 0, set[str]()
         for record in self.history:
             event = record.event
             if record.partition != partition or event.entry != entry or event.meta.event_id in judged:
@@ -248,7 +279,7 @@ class Model:
             judged.add(event.meta.event_id)
             free = state == "waiting" or (state == "claimed" and record.at - since > LEASE * SECOND)
             if isinstance(event, EntryEnqueued) and state == "none":
-                state, since = "waiting", record.at
+                state, since, priority = "waiting", record.at, event.priority
                 rank = record.at / 1e6 if event.rank is None else event.rank
             elif isinstance(event, EntryClaimed) and free:
                 state, claim, worker, since = "claimed", event.meta.event_id, event.worker, record.at
@@ -258,15 +289,29 @@ class Model:
                 state, claim, worker, since = "dequeued", "", "", record.at
             elif isinstance(event, EntryMoved) and free:
                 state, claim, worker, since = "moved" if event.to_queue else "waiting", "", "", record.at
+                priority = priority if event.priority is None else event.priority
                 if not event.to_queue:
                     rank = record.at / 1e6 if event.rank is None else event.rank
-        return state, claim, worker, since, rank
+        return state, claim, worker, since, rank, priority
+
+    def waiting(self, enqueued: dict[str, int]) -> list[str]:
+        """Entries that wait, best first: of those with the best priority the one with the least rank, and so on."""
+        found = [(self.state(entry_id("q", t, 1, hop), TASKS.index(t) % 2), t, hop) for t in TASKS for hop in (0, 1)]
+        states = {entry_id("q", t, 1, hop): state for state, t, hop in found if state[0] == "waiting"}
+        order: list[str] = []
+        while states:
+            best = max(state[5] for state in states.values())
+            equals = sorted(name for name, state in states.items() if state[5] == best)
+            order.append(min(equals, key=lambda name: (states[name][4], enqueued[name])))
+            del states[order[-1]]
+        return order
 
 
 TASKS = ("a", "b", "c")
 KINDS: tuple[type[EntryEvent], ...] = (EntryEnqueued, EntryClaimed, EntryTaken, EntryDequeued, EntryMoved)
 workers = st.sampled_from(("w1", "w2"))
 ranks = st.none() | st.sampled_from((0.0, 1.0, -1.0))
+priorities = st.sampled_from((0, 0, 1, -1))
 
 
 @st.composite
@@ -279,14 +324,18 @@ def entry_events(draw: st.DrawFn, event_id: str, earlier: list[EntryEvent]) -> E
     kinds: list[type[EntryEvent]] = [*KINDS, EntryEnqueued, EntryClaimed, *[EntryTaken for _ in range(4) if claim]]
     kind = draw(st.sampled_from(kinds))
     fields: dict[type, dict[str, object]] = {
-        EntryEnqueued: {"spec": SPEC, "rank": draw(ranks), "hop": hop},
+        EntryEnqueued: {"spec": SPEC, "rank": draw(ranks), "priority": draw(priorities), "hop": hop},
         EntryClaimed: {"worker": draw(workers)},
         EntryTaken: {
             "worker": claim.worker if claim else draw(workers),
             "claim": claim.meta.event_id if claim else "none",
         },
         EntryDequeued: {},
-        EntryMoved: {"to_queue": draw(st.sampled_from(("", "other"))), "rank": draw(ranks)},
+        EntryMoved: {
+            "to_queue": draw(st.sampled_from(("", "other"))),
+            "rank": draw(ranks),
+            "priority": draw(st.none() | priorities),
+        },
     }
     return kind.model_validate(
         {"meta": meta(event_id), "task": task, "queue": "q", "entry": name, "run": 1, **fields[kind]}
@@ -329,7 +378,7 @@ def test_every_entry_ends_as_the_designs_table_says(history: list[Record]) -> No
                 assert (found.state, found.worker, found.changed_us) == (expected[0], expected[2], expected[3])
             else:
                 claim = found.claim if found.state == "claimed" else ""
-                assert (found.state, claim, found.worker, found.changed_us, found.rank) == expected
+                assert (found.state, claim, found.worker, found.changed_us, found.rank, found.priority) == expected
 
 
 @FEW
@@ -338,7 +387,7 @@ def test_what_waits_is_what_the_entries_say(history: list[Record]) -> None:
     fold = folded(history)
     known = [fold.entry(entry_id("q", task, 1, hop)) for task in TASKS for hop in (0, 1)]
     waiting = [e for e in known if e is not None and e.state == "waiting"]
-    assert list(fold.waiting()) == sorted(waiting, key=lambda e: e.order)
+    assert [e.id for e in fold.waiting()] == Model(history).waiting({e.id: e.enqueued_us for e in waiting})
     assert {e.id for e in fold.claimed()} == {e.id for e in known if e is not None and e.state == "claimed"}
 
 
@@ -373,7 +422,7 @@ def test_copies_of_any_record_anywhere_later_change_nothing(history: list[Record
 
 
 def _fate(entry: Entry | None) -> object:
-    return entry and (entry.state, entry.worker, entry.claim, entry.changed_us, entry.rank)
+    return entry and (entry.state, entry.worker, entry.claim, entry.changed_us, entry.rank, entry.priority)
 
 
 @FEW
