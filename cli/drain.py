@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..dashboard.formatting import one_line
-from ..events.errors import AppendError
 from .errors import NotFoundError, near_matches
 from .options import Json, Reason
 from .output import note, print_json, progress
 from .reading import reading
-
-if TYPE_CHECKING:
-    from ..events.log import Delivery
 
 Worker = Annotated[str, typer.Argument(metavar="WORKER", help="The worker, as `tasktape workers list` names it.")]
 
@@ -41,14 +37,9 @@ def drain(worker: Worker, reason: Reason = "", *, as_json: Json = False) -> None
 def _ask(worker: str, reason: str) -> None:
     from ..events.base import Stamper  # noqa: PLC0415  see `reading`
     from ..events.settings import load_settings  # noqa: PLC0415  the same
-    from ..events.wire import append_event  # noqa: PLC0415  the same
     from ..events.worker_events import DrainRequested  # noqa: PLC0415  the same
+    from ..producers.queue_desk import deliver  # noqa: PLC0415  the same
 
-    settings, deliveries = load_settings(), list["Delivery"]()
-    event = DrainRequested(meta=Stamper()(), worker=worker, reason=reason)
+    settings = load_settings()
     with settings.open_log() as log:
-        append_event(log, event, codec=settings.codec(), on_delivery=deliveries.append)
-        if log.flush(30.0):
-            raise AppendError(f"worker {worker!r} could not be asked within 30 s: run `tasktape doctor`.")
-    if error := deliveries[0].error:
-        raise error
+        deliver(log, settings.codec(), [DrainRequested(meta=Stamper()(), worker=worker, reason=reason)])

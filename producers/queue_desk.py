@@ -168,7 +168,7 @@ def _pause(log: Log, deadline: float, reason: str) -> None:
 def _places(log: Log, queue: str, entries: Iterable[EntryRow]) -> Positions:
     """Where entries were enqueued: the first of each partition, since what concerns an entry lies behind that."""
     topic = queue_topic(queue)
-    partitions = log.topics()[topic].partitions
+    partitions = len(log.end_positions([topic]))
     found: Positions = {}
     for entry in entries:
         source = TopicPartition(topic, partition_of(entry.task, partitions))
