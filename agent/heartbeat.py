@@ -25,20 +25,20 @@ class Heartbeats:
         self._acknowledged: frozenset[str] = frozenset()
         self._lease_from = inf
 
-    def wanted(self, entries: frozenset[str], now: float) -> bool:
-        """Whether a heartbeat is to be sent now: one is due, or the last one did not name just these entries."""
+    def wanted(self, attempts: frozenset[str], now: float) -> bool:
+        """Whether a heartbeat is to be sent now: one is due, or the last one named other attempts than these."""
         if self._in_flight is not None:
             return False
-        return now >= self._due or entries != self._sent_named
+        return now >= self._due or attempts != self._sent_named
 
     def next_due(self) -> float:
         """Moment of the next heartbeat if nothing happens before; infinite while one is in flight."""
         return inf if self._in_flight is not None else self._due
 
-    def sent(self, key: str, entries: frozenset[str], now: float) -> None:
-        """Learn that a heartbeat was sent that names these entries."""
-        self._in_flight = (key, entries, now)
-        self._sent_named = entries
+    def sent(self, key: str, attempts: frozenset[str], now: float) -> None:
+        """Learn that a heartbeat was sent that names the runs of these attempts."""
+        self._in_flight = (key, attempts, now)
+        self._sent_named = attempts
         self._due = now + self.interval
 
     def delivered(self, key: str) -> None:
@@ -53,13 +53,17 @@ class Heartbeats:
             self._in_flight = None
             self._due = now + self.interval / _RETRIES_PER_INTERVAL
 
-    def acknowledged(self, entry: str) -> bool:
-        """Whether the last acknowledged heartbeat names this entry."""
-        return entry in self._acknowledged
+    def acknowledged(self, attempt: str) -> bool:
+        """Whether the last acknowledged heartbeat names the run of this attempt at an entry."""
+        return attempt in self._acknowledged
 
     def lapses_at(self) -> float:
         """Moment from which this worker must not run anything; infinite before the first acknowledgement."""
         return self._lease_from + STOP_AFTER_INTERVALS * self.interval
+
+    def heard(self, now: float) -> bool:
+        """Whether others know of this worker, and will for a while: a heartbeat was acknowledged not long ago."""
+        return now <= self.lapses_at() < inf
 
     def lapsed(self, now: float) -> bool:
         """Whether others may soon declare this worker lost, so that what it runs has to stop."""

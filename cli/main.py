@@ -23,6 +23,7 @@ from . import (
     doctor,
     exit_codes,
     init,
+    limits,
     queues,
     serve,
     sync,
@@ -103,6 +104,11 @@ _QUEUES: Named = (
     ("create", queues.create_queue),
     ("show", queues.show_queue),
 )
+_LIMITS: Named = (
+    ("list", limits.list_limits),
+    ("set", limits.set_limit),
+    ("remove", limits.remove_limit),
+)
 _WORKERS: Named = (("list", workers.list_workers),)
 
 
@@ -114,6 +120,7 @@ def commands() -> typer.Typer:
     for name, text, found in (
         ("tasks", "List, inspect and change tasks.", _TASKS),
         ("queues", "List, inspect and create queues.", _QUEUES),
+        ("limits", "List, set and lift limits on how many runs are under way at once.", _LIMITS),
         ("workers", "List workers.", _WORKERS),
     ):
         below = group(text)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from ..dashboard.formatting import ago, one_line
-from ..events.errors import AppendError
 from ..projections.rows import TaskFilter
+from .appending import append
 from .errors import RefusedError
 from .lookup import find_queue
 from .options import Json, QueueName
-from .output import Column, note, print_json, print_table, progress
+from .output import Column, note, print_json, print_table
 from .reading import reading
-
-if TYPE_CHECKING:
-    from ..events.log import Delivery, Log
-    from ..events.settings import Settings
 
 
 def list_queues(*, as_json: Json = False) -> None:
@@ -100,28 +95,16 @@ def create_queue(queue: QueueName, *, as_json: Json = False) -> None:
     with reading() as queries:
         if any(known.name == queue and known.created_at for known in queries.queues()):
             raise RefusedError(f"there is a queue {one_line(queue)!r} already.")
-    from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
-
-    settings = load_settings()
-    with progress(f"Creating {queue}"), settings.open_log() as log:
-        _create(log, settings, queue)
+    _create(queue)
     if as_json:
         print_json({"queue": queue})
     else:
         note(f"Created the queue {one_line(queue)!r}.")
 
 
-def _create(log: Log, settings: Settings, queue: str) -> None:
+def _create(queue: str) -> None:
     from ..events.base import Stamper  # noqa: PLC0415  see `reading`
     from ..events.queue_events import QueueCreated  # noqa: PLC0415  the same
-    from ..events.topics import TOPICS, queue_spec  # noqa: PLC0415  the same
-    from ..events.wire import append_event  # noqa: PLC0415  the same
+    from ..events.topics import queue_spec  # noqa: PLC0415  the same
 
-    deliveries: list[Delivery] = []
-    log.create_topics([*TOPICS, queue_spec(queue)])
-    event = QueueCreated(meta=Stamper()(), queue=queue)
-    append_event(log, event, codec=settings.codec(), on_delivery=deliveries.append)
-    if log.flush(30.0):
-        raise AppendError(f"the queue {queue!r} could not be created within 30 s: run `tasktape doctor`.")
-    if error := deliveries[0].error:
-        raise error
+    append(QueueCreated(meta=Stamper()(), queue=queue), f"Creating {queue}", [queue_spec(queue)])

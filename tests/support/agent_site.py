@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
+from tasktape.events.limit_events import LimitSet
 from tasktape.events.log import Log, open_log
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryEnqueued, QueueCreated, entry_id, queue_topic
@@ -55,16 +56,28 @@ class AgentSite:
         assert self.log.flush(30) == 0
         assert not failed
 
-    def put(self, source: str, *, retries: int = 0, requirements: Iterable[str] = ()) -> str:
+    def put(
+        self,
+        source: str,
+        *,
+        retries: int = 0,
+        requirements: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        queue: str = "default",
+    ) -> str:
         """Create a task of a lone script and enqueue it; return its id."""
         task = new_task_id()
         script = Script(entry_point="main.py", source=source, requirements=list(requirements))
         environment = {"SITE": str(self.folder)}
-        spec = TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries)
+        spec = TaskSpec(project="p", name="n", script=script, environment=environment, retries=retries, tags=list(tags))
         self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
-        about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
+        about = {"task": task, "queue": queue, "run": 1, "entry": entry_id(queue, task, 1)}
         self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
         return task
+
+    def limit(self, scope: str, running: int) -> None:
+        """Limit how many runs of a scope are under way at once."""
+        self.append(LimitSet(meta=self._stamp(), scope=scope, running=running))
 
     def abort(self, task: str, run: int = 1) -> None:
         """Ask for a run to be stopped."""
