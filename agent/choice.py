@@ -1,19 +1,22 @@
 """Which entries a worker may claim, best first: all of its first queue before the second's, or a queue after the other.
 
+Entries without room below a limit are left out, so that those behind them go first.
+
 Pure: it looks at folds through `Sight` and is told the time.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
-from itertools import chain
+from itertools import chain, takewhile
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from ..events.queue_events import EntryEnqueued
+from ..projections.limit_fold import LimitFold, queue_scope, scopes_of
 from ..projections.queue_fold import Entry, OrderKey, QueueFold
 from ..projections.verdict import Verdict
 
@@ -21,11 +24,12 @@ _LOG_MARGIN: Final = 0.05
 
 
 class Candidate(NamedTuple):
-    """An entry that may be claimed, and the event that enqueued it."""
+    """An entry that may be claimed, the event that enqueued it, and the scopes it needs a permit for, if any."""
 
     queue: str
     entry: Entry
     request: EntryEnqueued
+    scopes: tuple[str, ...] = ()
 
 
 class Sight(Protocol):
@@ -50,13 +54,19 @@ class Sight(Protocol):
         """Return, once, what the folds said of an event of this worker's when it was read back."""
 
     def acknowledged(self, attempt: str) -> bool:
-        """Whether the last acknowledged heartbeat was sent for this attempt."""
+        """Whether the last acknowledged heartbeat names the run of this very attempt, not of one before."""
 
     def exists(self, task: str) -> bool:
         """Whether the task was created, as far as this worker has read: none of its runs could start before."""
 
-    def lost(self, task: str, run: int) -> bool:
-        """Whether the run was declared lost."""
+    def is_lost(self, task: str, run: int) -> bool:
+        """Whether a run was declared lost, and the task has none that is further."""
+
+    def limits(self) -> LimitFold:
+        """Return the limits and permits in force."""
+
+    def is_heard(self) -> bool:
+        """Whether others know that this worker lives: they release the permits of those nothing is known of."""
 
     def log_us(self, now: float) -> int:
         """Return the log's time at this moment, as far as this worker can tell (µs since 1970)."""
@@ -70,16 +80,22 @@ class Choice:
     moment at which an entry that others hold may become a candidate, as far as the last look went.
     """
 
+    worker: str
     sight: Sight
     lease: float
     fair: bool = False
     next_stale: float = inf
+    _asking: Counter[str] = field(default_factory=Counter)
     _first: int = 0
     _too_early: tuple[str, float] = ("", -inf)
 
-    def candidates(self, now: float, busy: set[str]) -> Iterator[Candidate]:
-        """Entries that may be claimed now, best first, except those this worker is busy with."""
+    def candidates(self, now: float, busy: set[str], asking: Iterable[str] = ()) -> Iterator[Candidate]:
+        """Entries that may be claimed now, best first, except those this worker is busy with.
+
+        `asking` are the scopes that it has asked permits for; each candidate is one more that will ask.
+        """
         self.next_stale = inf
+        self._asking = Counter(asking)
         folds = self.sight.folds()
         first = self._first if self.fair else 0
         queues = [self._of(fold, now, busy) for fold in (*folds[first:], *folds[:first])]
@@ -98,10 +114,33 @@ class Choice:
         if fold.paused or fold.deleted:
             return
         stale = sorted(self._stale(fold, now), key=_order)
-        for entry in merge(self._rested(fold, now), stale, key=_order):
+        waiting = takewhile(lambda _: not self._is_full(queue_scope(fold.queue)), self._rested(fold, now))
+        for entry in merge(waiting, stale, key=_order):
             request = self.sight.request(fold.queue, entry.id)
             if entry.id not in busy and request is not None and self.sight.exists(entry.task):
-                yield Candidate(fold.queue, entry, request)
+                found = Candidate(fold.queue, entry, request, self.scopes(fold.queue, request))
+                if self._has_room(found):
+                    self._asking.update(found.scopes)
+                    yield found
+
+    def scopes(self, queue: str, request: EntryEnqueued) -> tuple[str, ...]:
+        """All scopes of an entry where one of them is limited now, so that it needs a permit; else none."""
+        limits = self.sight.limits()
+        scopes = scopes_of(queue, request) if limits.limits else []
+        return tuple(scopes) if limits.limited(scopes) else ()
+
+    def _is_full(self, scope: str) -> bool:
+        return self.sight.limits().is_full(scope, self._asking[scope])
+
+    def _has_room(self, found: Candidate) -> bool:
+        """Whether a permit can be had: one that waits is left to who has a permit for it, one left behind is not."""
+        if not found.scopes:
+            return True
+        entry, limits = found.entry, self.sight.limits()
+        run = (entry.task, entry.run)
+        if entry.state == "waiting" and limits.is_pursued(run, self.worker):
+            return False
+        return not limits.refusal(run, found.scopes, self._asking) and self.sight.is_heard()
 
     def _rested(self, fold: QueueFold, now: float) -> Iterator[Entry]:
         """Entries that wait for a worker alone, and for no pause."""

@@ -5,11 +5,12 @@ so that a simulation runs the very code that agents run.
 
 One pursuit goes through these stages, each entered when the log (or an acknowledgement) says so:
 
-    chosen --wait over--> claiming --claim valid--> claimed --heartbeat that names it acknowledged--> taking
-      --taken valid--> starting --start valid--> started
+    chosen --wait over--> permitting --permit valid--> claiming --claim valid--> claimed
+      --heartbeat that names it acknowledged--> taking --taken valid--> starting --start valid--> started
 
-and is dropped as soon as the log says that somebody else was first. A run that was declared lost on the way is not
-begun, but the next one is seen to.
+and is dropped as soon as the log says that somebody else was first. Only where a limit concerns the run is there a
+permit to ask for; it is given back when the pursuit is dropped. A run that was declared lost on the way is not begun,
+but seen to its end, so that the next one follows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from random import Random
 from typing import Any, Final
 
 from ..events.base import Meta
+from ..events.limit_events import PermitClaimed
 from ..events.queue_events import EntryClaimed, EntryEnqueued, EntryEvent, EntryTaken
 from ..events.task_events import RunStarted
 from ..events.worker_events import HeldRun
@@ -38,6 +40,7 @@ class Stage(Enum):
     """How far a pursuit is."""
 
     CHOSEN = auto()
+    PERMITTING = auto()
     CLAIMING = auto()
     CLAIMED = auto()
     TAKING = auto()
@@ -52,6 +55,7 @@ class Pursuit:
     `stamp` stamps all that is said about the run: each event only after the one before is on the log, so that repeats
     of events in doubt never look like something older that was seen before.
     `fenced` says that the worker's lease ran out on the way: the run may have been declared lost and must not begin.
+    `scopes` are all it belongs to where it needs a permit, and `permit` is the id of that one once it is asked for.
     `gpus` are the devices the run has to itself once its preparation begins; None where the worker shares out none.
     """
 
@@ -64,6 +68,8 @@ class Pursuit:
     pending: str = ""
     fenced: bool = False
     gpus: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] = ()
+    permit: str = ""
 
     @property
     def id(self) -> str:
@@ -78,7 +84,7 @@ class Pursuit:
     @property
     def held(self) -> bool:
         """Whether heartbeats have to name the run."""
-        return self.stage not in {Stage.CHOSEN, Stage.CLAIMING}
+        return self.stage not in {Stage.CHOSEN, Stage.PERMITTING, Stage.CLAIMING}
 
     def as_held_run(self) -> HeldRun:
         """Return what heartbeats say of it."""
@@ -97,7 +103,15 @@ class Pursuit:
 class Say:
     """Append this event until it is read back."""
 
-    event: EntryEvent | RunStarted
+    event: EntryEvent | RunStarted | PermitClaimed
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The pursuit needs its permit no more."""
+
+    pursuit: Pursuit
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +123,10 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The start is valid: once the environment is ready, user code may start after one more check."""
+    """The start is valid: once the environment is ready, user code may start after one more check.
 
-    pursuit: Pursuit
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The run was taken and declared lost before it began: only the next one is to be seen to."""
+    Or the run was declared lost before: it never starts, but its next one is this worker's to see to.
+    """
 
     pursuit: Pursuit
 
@@ -129,7 +139,7 @@ class Drop:
     reason: str
 
 
-Command = Say | Prepare | Begin | Over | Drop
+Command = Say | GiveBack | Prepare | Begin | Drop
 
 
 @dataclass(slots=True)
@@ -154,7 +164,7 @@ class Claiming:
     _now: float = -inf
 
     def __post_init__(self) -> None:
-        self._choice = Choice(self.sight, self.lease, self.fair)
+        self._choice = Choice(self.worker, self.sight, self.lease, self.fair)
 
     def step(self, now: float) -> list[Command]:
         """Do all that can be done now. To be called whenever anything `Sight` shows may have changed."""
@@ -162,7 +172,7 @@ class Claiming:
         commands = [command for pursuit in list(self.pursuits.values()) for command in self._advance(pursuit)]
         self._choose(now)
         chosen = [pursuit for pursuit in self.pursuits.values() if pursuit.stage is Stage.CHOSEN and pursuit.due <= now]
-        return commands + [self._claim(pursuit) for pursuit in chosen]
+        return commands + [self._ask(pursuit) if pursuit.scopes else self._claim(pursuit) for pursuit in chosen]
 
     def next_due(self) -> float:
         """Moment at which to call `step` even if nothing changes."""
@@ -174,29 +184,46 @@ class Claiming:
         self.pursuits.pop(entry, None)
 
     def fence(self) -> None:
-        """The worker's lease ran out: nothing it holds now may begin any more."""
+        """The worker's lease ran out: nothing it holds now may begin any more, nor what it has a permit for."""
         for pursuit in self.pursuits.values():
-            pursuit.fenced = pursuit.fenced or pursuit.held
+            pursuit.fenced = pursuit.fenced or pursuit.held or bool(pursuit.permit)
 
     def _choose(self, now: float) -> None:
         """Make the best free entries the chosen ones; those chosen before keep their wait."""
         busy = [entry for entry, pursuit in self.pursuits.items() if pursuit.stage is not Stage.CHOSEN]
         room = 0 if self.stopping else max(0, self.slots - len(busy))
-        best = {found.entry.id: found for found in islice(self._choice.candidates(now, set(busy)), room)}
+        asking = [s for p in self.pursuits.values() if p.stage is Stage.PERMITTING for s in p.scopes]
+        best = {found.entry.id: found for found in islice(self._choice.candidates(now, set(busy), asking), room)}
         for entry in self.pursuits.keys() - set(busy) - best.keys():
             self.release(entry)
-        for entry in best.keys() - self.pursuits.keys():
-            self.pursuits[entry] = self._pursuit(best[entry], now)
+        for entry, found in best.items():
+            if entry not in self.pursuits:
+                self.pursuits[entry] = self._pursuit(found, now)
+            self.pursuits[entry].scopes = found.scopes
 
     def _pursuit(self, found: Candidate, now: float) -> Pursuit:
-        queue, entry, request = found
-        return Pursuit(queue, entry, request, self.stamper(), due=now + self._wait(queue, entry))
+        due = now + self._wait(found.queue, found.entry)
+        return Pursuit(found.queue, found.entry, found.request, self.stamper(), due, scopes=found.scopes)
 
     def _wait(self, queue: str, entry: Entry) -> float:
         """Seconds to leave the entry to its partition's owner and to others: longer when this worker keeps losing."""
         if self.sight.owns(queue, entry.partition):
             return 0.0
         return self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT) * min(1 + self.losses, _MOST_PATIENT)
+
+    def _ask(self, pursuit: Pursuit) -> Say:
+        """Ask for a permit, for all scopes at once: no two runs wait for each other's."""
+        entry = pursuit.entry
+        event = PermitClaimed(
+            meta=pursuit.stamp(),
+            task=entry.task,
+            run=entry.run,
+            worker=self.worker,
+            entry=entry.id,
+            scopes=list(pursuit.scopes),
+        )
+        pursuit.permit = event.meta.event_id
+        return self._say(event, pursuit, Stage.PERMITTING)
 
     def _claim(self, pursuit: Pursuit) -> Say:
         self._choice.claimed(pursuit.queue)
@@ -211,6 +238,8 @@ class Claiming:
 
     def _step_of(self, pursuit: Pursuit) -> Iterator[Command]:
         match pursuit.stage:
+            case Stage.PERMITTING:
+                return self._when_permitting(pursuit)
             case Stage.CLAIMING:
                 return self._when_claiming(pursuit)
             case Stage.CLAIMED:
@@ -222,6 +251,19 @@ class Claiming:
             case Stage.CHOSEN | Stage.STARTED:
                 return iter(())
 
+    def _when_permitting(self, pursuit: Pursuit) -> Iterator[Command]:
+        verdict = self.sight.take_verdict(pursuit.pending)
+        if verdict is None:
+            return
+        if not verdict.accepted:
+            self.losses += 1
+            self.release(pursuit.id)
+        elif self.stopping or pursuit.fenced:
+            self.release(pursuit.id)
+            yield GiveBack(pursuit, "this worker takes nothing new")
+        else:
+            yield self._claim(pursuit)
+
     def _when_claiming(self, pursuit: Pursuit) -> Iterator[Command]:
         verdict = self.sight.take_verdict(pursuit.pending)
         if verdict is None:
@@ -229,6 +271,8 @@ class Claiming:
         entry = self.sight.entry(pursuit.queue, pursuit.id)
         if entry is None or not verdict.accepted or entry.claim != pursuit.pending:
             self._lose(pursuit, entry)
+            if pursuit.permit:
+                yield GiveBack(pursuit, "the claim was lost")
             return
         self.losses = 0
         pursuit.entry, pursuit.stage = entry, Stage.CLAIMED
@@ -246,6 +290,8 @@ class Claiming:
             yield self._drop(pursuit, "the claim grew old and another event overtook it")
         elif self.stopping or pursuit.fenced:
             yield self._drop(pursuit, "this worker takes nothing new")
+        elif not pursuit.permit and self._choice.scopes(pursuit.queue, pursuit.request):
+            yield self._drop(pursuit, "a limit was set meanwhile")
         elif self.sight.acknowledged(pursuit.attempt):
             taken = EntryTaken(**self._about(pursuit), worker=self.worker, claim=entry.claim)
             yield self._say(taken, pursuit, Stage.TAKING)
@@ -263,11 +309,7 @@ class Claiming:
         verdict = self.sight.take_verdict(pursuit.pending)
         if verdict is None:
             return
-        is_lost = not verdict.accepted and self.sight.lost(pursuit.entry.task, pursuit.entry.run)
-        if verdict.accepted or is_lost:
-            pursuit.stage = Stage.STARTED
-            yield Over(pursuit) if is_lost else Begin(pursuit)
-        else:
+        if not verdict.accepted and not self.sight.is_lost(pursuit.entry.task, pursuit.entry.run):
             yield self._drop(pursuit, verdict.reason)
 
     def _start(self, pursuit: Pursuit) -> RunStarted:
@@ -295,7 +337,7 @@ class Claiming:
             "run": entry.run,
         }
 
-    def _say(self, event: EntryEvent | RunStarted, pursuit: Pursuit, stage: Stage) -> Say:
+    def _say(self, event: EntryEvent | RunStarted | PermitClaimed, pursuit: Pursuit, stage: Stage) -> Say:
         pursuit.pending, pursuit.stage = event.meta.event_id, stage
         return Say(event)
 

@@ -8,8 +8,9 @@ many seconds it wants to be called again if nothing happens before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from random import Random
 from typing import Final, Protocol
@@ -17,10 +18,9 @@ from typing import Final, Protocol
 from ..events.base import Meta, Stamper, uuid7
 from ..events.errors import TasktapeError
 from ..events.log.port import Positions, TopicPartition
-from ..events.queue_events import EntryEnqueued, QueueCreated, queue_of_topic, queue_topic
+from ..events.queue_events import QueueCreated, queue_of_topic, queue_topic
 from ..events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
-from ..projections.queue_fold import Entry, QueueFold
-from ..projections.verdict import Verdict
+from ..projections.queue_fold import QueueFold
 from .appends import Appends, Message, Tombstone
 from .claiming import Claiming
 from .clock import Clock
@@ -29,17 +29,18 @@ from .devices import Devices
 from .follow import Batch
 from .heartbeat import Heartbeats
 from .orphans import Orphans
-from .retry import LOST
+from .outlook import Outlook
+from .permits import Permits
 from .run_control import Trouble
 from .runs import Machine, Runs
 from .view import View
-from .watcher import Archive, Watcher
+from .watcher import WORKERS_READ, Archive, Watcher
 
 LOGGER = logging.getLogger(__name__)
 MAIN: Final = "agent"
 ORPHANS: Final = "orphans"
 START: Final = "start"
-WORKERS_READ: Final = "workers"
+PERMITS_READ: Final = "permits"
 CASE_READ: Final = "case"
 FAREWELL_SECONDS: Final = 15.0
 
@@ -100,7 +101,7 @@ class Core:
         self.appends = Appends()
         self.view = View(plan.queues, plan.lease, self.appends)
         self.heartbeats = Heartbeats(plan.interval)
-        self._outlook = Outlook(plan.queues, self.view, self.appends, self.heartbeats)
+        self._outlook = Outlook(plan.queues, self.view, self.appends, self.heartbeats, clock)
         self.claiming = Claiming(
             plan.worker, stamper, random, self._outlook, plan.lease, plan.slots, plan.machine, plan.fair
         )
@@ -111,6 +112,15 @@ class Core:
         )
         self.watcher = Watcher(plan.worker, once, self.appends, self.view, ports, plan.lease)
         self._orphans = Orphans(plan.queues, plan.worker_partitions, once, self.appends, self.view, ports.adopt)
+        self._permits = Permits(
+            plan.worker_partitions,
+            plan.interval,
+            once,
+            self.appends,
+            self.view.limits,
+            self.view.peers,
+            partial(ports.read_workers_to_end, PERMITS_READ),
+        )
         self._custodies = {queue: Custody(once, self.appends) for queue in plan.queues}
         self._committed: dict[TopicPartition, int] = {}
         self._load: tuple[float, dict[str, float]] = (-inf, {})
@@ -214,6 +224,7 @@ class Core:
         watched = self._ports.watched()
         self.watcher.step(watched, now)
         self._orphans.step(watched, now)
+        self._permits.step(watched, now)
 
     def _commit(self, queue: str, fold: QueueFold, owned: frozenset[int]) -> None:
         topic = queue_topic(queue)
@@ -278,6 +289,7 @@ class Core:
         """Seconds until something is due."""
         moments = [self.appends.next_due(), self.claiming.next_due(), self._orphans.next_due(), self._gone_at]
         moments.append(self.runs.next_due())
+        moments.append(self._permits.next_due())
         moments += [custody.next_due() for custody in self._custodies.values()]
         if self._ready:
             moments.append(self.watcher.next_due(self._ports.watched(), now))
@@ -288,7 +300,7 @@ class Core:
 
     def _check_lease(self) -> None:
         """Once the lease has run out nothing held may begin, even if later heartbeats are acknowledged again."""
-        if self.heartbeats.lapsed(self._clock.boottime()) and any(p.held for p in self.claiming.pursuits.values()):
+        if self.heartbeats.lapsed(self._clock.boottime()) and self.claiming.pursuits:
             self.claiming.fence()
 
     def _lease_holds(self) -> bool:
@@ -302,6 +314,8 @@ class Core:
             LOGGER.info("%s serves %s", self.plan.worker, served, extra={"action": "ready", "worker": self.plan.worker})
         elif mark == WORKERS_READ:
             self.watcher.confirm(self._ports.watched(), now)
+        elif mark == PERMITS_READ:
+            self._permits.confirm(self._ports.watched())
         else:
             self.watcher.caught_up(name)
 
@@ -331,54 +345,3 @@ def _each_time_anew(stamper: Callable[[], Stamper]) -> Callable[[], Meta]:
         return stamper()()
 
     return stamp
-
-
-@dataclass
-class Outlook:
-    """What claiming sees of all that an agent knows."""
-
-    queues: Sequence[str]
-    view: View
-    appends: Appends
-    heartbeats: Heartbeats
-    owned: dict[str, frozenset[int]] = field(default_factory=dict)
-
-    def folds(self) -> Sequence[QueueFold]:
-        """Return the queues served, best first."""
-        return [self.view.queues[queue].fold for queue in self.queues]
-
-    def entry(self, queue: str, entry: str) -> Entry | None:
-        """Return an entry as it stands."""
-        return self.view.queues[queue].fold.entry(entry)
-
-    def request(self, queue: str, entry: str) -> EntryEnqueued | None:
-        """Return the event that enqueued an entry that is not gone."""
-        return self.view.queues[queue].request(entry)
-
-    def owns(self, queue: str, partition: int) -> bool:
-        """Whether this worker owns the partition."""
-        return partition in self.owned.get(queue, frozenset())
-
-    def claimed_at(self, queue: str, entry: str) -> float:
-        """Moment at which the entry's valid claim was read."""
-        return self.view.queues[queue].claimed_at(entry)
-
-    def take_verdict(self, event_id: str) -> Verdict | None:
-        """Return, once, the verdict on an event that was read back."""
-        return self.appends.take_verdict(event_id)
-
-    def acknowledged(self, attempt: str) -> bool:
-        """Whether the last acknowledged heartbeat was sent for this attempt."""
-        return self.heartbeats.acknowledged(attempt)
-
-    def exists(self, task: str) -> bool:
-        """Whether the task was created, as far as was read."""
-        return self.view.tasks.exists(task)
-
-    def log_us(self, now: float) -> int:
-        """Return the log's time at this moment."""
-        return self.view.log_us(now)
-
-    def lost(self, task: str, run: int) -> bool:
-        """Whether the run was declared lost."""
-        return self.view.tasks.outcome(task, run) == LOST

@@ -29,7 +29,7 @@ class Heartbeats:
         self._lease_from = inf
 
     def wanted(self, attempts: frozenset[str], now: float) -> bool:
-        """Whether a heartbeat is to be sent now: one is due, or the last one did not name just these."""
+        """Whether a heartbeat is to be sent now: one is due, or the last one named other attempts than these."""
         if self._in_flight is not None:
             return False
         return now >= self._due or attempts != self._sent_named
@@ -39,7 +39,7 @@ class Heartbeats:
         return inf if self._in_flight is not None else self._due
 
     def sent(self, key: str, attempts: frozenset[str], now: float) -> None:
-        """Learn that a heartbeat was sent that names these attempts."""
+        """Learn that a heartbeat was sent that names the runs of these attempts."""
         self._in_flight = (key, attempts, now)
         self._sent_named = attempts
         self._due = now + self.interval
@@ -57,12 +57,16 @@ class Heartbeats:
             self._due = now + self.interval / _RETRIES_PER_INTERVAL
 
     def acknowledged(self, attempt: str) -> bool:
-        """Whether the last acknowledged heartbeat names this attempt."""
+        """Whether the last acknowledged heartbeat names the run of this attempt at an entry."""
         return attempt in self._acknowledged
 
     def lapses_at(self) -> float:
         """Moment from which this worker must not run anything; infinite before the first acknowledgement."""
         return self._lease_from + STOP_AFTER_INTERVALS * self.interval
+
+    def heard(self, now: float) -> bool:
+        """Whether others know of this worker, and will for a while: a heartbeat was acknowledged not long ago."""
+        return now <= self.lapses_at() < inf
 
     def lapsed(self, now: float) -> bool:
         """Whether others may soon declare this worker lost, so that what it runs has to stop."""

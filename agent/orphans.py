@@ -50,6 +50,6 @@ class Orphans:
         return min((custody.next_due() for custody in self._custodies.values()), default=inf)
 
     def _mine(self, owned: Collection[int], now: float) -> list[str]:
-        others = self.view.existing - set(self.served)
+        others = sorted(self.view.existing - set(self.served))
         mine = [queue for queue in others if partition_of(queue, self.partitions) in owned]
         return [queue for queue in mine if not self.view.peers.serve(queue, now)]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Protocol
 
+from ..events.limit_events import PermitReleased
 from .appends import Appends
-from .claiming import Begin, Claiming, Command, Drop, Over, Prepare, Pursuit, Say
+from .claiming import Begin, Claiming, Command, Drop, GiveBack, Prepare, Pursuit, Say
 from .devices import Devices
 from .retry import Outcome, successor
 from .run_control import PREEMPTED, FinalEvent, Phase, RunControl, Stop, Trouble
@@ -59,12 +60,14 @@ class Runs:
         match command:
             case Say(event):
                 self.appends.owe(event, "read")
+            case GiveBack(pursuit, reason):
+                self._give_back(pursuit, reason)
             case Prepare(pursuit):
                 LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", "entry": pursuit.id})
                 self.controls[pursuit.attempt] = RunControl(pursuit)
                 pursuit.gpus = self.devices.take(pursuit.attempt)
                 self.machine.prepare(pursuit)
-            case Begin(pursuit) | Over(pursuit):
+            case Begin(pursuit):
                 self.controls[pursuit.attempt].begun = True
             case Drop(pursuit, reason):
                 self._drop(pursuit, reason)
@@ -102,9 +105,24 @@ class Runs:
 
     def _drop(self, pursuit: Pursuit, reason: str) -> None:
         LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", "entry": pursuit.id})
-        self.devices.give_back(pursuit.attempt)
+        self._give_back(pursuit, reason)
         if self.controls.pop(pursuit.attempt, None) is not None:
             self.machine.finish(pursuit.attempt, None)
+
+    def _give_back(self, pursuit: Pursuit, reason: str) -> None:
+        """Let others have what the run had to itself: its devices, and its permit where it needed one."""
+        self.devices.give_back(pursuit.attempt)
+        if pursuit.permit:
+            entry = pursuit.entry
+            event = PermitReleased(
+                meta=pursuit.stamp(),
+                task=entry.task,
+                run=entry.run,
+                worker=self.claiming.worker,
+                permit=pursuit.permit,
+                reason=reason,
+            )
+            self.appends.owe(event, "delivered")
 
     def _step(self, control: RunControl, now: float) -> None:
         outcome = self.view.tasks.outcome(control.task, control.run)
@@ -168,5 +186,5 @@ class Runs:
             LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
         if not self.appends.is_open(control.next):
             del self.controls[pursuit.attempt]
-            self.devices.give_back(pursuit.attempt)
+            self._give_back(pursuit, "the run is over")
             self.claiming.release(pursuit.id)

@@ -1,4 +1,4 @@
-"""What an agent knows from the log: folds of its queues, tasks, workers and abort requests, fed record by record.
+"""What an agent knows from the log: folds of its queues, limits, tasks, workers, abort requests, fed record by record.
 
 Whatever this worker appended and waits for is recognised here when it is read back, with what the fold said of it.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..events.base import Event
+from ..events.limit_events import LimitSet, PermitEvent
 from ..events.log.port import LogRecord
 from ..events.queue_events import (
     QUEUE_TOPIC_PREFIX,
@@ -22,6 +23,7 @@ from ..events.queue_events import (
 )
 from ..events.task_events import EntryLeft, TasksEvent
 from ..events.worker_events import DrainRequested, WorkerEvent
+from ..projections.limit_fold import LimitFold
 from ..projections.queue_fold import QueueFold
 from ..projections.verdict import Verdict
 from .appends import Appends, last_known
@@ -80,6 +82,7 @@ class View:
         self.queues: dict[str, QueueView] = {}
         self.tasks = RunLedger()
         self.peers = Peers()
+        self.limits = LimitFold()
         self.existing: set[str] = set()
         self.drains: dict[str, str] = {}
         self._log_us = 0
@@ -112,6 +115,8 @@ class View:
             self.peers.bury(record.key or "", last_known(record.headers))
         elif isinstance(event, QueueEvent):
             self._apply_to_queues(event)
+        elif isinstance(event, LimitSet | PermitEvent):
+            self._appends.read_back(event.meta.event_id, self.limits.apply(event, record.timestamp))
         elif isinstance(event, AbortRequested | DrainRequested):
             self._apply_to_control(event)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..events.base import Meta, uuid7
 from ..events.log.port import LogRecord, Positions, TopicPartition
@@ -24,12 +24,14 @@ from .peers import Peer
 from .retry import Outcome, is_set_aside, successor
 from .view import View
 
+WORKERS_READ: Final = "workers"
+
 
 class Archive(Protocol):
     """What a watcher asks of the log besides what its agent follows anyway."""
 
-    def read_workers_to_end(self) -> None:
-        """Call `confirm` once all that is on the topic of workers now has been read."""
+    def read_workers_to_end(self, mark: str) -> None:
+        """Pass this mark once all that is on the topic of workers now has been read."""
 
     def open_case(self, worker: str, positions: Positions) -> None:
         """Give the case all records of these partitions, and call `caught_up` once it has those there are now."""
@@ -104,7 +106,7 @@ class Watcher:
         """Do all that can be done now, as the owner of these partitions of the topic of workers."""
         if not self._confirming and any(self._suspects(owned, now)):
             self._confirming = True
-            self.archive.read_workers_to_end()
+            self.archive.read_workers_to_end(WORKERS_READ)
         for case in list(self.cases.values()):
             self._pursue(case, now)
 

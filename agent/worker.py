@@ -33,7 +33,7 @@ from ..producers.outbox import Outbox
 from .appends import Message, Tombstone, message_id
 from .checkout import git_access
 from .clock import SystemClock
-from .core import CASE_READ, MAIN, ORPHANS, START, WORKERS_READ, Core, Plan
+from .core import CASE_READ, MAIN, ORPHANS, START, Core, Plan
 from .devices import Capacity
 from .follow import Batch, Follower, FollowerDied
 from .leftovers import Leftovers
@@ -153,9 +153,9 @@ class Worker:
         """Read a queue's topic from its beginning."""
         self._helper.submit(self._adopt, queue)
 
-    def read_workers_to_end(self) -> None:
+    def read_workers_to_end(self, mark: str) -> None:
         """Have a mark set where the topic of workers ends now."""
-        self._followers[MAIN].mark(WORKERS_READ, [WorkerEvent.topic])
+        self._followers[MAIN].mark(mark, [WorkerEvent.topic])
 
     def open_case(self, worker: str, positions: Positions) -> None:
         """Read the partitions a case is about."""

@@ -25,6 +25,7 @@ from . import (
     drain,
     exit_codes,
     init,
+    limits,
     queue_changes,
     queues,
     serve,
@@ -120,6 +121,11 @@ _QUEUES: Named = (
     ("clear", queue_changes.clear_queue),
     ("move", queue_changes.move),
 )
+_LIMITS: Named = (
+    ("list", limits.list_limits),
+    ("set", limits.set_limit),
+    ("remove", limits.remove_limit),
+)
 _WORKERS: Named = (("list", workers.list_workers),)
 
 
@@ -131,6 +137,7 @@ def commands() -> typer.Typer:
     for name, text, found in (
         ("tasks", "List, inspect and change tasks.", _TASKS),
         ("queues", "List, inspect and change queues and what waits in them.", _QUEUES),
+        ("limits", "List, set and lift limits on how many runs are under way at once.", _LIMITS),
         ("workers", "List workers.", _WORKERS),
     ):
         below = group(text)

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from ..projections.rows import EntryRow, QueueRow, TaskFilter, WorkerRow
+from ..projections.rows import EntryRow, LimitRow, QueueRow, TaskFilter, WorkerRow
 from . import navigation as to
 from .formatting import ago, duration, markdown, number, one_line
 from .source import queries
@@ -34,14 +34,14 @@ def draw() -> None:
 @st.fragment(run_every=LIVE)
 def _live() -> None:
     with queries() as asked:
-        queues, workers = asked.queues(), asked.workers()
+        queues, workers, limits = asked.queues(), asked.workers(), asked.limits()
         entries = {queue.name: asked.entries(queue.name) for queue in queues if queue.waiting or queue.claimed}
         ids = _tasks_of(entries, workers)
         names = {task.id: task.name for task in asked.tasks(TaskFilter(ids=ids))} if ids else {}
     moment = now()
     _figures(queues, workers, moment)
     st.subheader("Queues", anchor=False)
-    _queues(queues, moment)
+    _queues(queues, limits, moment)
     for queue, waiting in entries.items():
         _entries(queue, waiting, names, moment)
     st.subheader("Workers", anchor=False)
@@ -66,10 +66,12 @@ def _figures(queues: Sequence[QueueRow], workers: Sequence[WorkerRow], moment: d
         column.metric(label, value, border=True)
 
 
-def _queues(queues: Sequence[QueueRow], moment: datetime) -> None:
+def _queues(queues: Sequence[QueueRow], limits: Sequence[LimitRow], moment: datetime) -> None:
     if not queues:
         nothing("No queues yet. An agent makes those it serves:", "tasktape agent --queue default")
         return
+    limited = {limit.scope: _in_use(limit) for limit in limits}
+    limit = {queue.name: limited.get(f"queue:{queue.name}", "") for queue in queues}
     rows = [
         {
             "Queue": one_line(queue.name, _NAME_WIDTH),
@@ -77,11 +79,19 @@ def _queues(queues: Sequence[QueueRow], moment: datetime) -> None:
             "Claimed": queue.claimed,
             "Longest wait": ago(queue.oldest_waiting_at, moment).removesuffix(" ago") if queue.waiting else "",
             "Workers": len(queue.workers),
+            **({"Limit": limit[queue.name]} if any(limit.values()) else {}),
             "": "paused" if queue.paused else "",
         }
         for queue in queues
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="", key="queues")
+    others = [limit for limit in limits if limit.scope not in {f"queue:{queue.name}" for queue in queues}]
+    if others:
+        st.caption(markdown("Limits: " + " · ".join(f"{one.scope} {_in_use(one)}" for one in others), 400))
+
+
+def _in_use(limit: LimitRow) -> str:
+    return f"{limit.permits} of {limit.running} running"
 
 
 def _entries(queue: str, entries: Sequence[EntryRow], names: Mapping[str, str], moment: datetime) -> None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import queue_events, report_events, task_events, worker_events
+from . import limit_events, queue_events, report_events, task_events, worker_events
 from .base import Event
 
-_ABSTRACT = {"Event", "TaskEvent", "TasksEvent", "RunEvent", "ReportEvent", "EntryEvent", "QueueEvent", "WorkerEvent"}
+_ABSTRACT = {
+    "Event",
+    "TaskEvent",
+    "TasksEvent",
+    "RunEvent",
+    "ReportEvent",
+    "EntryEvent",
+    "QueueEvent",
+    "PermitEvent",
+    "WorkerEvent",
+}
 
 
 def _concrete(module: object) -> list[type[Event]]:
@@ -17,6 +27,6 @@ def _concrete(module: object) -> list[type[Event]]:
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
-    for module in (task_events, report_events, queue_events, worker_events)
+    for module in (task_events, report_events, queue_events, limit_events, worker_events)
     for kind in _concrete(module)
 }

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..events.base import Event
 from ..events.errors import DecodeError
+from ..events.limit_events import LimitSet, PermitEvent
 from ..events.queue_events import AbortRequested, EntryEvent, QueueEvent
 from ..events.task_events import TasksEvent
 from ..events.worker_events import DrainRequested, WorkerEvent
 from . import worker_tables
 from .arrival import Arrival, decode
 from .audit import dead_letter_row, event_row
+from .limit_tables import LimitTables
 from .output_tables import OutputTables
 from .queue_tables import EntryTables, QueueTables
 from .report_tables import ReportTables
@@ -43,6 +45,8 @@ class Folds:
             (TasksEvent, TaskTables()),
             (EntryEvent, EntryTables(lease)),
             (QueueEvent, QueueTables()),
+            (LimitSet, limits := LimitTables()),
+            (PermitEvent, limits),
             (WorkerEvent, self._workers),
             (AbortRequested, self._reports),
             (DrainRequested, self._reports),

@@ -229,6 +229,12 @@ FROM entries
 WHERE task = $task
 ORDER BY run, hop, id;
 
+-- name: limits
+SELECT * REPLACE (epoch_us(set_at) AS set_at) FROM limits ORDER BY scope;
+
+-- name: permits
+SELECT * REPLACE (epoch_us(claimed_at) AS claimed_at) FROM permits ORDER BY claimed_at, id;
+
 -- name: workers
 SELECT * REPLACE (
     epoch_us(started_at) AS started_at, epoch_us(seen_at) AS seen_at, epoch_us(stopped_at) AS stopped_at

@@ -17,10 +17,12 @@ from .rows import (
     EntryRow,
     EventRow,
     LastScalar,
+    LimitRow,
     MetricColumn,
     ModelFilter,
     ModelRow,
     ParameterColumn,
+    PermitRow,
     ProjectRow,
     QueueRow,
     ReportRow,
@@ -198,6 +200,14 @@ class Queries:
     def task_entries(self, task_id: str) -> list[EntryRow]:
         """Return all entries a task ever had in any queue, by run and hop."""
         return made(EntryRow, self._rows("task_entries", task=task_id))
+
+    def limits(self) -> list[LimitRow]:
+        """Return the scopes that are limited, by name, and how much of each limit is in use."""
+        return made(LimitRow, self._rows("limits"))
+
+    def permits(self) -> list[PermitRow]:
+        """Return the permits in force, the oldest first."""
+        return made(PermitRow, self._rows("permits"))
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that did not leave in order, by id; those silent for long are dead."""

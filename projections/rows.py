@@ -305,6 +305,29 @@ class EntryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitRow:
+    """At most `running` runs of the scope (`queue:…`, `user:…`, `tag:…`) at once; `permits` runs hold one now."""
+
+    scope: str
+    running: int
+    permits: int
+    set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PermitRow:
+    """Leave to run one run, held by a worker from before it claims the entry until the run is over."""
+
+    id: str
+    task: str
+    run: int
+    entry: str
+    worker: str
+    scopes: tuple[str, ...]
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """An agent process as it last spoke of itself; `runs` is JSON, a list of what it holds.
 

@@ -12,6 +12,9 @@ DELETE FROM {table} WHERE ({keys}) IN (SELECT {values});
 -- name: select
 SELECT {columns} FROM {table} WHERE ({keys}) IN (SELECT {values});
 
+-- name: all
+SELECT {columns} FROM {table};
+
 -- name: insert_points
 INSERT INTO points
 SELECT list_extract($tasks::VARCHAR[], task + 1), number, step, make_timestamp(time), value FROM new_points;

@@ -64,6 +64,10 @@ CREATE TABLE outputs (task VARCHAR, run BIGINT, last_iteration BIGINT, reported_
 CREATE TABLE abort_requests (task VARCHAR, run BIGINT, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
 CREATE TABLE drain_requests (worker VARCHAR, "offset" BIGINT, reason VARCHAR, requested_at TIMESTAMP);
 CREATE TABLE queue_changes (queue VARCHAR, "offset" BIGINT, type VARCHAR, reason VARCHAR, changed_at TIMESTAMP);
+CREATE TABLE limit_states (scope VARCHAR, running BIGINT, set_at TIMESTAMP);
+CREATE TABLE permit_states (
+    id VARCHAR, task VARCHAR, run BIGINT, entry VARCHAR, worker VARCHAR, scopes VARCHAR[], claimed_at TIMESTAMP
+);
 CREATE TABLE entry_states (
     queue VARCHAR, "partition" BIGINT, id VARCHAR, task VARCHAR, run BIGINT, hop BIGINT, origin VARCHAR,
     failures BIGINT, losses BIGINT, not_before TIMESTAMP, "offset" BIGINT, rank DOUBLE, priority BIGINT,
@@ -277,6 +281,17 @@ FROM changes c
 FULL JOIN load l ON l.queue = c.queue
 LEFT JOIN served s ON s.queue = coalesce(c.queue, l.queue)
 WHERE NOT coalesce(c.deleted, false);
+
+CREATE VIEW permits AS SELECT * FROM permit_states;
+
+CREATE VIEW limits AS
+WITH held AS (
+    SELECT scope, count(DISTINCT (task, run)) AS permits
+    FROM (SELECT task, run, unnest(scopes) AS scope FROM permit_states)
+    GROUP BY scope
+)
+SELECT l.scope, l.running, coalesce(h.permits, 0) AS permits, l.set_at
+FROM limit_states l LEFT JOIN held h ON h.scope = l.scope;
 
 CREATE VIEW workers AS
 SELECT w.*, EXISTS (SELECT 1 FROM drain_requests d WHERE d.worker = w.id) AS draining

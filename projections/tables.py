@@ -29,6 +29,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "outputs": ("task", "run"),
     "entry_states": ("queue", "partition", "id"),
     "judged": ("queue", "partition", "entry"),
+    "limit_states": ("scope",),
+    "permit_states": ("id",),
     "worker_states": ("id",),
 }
 _FOLDER: Final = Path(__file__).parent
@@ -66,6 +68,11 @@ class Tables:
         columns = [(column, kind) for column, kind in self._columns(table) if column in (by or KEYS[table])]
         found = self._execute("select", table, list(keys), columns)
         return [] if found is None else found.fetchall()
+
+    def all(self, table: str) -> list[Row]:
+        """Return all rows of a table that is small."""
+        columns = ", ".join(_read(column, kind) for column, kind in self._columns(table))
+        return self.connection.execute(sql("save")["all"].format(table=table, columns=columns)).fetchall()
 
     def insert_points(self, columns: dict[str, npt.NDArray[Any]], tasks: list[str]) -> None:
         """Append points from arrays: `task` counts in `tasks`, `number`, `step`, `time` (µs) and `value`."""

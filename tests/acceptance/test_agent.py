@@ -13,7 +13,8 @@ from unittest.mock import Mock
 import pytest
 
 from tasktape.cli import exit_codes
-from tasktape.events.base import Stamper
+from tasktape.events.base import Event, Stamper
+from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.port import partition_of
 from tasktape.events.parts import Script, TaskSpec
@@ -22,6 +23,7 @@ from tasktape.events.settings import Settings
 from tasktape.events.task_events import RunFailed, RunLost, RunPreempted, RunStarted, RunStopped, TaskCreated
 from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
 from tasktape.producers.outbox import Outbox
+from tasktape.projections.limit_fold import LimitFold
 from tasktape.tests.kafka.broker import Broker
 from tasktape.tests.support.agent_site import AgentSite, agent_site, is_alive
 
@@ -371,6 +373,48 @@ def test_tasks_run_side_by_side_each_with_devices_of_its_own(
     assert sorted(text.split()[1] for text in lines if text.startswith("GPU")) == devices
     told = [event.machine.get("gpus", "-") for event in local_site.events(RunStarted)]
     assert sorted(told) == devices
+
+
+IN_A_PLACE = """
+import os, pathlib, time
+folder = pathlib.Path(os.environ["SITE"])
+def place():
+    for name in PLACES:
+        try:
+            return os.open(folder / name, os.O_CREAT | os.O_EXCL) and folder / name
+        except FileExistsError:
+            pass
+    raise SystemExit("more run at once than there are places")
+mine = place()
+while not (folder / PLACES[0]).with_suffix(".full").exists():
+    if all((folder / name).exists() for name in PLACES):
+        (folder / PLACES[0]).with_suffix(".full").touch()
+    time.sleep(0.02)
+mine.unlink()
+"""
+
+
+def test_limits_hold_whichever_agents_run_the_tasks(site: AgentSite) -> None:
+    """Each task takes a place of its own while it runs, and fails where there is none; all are seen to be taken."""
+    site.limit("queue:default", 1)
+    site.limit("tag:pair", 2)
+    for _ in range(3):
+        site.agent("--env", "current", "--slots", "2", "--queue", "open")
+    site.wait(lambda: site.said().count("serves") == 3)
+    alone = [site.put("PLACES = ['alone']" + IN_A_PLACE) for _ in range(3)]
+    pairs = [site.put("PLACES = ['one', 'two']" + IN_A_PLACE, queue="open", tags=["pair"]) for _ in range(4)]
+    for task in [*alone, *pairs]:
+        assert site.wait_for_end(task) == (1, "RunCompleted"), site.console(task)
+    site.wait(lambda: len(site.events(PermitReleased)) == len(site.events(PermitClaimed)) - refused(site))
+
+
+def refused(site: AgentSite) -> int:
+    """How many permits the log did not grant."""
+    fold, refusals = LimitFold(), 0
+    for event in site.events(Event, "tasktape.queues"):
+        if isinstance(event, LimitSet | PermitEvent):
+            refusals += not fold.apply(event, 0).accepted
+    return refusals
 
 
 def test_a_waiting_agent_commits_what_is_done_so_that_lag_is_seen_from_outside(site: AgentSite) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
+from tasktape.events.limit_events import LimitSet
 from tasktape.events.log import Log, open_log
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryEnqueued, QueueCreated, entry_id, queue_topic
@@ -74,11 +75,11 @@ class AgentSite:
         assert self.log.flush(30) == 0
         assert not failed
 
-    def put(self, source: str, *, requirements: Iterable[str] = (), **changes: Any) -> str:
+    def put(self, source: str, *, requirements: Iterable[str] = (), queue: str = "default", **changes: Any) -> str:
         """Create a task of a lone script, with changes to its spec, and enqueue it; return its id."""
         spec = self._spec(source, requirements, **changes)
         task = self._create(spec)
-        about = {"task": task, "queue": "default", "run": 1, "entry": entry_id("default", task, 1)}
+        about = {"task": task, "queue": queue, "run": 1, "entry": entry_id(queue, task, 1)}
         self.append(EntryEnqueued(meta=self._stamp(), spec=spec, **about))
         return task
 
@@ -95,6 +96,10 @@ class AgentSite:
         task = new_task_id()
         self.append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
         return task
+
+    def limit(self, scope: str, running: int) -> None:
+        """Limit how many runs of a scope are under way at once."""
+        self.append(LimitSet(meta=self._stamp(), scope=scope, running=running))
 
     def abort(self, task: str, run: int = 1) -> None:
         """Ask for a run to be stopped."""

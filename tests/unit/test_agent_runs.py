@@ -147,6 +147,16 @@ def test_a_run_has_its_devices_until_it_is_over(bench: Bench, how: str) -> None:
     assert bench.runs.devices.take("next") == ("0",)
 
 
+def test_a_run_that_was_lost_before_it_began_never_does_and_the_next_one_is_enqueued(bench: Bench) -> None:
+    bench.read(RunLost(meta=STAMP(), task="t", run=1, worker="me", entry=bench.pursuit.id))
+    bench.runs.obey(Begin(bench.pursuit))
+    bench.prepare()
+    assert bench.machine.told == ["prepare", None]
+    following = bench.close()
+    assert following is not None
+    assert (following.run, following.losses) == (2, 1)
+
+
 def test_user_code_does_not_start_once_the_lease_is_gone(bench: Bench) -> None:
     bench.lease = False
     bench.prepare()

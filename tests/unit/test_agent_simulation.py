@@ -265,8 +265,8 @@ class Agent:
     def adopt(self, queue: str) -> None:
         self.follow(ORPHANS, self.world.log.start_positions([queue_topic(queue)]))
 
-    def read_workers_to_end(self) -> None:
-        self.mark(MAIN, "workers", ["tasktape.workers"])
+    def read_workers_to_end(self, mark: str) -> None:
+        self.mark(MAIN, mark, ["tasktape.workers"])
 
     def open_case(self, worker: str, positions: Positions) -> None:
         self.follow(worker, positions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,13 +15,14 @@ from tasktape.agent.claiming import (
     Claiming,
     Command,
     Drop,
-    Over,
+    GiveBack,
     Prepare,
     Say,
     Stage,
 )
 from tasktape.agent.view import QueueView
 from tasktape.events.base import Event, Stamper
+from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import (
@@ -36,6 +37,7 @@ from tasktape.events.queue_events import (
     queue_topic,
 )
 from tasktape.events.task_events import RunStarted
+from tasktape.projections.limit_fold import LimitFold
 from tasktape.projections.queue_fold import Entry, QueueFold
 from tasktape.projections.verdict import ACCEPTED, Verdict, rejected
 
@@ -52,10 +54,12 @@ class Log:
         self.queues = {queue: QueueView(queue, LEASE) for queue in ("first", "second")}
         self.verdicts: dict[str, Verdict] = {}
         self.beaten: set[str] = set()
-        self.runs_lost: set[tuple[str, int]] = set()
         self.owned = True
         self.tasks: set[str] = set()
         self.offset = 0
+        self.limit_fold = LimitFold()
+        self.heard = True
+        self.lost: set[tuple[str, int]] = set()
 
     def append(self, event: EntryEvent) -> Verdict:
         self.offset += 1
@@ -64,11 +68,18 @@ class Log:
         self.verdicts[event.meta.event_id] = verdict
         return verdict
 
-    def enqueue(self, task: str, queue: str = "first", rank: float | None = None, not_before: float = 0.0) -> str:
+    def enqueue(
+        self,
+        task: str,
+        queue: str = "first",
+        rank: float | None = None,
+        not_before: float = 0.0,
+        tags: Sequence[str] = (),
+    ) -> str:
         self.tasks.add(task)
         entry = entry_id(queue, task, 1)
         about: Any = {"task": task, "queue": queue, "entry": entry, "run": 1, "rank": rank}
-        spec, pause = TaskSpec(project="p", name=task), round(not_before * 1e6)
+        spec, pause = TaskSpec(project="p", name=task, tags=list(tags)), round(not_before * 1e6)
         self.append(EntryEnqueued(meta=STAMP(), **about, spec=spec, not_before_us=pause))
         return entry
 
@@ -102,11 +113,31 @@ class Log:
     def acknowledged(self, attempt: str) -> bool:
         return attempt in self.beaten
 
+    def beat(self, entry: str) -> None:
+        """A heartbeat is acknowledged that names the run of the entry's present claim."""
+        found = self.entry(entry.split("/", maxsplit=1)[0], entry)
+        assert found is not None
+        self.beaten.add(found.claim)
+
     def exists(self, task: str) -> bool:
         return task in self.tasks
 
-    def lost(self, task: str, run: int) -> bool:
-        return (task, run) in self.runs_lost
+    def is_lost(self, task: str, run: int) -> bool:
+        return (task, run) in self.lost
+
+    def limits(self) -> LimitFold:
+        return self.limit_fold
+
+    def is_heard(self) -> bool:
+        return self.heard
+
+    def limit(self, scope: str, running: int | None) -> None:
+        self.permit(LimitSet(meta=STAMP(), scope=scope, running=running))
+
+    def permit(self, event: LimitSet | PermitEvent) -> Verdict:
+        verdict = self.limit_fold.apply(event, round(self.now * 1e6))
+        self.verdicts[event.meta.event_id] = verdict
+        return verdict
 
 
 @pytest.fixture
@@ -137,7 +168,7 @@ def take_next(log: Log, claiming: Claiming) -> EntryTaken:
     log.append(claimed)
     (prepare,) = claiming.step(log.now)
     assert isinstance(prepare, Prepare)
-    log.beaten.add(claimed.meta.event_id)
+    log.beat(claimed.entry)
     taken = said(claiming.step(log.now))
     assert isinstance(taken, EntryTaken)
     assert taken.claim == claimed.meta.event_id
@@ -153,7 +184,7 @@ def test_the_way_from_a_waiting_entry_to_a_run_that_may_begin(log: Log, claiming
     assert isinstance(prepare, Prepare)
     assert prepare.pursuit.held
     assert claiming.step(log.now) == [], "nothing goes on before a heartbeat names the run"
-    log.beaten.add(claimed.meta.event_id)
+    log.beat(entry)
     log.append(taken := said(claiming.step(log.now)))  # type: ignore[arg-type]
     assert isinstance(taken, EntryTaken)
     started = said(claiming.step(log.now))
@@ -166,6 +197,23 @@ def test_the_way_from_a_waiting_entry_to_a_run_that_may_begin(log: Log, claiming
     assert claiming.step(log.now) == [], "a busy worker claims nothing"
     claiming.release(entry)
     assert claim_next(log, claiming).task == "another"
+
+
+def test_a_heartbeat_that_named_an_earlier_attempt_at_the_entry_is_not_enough(log: Log, claiming: Claiming) -> None:
+    entry = log.enqueue("task")
+    log.append(claim_next(log, claiming))
+    claiming.step(log.now)
+    log.beat(entry)
+    claiming.fence()
+    (drop,) = claiming.step(log.now)
+    assert isinstance(drop, Drop)
+    log.now += LEASE + 1
+    log.append(claim_next(log, claiming))
+    (prepare,) = claiming.step(log.now)
+    assert isinstance(prepare, Prepare)
+    assert claiming.step(log.now) == [], "the heartbeat that is under way says nothing of this attempt"
+    log.beat(entry)
+    assert isinstance(said(claiming.step(log.now)), EntryTaken)
 
 
 def test_who_does_not_own_the_partition_waits_a_moment_and_longer_when_it_keeps_losing(
@@ -316,11 +364,11 @@ def test_a_worker_that_stalled_after_its_claim_drops_it_when_overtaken(
     log: Log, claiming: Claiming, overtaken_by: str
 ) -> None:
     entry = log.enqueue("task")
-    log.append(claimed := claim_next(log, claiming))
+    log.append(claim_next(log, claiming))
     claiming.step(log.now)
     log.now += LEASE + 1
     overtake(log, entry, overtaken_by)
-    log.beaten.add(claimed.meta.event_id)
+    log.beat(entry)
     (drop,) = claiming.step(log.now)
     assert isinstance(drop, Drop)
     assert not claiming.pursuits
@@ -355,15 +403,15 @@ def test_a_run_that_somebody_else_started_is_dropped(log: Log, claiming: Claimin
     assert drop.reason == "the run has been started"
 
 
-def test_a_run_that_was_lost_before_its_start_is_not_begun_but_answered_for(log: Log, claiming: Claiming) -> None:
+def test_a_run_that_was_declared_lost_before_its_start_is_seen_to_its_end(log: Log, claiming: Claiming) -> None:
     log.enqueue("task")
     log.append(take_next(log, claiming))
     started = said(claiming.step(log.now))
-    log.verdicts[started.meta.event_id] = rejected("the run has ended: failed")
-    log.runs_lost.add(("task", 1))
-    (over,) = claiming.step(log.now)
-    assert isinstance(over, Over)
-    assert over.pursuit.held
+    log.lost.add(("task", 1))
+    log.verdicts[started.meta.event_id] = rejected("the run is over")
+    (begin,) = claiming.step(log.now)
+    assert isinstance(begin, Begin)
+    assert begin.pursuit.held
 
 
 def test_told_to_stop_it_lets_claims_grow_old_but_answers_for_what_it_has_taken(log: Log, claiming: Claiming) -> None:
@@ -391,12 +439,172 @@ def test_once_the_lease_has_lapsed_a_claim_is_not_taken_and_what_is_taken_is_mar
     claiming.slots = 2
     log.enqueue("taken", rank=1.0)
     taken = take_next(log, claiming)
-    log.enqueue("claimed", rank=2.0)
-    log.append(claimed := claim_next(log, claiming))
+    claimed_entry = log.enqueue("claimed", rank=2.0)
+    log.append(claim_next(log, claiming))
     claiming.step(log.now)
     claiming.fence()
-    log.beaten.add(claimed.meta.event_id)
+    log.beat(claimed_entry)
     (drop,) = claiming.step(log.now)
     assert isinstance(drop, Drop)
     pursuit = claiming.pursuits[taken.entry]
     assert (pursuit.fenced, pursuit.stage) == (True, Stage.TAKING)
+
+
+def ask_next(log: Log, claiming: Claiming) -> PermitClaimed:
+    asked = said(claiming.step(log.now))
+    assert isinstance(asked, PermitClaimed)
+    return asked
+
+
+def permit_of(log: Log, task: str, worker: str, *scopes: str) -> PermitClaimed:
+    """A permit that somebody else holds."""
+    entry = entry_id("first", task, 1)
+    event = PermitClaimed(meta=STAMP(), task=task, run=1, worker=worker, entry=entry, scopes=list(scopes))
+    assert log.permit(event).accepted
+    return event
+
+
+def test_below_a_limit_a_permit_comes_before_the_claim_and_names_all_scopes(log: Log, claiming: Claiming) -> None:
+    log.limit("tag:gpu", 1)
+    entry = log.enqueue("task", tags=["gpu", "big"])
+    asked = ask_next(log, claiming)
+    assert asked.scopes == ["queue:first", "user:user", "tag:gpu", "tag:big"]
+    assert not claiming.pursuits[entry].held
+    assert claiming.step(log.now) == [], "nothing goes on before the permit was read back"
+    log.permit(asked)
+    claimed = claim_next(log, claiming)
+    log.append(claimed)
+    (prepare,) = claiming.step(log.now)
+    assert isinstance(prepare, Prepare)
+    assert prepare.pursuit.permit == asked.meta.event_id
+
+
+def test_runs_that_no_limit_concerns_need_no_permit(log: Log, claiming: Claiming) -> None:
+    log.limit("tag:gpu", 1)
+    log.limit("queue:second", 0)
+    log.enqueue("task", tags=["cpu"])
+    assert claim_next(log, claiming).task == "task"
+
+
+@pytest.mark.parametrize("scope", ["queue:first", "tag:gpu"])
+def test_where_a_scope_is_full_the_entries_behind_go_first(log: Log, claiming: Claiming, scope: str) -> None:
+    log.limit(scope, 1)
+    held = permit_of(log, "other", "busy", scope)
+    log.enqueue("full", tags=["gpu"])
+    assert claiming.step(log.now) == []
+    log.enqueue("behind", "second")
+    assert claim_next(log, claiming).task == "behind"
+    claiming.release(entry_id("second", "behind", 1))
+    gone = {"task": held.task, "run": held.run, "worker": held.worker, "permit": held.meta.event_id}
+    log.permit(PermitReleased(meta=STAMP(), **gone))
+    assert ask_next(log, claiming).task == "full"
+
+
+def test_a_worker_asks_for_no_more_permits_than_there_are(log: Log, claiming: Claiming) -> None:
+    claiming.slots = 4
+    log.limit("queue:first", 2)
+    for task in ("a", "b", "c", "d"):
+        log.enqueue(task)
+    asked = [command.event for command in claiming.step(log.now) if isinstance(command, Say)]
+    assert [type(event) for event in asked] == [PermitClaimed, PermitClaimed]
+    assert claiming.step(log.now) == []
+
+
+def test_a_permit_that_another_worker_got_first_costs_nothing(log: Log, claiming: Claiming) -> None:
+    log.limit("queue:first", 1)
+    log.enqueue("task")
+    asked = ask_next(log, claiming)
+    permit_of(log, "other", "quick", "queue:first")
+    assert not log.permit(asked).accepted
+    assert claiming.step(log.now) == []
+    assert not claiming.pursuits
+
+
+def test_what_another_worker_has_a_permit_for_is_left_to_it_unless_it_left_it_behind(
+    log: Log, claiming: Claiming
+) -> None:
+    log.limit("queue:first", 1)
+    entry = log.enqueue("task")
+    permit_of(log, "task", "dead", "queue:first")
+    assert claiming.step(log.now) == []
+    log.claim(entry, "dead")
+    log.now += LEASE + 1
+    log.permit(ask_next(log, claiming))
+    assert log.append(claim_next(log, claiming)).accepted
+
+
+def until_claiming(log: Log, claiming: Claiming) -> EntryClaimed:
+    log.permit(ask_next(log, claiming))
+    return claim_next(log, claiming)
+
+
+def lose(log: Log, claiming: Claiming) -> list[Command]:
+    claimed = until_claiming(log, claiming)
+    log.claim(claimed.entry, "other")
+    log.append(claimed)
+    return claiming.step(log.now)
+
+
+def stop(log: Log, claiming: Claiming) -> list[Command]:
+    asked = ask_next(log, claiming)
+    claiming.stopping = True
+    log.permit(asked)
+    return claiming.step(log.now)
+
+
+def lapse_before_the_permit(log: Log, claiming: Claiming) -> list[Command]:
+    asked = ask_next(log, claiming)
+    claiming.fence()
+    log.heard = False
+    log.permit(asked)
+    return claiming.step(log.now)
+
+
+def lapse_before_the_claim(log: Log, claiming: Claiming) -> list[Command]:
+    claimed = until_claiming(log, claiming)
+    claiming.fence()
+    log.heard = False
+    log.append(claimed)
+    prepare, *commands = claiming.step(log.now)
+    assert isinstance(prepare, Prepare)
+    return commands
+
+
+@pytest.mark.parametrize("how", [lose, stop, lapse_before_the_permit, lapse_before_the_claim])
+def test_a_permit_goes_back_when_its_claim_comes_to_nothing(
+    log: Log, claiming: Claiming, how: Callable[[Log, Claiming], list[Command]]
+) -> None:
+    log.limit("queue:first", 1)
+    log.enqueue("task")
+    (back,) = how(log, claiming)
+    assert isinstance(back, GiveBack | Drop)
+    assert back.pursuit.permit
+    assert not claiming.pursuits
+
+
+def test_a_worker_that_others_may_take_for_dead_asks_for_no_permit(log: Log, claiming: Claiming) -> None:
+    log.limit("queue:first", 1)
+    log.enqueue("task")
+    log.heard = False
+    assert claiming.step(log.now) == []
+    log.heard = True
+    ask_next(log, claiming)
+
+
+def test_a_limit_that_comes_between_claim_and_start_is_heeded(log: Log, claiming: Claiming) -> None:
+    entry = log.enqueue("task")
+    log.append(claim_next(log, claiming))
+    claiming.step(log.now)
+    log.limit("queue:first", 1)
+    log.beat(entry)
+    (drop,) = claiming.step(log.now)
+    assert isinstance(drop, Drop)
+
+
+def test_a_limit_that_comes_during_the_wait_is_heeded(log: Log, claiming: Claiming) -> None:
+    log.owned = False
+    log.enqueue("task")
+    claiming.step(log.now)
+    log.limit("queue:first", 1)
+    log.now += 1.0
+    ask_next(log, claiming)

@@ -26,7 +26,8 @@ from tasktape.cli.main import app
 from tasktape.cli.output import Column, _widths
 from tasktape.events.base import new_task_id
 from tasktape.events.groups import agents_group
-from tasktape.events.queue_events import queue_topic
+from tasktape.events.limit_events import PermitClaimed
+from tasktape.events.queue_events import entry_id, queue_topic
 from tasktape.events.settings import load_settings
 from tasktape.producers.session import change_session
 from tasktape.tests.support.histories import History, falling
@@ -309,6 +310,28 @@ def test_a_queue_needs_a_name(command: tuple[str, ...]) -> None:
     assert "needs a name" in result.stderr
 
 
+def test_limits_are_set_listed_and_lifted(told: Told) -> None:
+    task = told.tasks["waiting"]
+    assert answer("limits", "set", "queue:gpu", "2") == {"scope": "queue:gpu", "running": 2}
+    assert run("limits", "set", "tag:licence", "1", "--reason", "one seat").exit_code == exit_codes.OK
+    scopes = ["queue:gpu", "user:ada"]
+    about = {"task": task, "run": 1, "worker": "lab/1", "entry": entry_id("gpu", task, 1)}
+    told.history.say(PermitClaimed(meta=told.history.stamp(), scopes=scopes, **about))
+    told.history.settle()
+    rows = [(limit["scope"], limit["running"], limit["permits"]) for limit in answer("limits", "list")]
+    assert rows == [("queue:gpu", 2, 1), ("tag:licence", 1, 0)]
+    assert "queue:gpu" in run("limits", "list").stdout
+    assert "PermitClaimed" in {event["type"] for event in answer("audit", task)}
+    for scope in ("queue:gpu", "tag:licence"):
+        assert answer("limits", "remove", scope) == {"scope": scope, "running": None}
+    assert answer("limits", "list") == []
+
+
+@pytest.mark.parametrize("arguments", [["gpu", "1"], ["queue:", "1"], ["project:x", "1"], ["queue:gpu", "-1"]])
+def test_a_limit_that_makes_no_sense_is_refused(arguments: list[str]) -> None:
+    assert run("limits", "set", *arguments).exit_code == exit_codes.USAGE
+
+
 def test_workers_and_what_they_run(told: Told) -> None:
     (worker,) = answer("workers", "list")
     assert (worker["id"], worker["state"], worker["queues"]) == ("lab/1", "busy", ["gpu"])
@@ -394,6 +417,7 @@ COMMANDS = [
     ["version"],
     *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "dequeue", "clone", "abort", "reset", "archive")),
     *(["queues", name] for name in ("list", "show", "create", "delete", "pause", "resume", "clear", "move")),
+    *(["limits", name] for name in ("list", "set", "remove")),
     ["workers", "list"],
 ]
 

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasktape.events import queue_events, report_events, task_events, worker_events
+from tasktape.events import limit_events, queue_events, report_events, task_events, worker_events
 from tasktape.events.base import EPOCH, Event, Meta
 from tasktape.events.codec import Codec
 from tasktape.events.log.memory import MemoryLog
@@ -27,6 +27,7 @@ NAMES = ("", "a", "quote \"' <b>&amp;</b>", "new\nline", "☃ 🎉", "x" * 300, 
 TASKS = ("t1", "t2", "t3")
 QUEUES = ("q 1", "q/2")
 WORKERS = ("w1", "w2")
+SCOPES = ("queue:q 1", "user:a", "tag:x")
 MODELS = ("m1", "m2")
 DAMAGED = (b"", b"\xc3\x01", b"\xc3\x01" + bytes(8) + b"x", b"garbage", None)
 BLOB = BlobRef(uri="file:///b", size=3, sha256="s")
@@ -54,6 +55,7 @@ class Story:
         self.runs = dict.fromkeys(TASKS, 0)
         self.entries: list[Fields] = []
         self.claims: list[Fields] = []
+        self.permits: list[Fields] = []
         self.said = 0
 
     def happens(self) -> tuple[str, str, bytes]:
@@ -110,6 +112,17 @@ class Story:
     def start(self) -> Fields:
         taken = self.one_of(self.claims[-4:] or [self.claim()])
         return {name: taken[name] for name in ("task", "run", "entry", "worker")}
+
+    def permit(self) -> Fields:
+        entry = self.entry()
+        scopes = self.chance.sample(SCOPES, self.chance.randint(0, len(SCOPES)))
+        about = {**{name: entry[name] for name in ("task", "run", "entry")}, "worker": self.one_of(WORKERS)}
+        self.permits.append({**about, "event_id": f"p{self.said}"})
+        return {**self.permits[-1], "scopes": scopes}
+
+    def release(self) -> Fields:
+        held = self.one_of(self.permits[-6:] or [self.permit()])
+        return {**{name: held[name] for name in ("task", "run", "worker")}, "permit": held["event_id"]}
 
     def scalars(self) -> Fields:
         about, size = self.run(), self.chance.randint(0, 8)
@@ -182,6 +195,9 @@ PLOTS: tuple[Callable[[Story], tuple[type[Event], Fields]], ...] = (
     lambda s: (queue_events.QueueCreated, {"queue": s.one_of(QUEUES)}),
     lambda s: (queue_events.QueuePaused, {"queue": s.one_of(QUEUES)}),
     lambda s: (queue_events.QueueDeleted, {"queue": s.one_of(QUEUES)}),
+    lambda s: (limit_events.LimitSet, {"scope": s.one_of(SCOPES), "running": s.one_of((None, 1, 2))}),
+    *[lambda s: (limit_events.PermitClaimed, s.permit())] * 3,
+    lambda s: (limit_events.PermitReleased, s.release()),
     lambda s: (worker_events.WorkerStarted, {"worker": s.one_of(WORKERS), "host": s.name(), "pid": 1, "queues": []}),
     lambda s: (worker_events.WorkerHeartbeat, {"worker": s.one_of(WORKERS), "queues": [s.one_of(QUEUES)]}),
     lambda s: (worker_events.WorkerStopped, {"worker": s.one_of(WORKERS)}),
