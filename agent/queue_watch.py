@@ -73,7 +73,9 @@ class Membership:
     def _warn(self, trouble: str) -> None:
         """Say what is wrong with the group, unless that was the last thing said."""
         if trouble != self._trouble:
-            LOGGER.warning("group of %s: %s", self._topic, trouble, extra={"action": "group_failed"})
+            LOGGER.warning(
+                "group of %s: %s", self._topic, trouble, extra={"action": "group_failed", "topic": self._topic}
+            )
         self._trouble = trouble
 
     def _next(self) -> tuple[Positions, bool]:
