@@ -90,6 +90,8 @@ _TOP: Named = (
     ("demo", demo.demo),
     ("agent", agent.agent),
     ("agent drain", drain.drain),
+    ("workers", workers.list_workers),
+    ("workers list", workers.list_workers),
     ("serve", serve.serve),
     ("dashboard", dashboard.dashboard),
     ("audit", audit.audit),
@@ -113,7 +115,6 @@ _QUEUES: Named = (
     ("create", queues.create_queue),
     ("show", queues.show_queue),
 )
-_WORKERS: Named = (("list", workers.list_workers),)
 
 
 def commands() -> typer.Typer:
@@ -124,7 +125,6 @@ def commands() -> typer.Typer:
     for name, text, found in (
         ("tasks", "List, inspect and change tasks.", _TASKS),
         ("queues", "List, inspect and create queues.", _QUEUES),
-        ("workers", "List workers.", _WORKERS),
     ):
         below = group(text)
         for command, function in found:
