@@ -14,7 +14,7 @@ from ..events.queue_events import queue_topic
 from ..events.worker_events import WorkerEvent
 
 LOGGER = logging.getLogger(__name__)
-_LOOK_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 1.0
 
 
 class Membership:

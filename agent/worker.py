@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..events.base import Stamper
 from ..events.errors import NotAllowedError, TasktapeError, UnknownTopicError
+from ..events.log import open_log
 from ..events.log.port import Delivery, Positions, lag
 from ..events.queue_events import AbortRequested, QueueEvent, queue_topic
 from ..events.task_events import TasksEvent
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 10.0
+PATIENT: Final = {"fetch.wait.max.ms": "500"}
+"""An agent reads for as long as it lives: an idle one asks Kafka twice a second, though its first reads take longer."""
 T = TypeVar("T")
 
 
@@ -118,7 +121,7 @@ class Worker:
         self._followers: dict[str, Follower] = {}
         self._is_heard = False
         with contextlib.ExitStack() as stack:
-            self._log = stack.enter_context(settings.open_log())
+            self._log = stack.enter_context(open_log(settings.log, PATIENT | settings.kafka))
             self._outbox = stack.enter_context(contextlib.closing(Outbox(settings, self._stamper())))
             self._leash = stack.enter_context(contextlib.closing(Leash()))
             shop = self._workshop(housing)
