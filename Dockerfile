@@ -9,7 +9,7 @@ RUN apt-get update \
 
 WORKDIR /opt/tasktape
 COPY . .
-RUN pip install --no-cache-dir --constraint constraints.txt uv '.[dashboard,aws,hpo]'
+RUN pip install --no-cache-dir --constraint constraints.txt uv '.[dashboard,aws,hpo,metrics,tracing]'
 
 USER tasktape
 WORKDIR /home/tasktape

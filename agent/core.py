@@ -127,7 +127,7 @@ class Core:
         self._stopped: WorkerStopped | None = None
         self._buried = False
         self._gone_at = inf
-        self._ready = False
+        self.ready = False
         self.gone = False
         self.appends.owe(self._started(), "delivered")
 
@@ -155,7 +155,7 @@ class Core:
             self.appends.delivered(key)
             self.heartbeats.delivered(key)
             return
-        LOGGER.warning("an append is in doubt: %s", error, extra={"action": "append_failed"})
+        LOGGER.warning("an append is in doubt: %s", error, extra={"action": "append_failed", "event": key})
         self.appends.failed(key, self._clock.monotonic())
         self.heartbeats.failed(key, self._clock.boottime())
 
@@ -177,6 +177,7 @@ class Core:
 
     def leave(self, reason: str) -> None:
         """Take nothing new, hand back what has not started, finish what runs, then go."""
+        LOGGER.info("told to leave: %s", reason, extra={"action": "leave", "reason": reason})
         self.claiming.stopping = True
         self.runs.leaving = reason
 
@@ -193,7 +194,7 @@ class Core:
         self._outlook.owned = {queue: self._ports.owned(queue) for queue in self.plan.queues}
         self._heed_drain()
         self.runs.step(now)
-        if self._ready:
+        if self.ready:
             self._claim(now)
             self._do_duties(now)
         self._take_leave()
@@ -212,7 +213,6 @@ class Core:
     def _heed_drain(self) -> None:
         reason = self.view.drains.pop(self.plan.worker, None)
         if reason is not None and not self.runs.leaving:
-            LOGGER.info("told to leave: %s", reason or "drained", extra={"action": "drain"})
             self.leave(reason or "drained")
 
     def _do_duties(self, now: float) -> None:
@@ -291,7 +291,7 @@ class Core:
         moments.append(self.runs.next_due())
         moments.append(self._permits.next_due())
         moments += [custody.next_due() for custody in self._custodies.values()]
-        if self._ready:
+        if self.ready:
             moments.append(self.watcher.next_due(self._ports.watched(), now))
         moment = self._clock.boottime()
         beats = [] if self._stopped else [self.heartbeats.next_due(), self.heartbeats.lapses_at()]
@@ -308,10 +308,12 @@ class Core:
 
     def _passed(self, mark: str, name: str, now: float) -> None:
         if mark == START:
-            self._ready = True
+            self.ready = True
             self._create_missing_queues()
             served = ", ".join(self.plan.queues)
-            LOGGER.info("%s serves %s", self.plan.worker, served, extra={"action": "ready", "worker": self.plan.worker})
+            LOGGER.info(
+                "%s serves %s", self.plan.worker, served, extra={"action": "ready", "queues": list(self.plan.queues)}
+            )
         elif mark == WORKERS_READ:
             self.watcher.confirm(self._ports.watched(), now)
         elif mark == PERMITS_READ:

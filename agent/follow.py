@@ -52,7 +52,7 @@ def decode(record: LogRecord, codec: Codec) -> Reading:
         return Reading(record, read_event(record, codec=codec) if wanted else None)
     except DecodeError as error:
         place = f"{record.topic}/{record.partition}/{record.offset}"
-        LOGGER.warning("%s is left out: %s", place, error, extra={"action": "skip_record"})
+        LOGGER.warning("%s is left out: %s", place, error, extra={"action": "skip_record", "record": place})
         return Reading(record, None)
 
 
@@ -109,6 +109,11 @@ class Follower:
         with self._lock:
             self._asked.append((mark, tuple(topics)))
 
+    def positions(self) -> Positions:
+        """Return how far all has been handed on."""
+        with self._lock:
+            return dict(self._positions)
+
     def close(self) -> None:
         """Stop reading; returns when the thread has ended."""
         self._closing.set()
@@ -136,15 +141,15 @@ class Follower:
         except LogUnavailableError as error:
             if isinstance(error, NotAllowedError) and not self._has_passed:
                 raise
-            LOGGER.warning("%s", error, extra={"action": "wait_for_log"})
+            LOGGER.warning("%s", error, extra={"action": "wait_for_log", "follower": self._name})
             self._closing.wait(_RETRY_SECONDS)
 
     def _obey(self, reader: Reader) -> None:
         with self._lock:
             added, self._added = self._added, {}
             asked, self._asked = self._asked, []
-        if added:
             self._positions |= added
+        if added:
             reader.add(added)
         for mark, topics in asked:
             self._place(mark, topics)
@@ -188,7 +193,7 @@ class Follower:
             try:
                 return decode(record, self._codec)
             except RegistryUnavailableError as error:
-                LOGGER.warning("%s", error, extra={"action": "wait_for_registry"})
+                LOGGER.warning("%s", error, extra={"action": "wait_for_registry", "follower": self._name})
                 if self._closing.wait(_RETRY_SECONDS):
                     return Reading(record, None)
 

@@ -60,6 +60,10 @@ class Heartbeats:
         """Whether the last acknowledged heartbeat names the run of this attempt at an entry."""
         return attempt in self._acknowledged
 
+    def age(self, now: float) -> float:
+        """Seconds since the last acknowledged heartbeat was sent; infinite before the first acknowledgement."""
+        return now - self._lease_from if self._lease_from < inf else inf
+
     def lapses_at(self) -> float:
         """Moment from which this worker must not run anything; infinite before the first acknowledgement."""
         return self._lease_from + STOP_AFTER_INTERVALS * self.interval

@@ -13,7 +13,8 @@ from typing import Final, Literal
 from .masking import Mask
 
 LogFormat = Literal["text", "json"]
-_ROOT: Final = "tasktape"
+_OURS: Final = "tasktape"
+_LIBRARIES: Final = ("opentelemetry",)
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({})))
 
 
@@ -31,12 +32,20 @@ class Masked(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time, level, message, and all extras, `action` among them."""
+    """One JSON object per line: time, level, message, the worker, and all extras, `action` among them.
+
+    A library's line has its logger's name as the action.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {"time": f"{moment}.{record.msecs:03.0f}Z", "level": record.levelname, "message": record.getMessage()}
+        line |= {"action": record.name, "worker": self._worker}
         extras = {name: value for name, value in vars(record).items() if name not in _PLAIN}
         if record.exc_info:
             extras["exception"] = self.formatException(record.exc_info)
@@ -44,17 +53,20 @@ class JsonFormatter(logging.Formatter):
 
 
 @contextmanager
-def logging_to_stderr(log_format: LogFormat, mask: Mask) -> Iterator[None]:
-    """Send tasktape's log lines, without secrets, to stderr for as long as the agent lives."""
+def logging_to_stderr(log_format: LogFormat, mask: Mask, worker: str) -> Iterator[None]:
+    """Send tasktape's log lines, and those of libraries, without secrets, to stderr for as long as the agent lives."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-    handler.setFormatter(Masked(JsonFormatter() if log_format == "json" else text, mask))
-    logger = logging.getLogger(_ROOT)
+    handler.setFormatter(Masked(JsonFormatter(worker) if log_format == "json" else text, mask))
+    logger = logging.getLogger(_OURS)
     level = logger.level
-    logger.addHandler(handler)
+    heard = [logger, *map(logging.getLogger, _LIBRARIES)]
+    for source in heard:
+        source.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for source in heard:
+            source.removeHandler(handler)
         logger.setLevel(level)

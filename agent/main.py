@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from .devices import Capacity
 from .log_lines import LogFormat, logging_to_stderr
 from .masking import mask_for
+from .onlookers import Address, Onlookers
 from .places import Housing
-from .worker import Worker
+from .worker import Worker, new_worker_id
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
@@ -34,6 +35,7 @@ def run_agent(
     housing: Housing | None = None,
     log_format: LogFormat = "text",
     preemptible: bool = False,
+    metrics_at: Address | None = None,
 ) -> int:
     """Serve queues until told to stop; return the exit code, `LEFT` or `STOPPED_NOW`.
 
@@ -48,15 +50,27 @@ def run_agent(
         housing: What tasks run in; by default virtual environments made for each set of requirements.
         log_format: `text` for people, `json` for machines.
         preemptible: SIGTERM means that the machine is about to go.
+        metrics_at: Where to serve metrics; by default nowhere.
 
     Raises:
         LogUnavailableError: The log did not answer at the start.
         ContainerError: There is no such container engine.
+        MissingLibraryError: Metrics need a library that is not installed.
 
     """
-    with logging_to_stderr(log_format, mask_for(settings, os.environ)):
-        worker = Worker(settings, queues, capacity or Capacity(), fair=fair, housing=housing or Housing())
-        with _signals(worker, preemptible=preemptible) as told:
+    identity = new_worker_id()
+    with logging_to_stderr(log_format, mask_for(settings, os.environ), identity):
+        onlookers = Onlookers(identity, metrics_at, os.environ)
+        worker = Worker(
+            settings,
+            queues,
+            capacity or Capacity(),
+            fair=fair,
+            housing=housing or Housing(),
+            identity=identity,
+            observer=onlookers.observer,
+        )
+        with onlookers.watching(worker), _signals(worker, preemptible=preemptible) as told:
             worker.run()
     return STOPPED_NOW if told() > 1 else LEFT
 

@@ -14,7 +14,7 @@ from ..events.queue_events import queue_topic
 from ..events.worker_events import WorkerEvent
 
 LOGGER = logging.getLogger(__name__)
-_LOOK_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 1.0
 
 
 class Membership:
@@ -73,7 +73,9 @@ class Membership:
     def _warn(self, trouble: str) -> None:
         """Say what is wrong with the group, unless that was the last thing said."""
         if trouble != self._trouble:
-            LOGGER.warning("group of %s: %s", self._topic, trouble, extra={"action": "group_failed"})
+            LOGGER.warning(
+                "group of %s: %s", self._topic, trouble, extra={"action": "group_failed", "topic": self._topic}
+            )
         self._trouble = trouble
 
     def _next(self) -> tuple[Positions, bool]:

@@ -24,6 +24,7 @@ from .containers import ContainerError
 from .devices import variables
 from .environment import EnvironmentBuildError
 from .masking import Mask
+from .observer import NOBODY, Observer
 from .places import Places, Start
 from .processes import CancelledError, Leash, ProcessGroup, Tools
 from .run_control import FinalEvent, Trouble
@@ -77,6 +78,7 @@ class Workshop:
     worker: str
     post: Post
     recovery: threading.Lock = field(default_factory=threading.Lock)
+    observer: Observer = NOBODY
 
 
 class LocalRun:
@@ -145,8 +147,11 @@ class LocalRun:
         spec, shop = self._pursuit.request.spec, self._shop
         self._folder = RunFolder(shop.settings.home / "runs")
         path = self._folder.path
-        self._program = check_out(spec.script, path / "code", shop.settings.home / "mirrors", shop.access)
-        self._place = shop.places.take(spec, self._program, path, self._tools, self._console.say)
+        doing, attempt = shop.observer.doing, self._pursuit.attempt
+        with doing(attempt, "checkout"):
+            self._program = check_out(spec.script, path / "code", shop.settings.home / "mirrors", shop.access)
+        with doing(attempt, "environment"):
+            self._place = shop.places.take(spec, self._program, path, self._tools, self._console.say)
         write_run_settings(path / "tasktape.toml", shop.settings)
         (path / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
 
@@ -163,6 +168,7 @@ class LocalRun:
         return without_settings(self._pursuit.request.spec.environment) | {
             **variables(self._pursuit.gpus),
             **{name: value for name, value in places.items() if "@" not in value},
+            **self._shop.observer.variables(self._pursuit.attempt),
             "PYTHONPATH": os.pathsep.join(map(str, program.roots)),
             "TASKTAPE_CONFIG": str(folder / "tasktape.toml"),
             lineage.TASK_ID: entry.task,
@@ -211,7 +217,9 @@ class LocalRun:
             with self._shop.recovery:
                 recover(self._shop.settings, stop=lambda: time.monotonic() > deadline)
         except TasktapeError as error:
-            LOGGER.warning("what the run left behind follows later: %s", error, extra={"action": "recover_failed"})
+            entry = self._pursuit.entry
+            ids = {"entry": entry.id, "task": entry.task, "run": entry.run, "queue": self._pursuit.queue}
+            LOGGER.warning("what the run left follows later: %s", error, extra={"action": "recover_failed", **ids})
         self._shop.outbox.synced(max(0.0, deadline - time.monotonic()))
 
 

@@ -13,9 +13,11 @@ from math import inf
 from typing import Final, Protocol
 
 from ..events.limit_events import PermitReleased
+from ..events.queue_events import EntryClaimed
 from .appends import Appends
 from .claiming import Begin, Claiming, Command, Drop, GiveBack, Prepare, Pursuit, Say
 from .devices import Devices
+from .observer import NOBODY, Observer
 from .retry import Outcome, successor
 from .run_control import PREEMPTED, FinalEvent, Phase, RunControl, Stop, Trouble
 from .view import View
@@ -54,18 +56,22 @@ class Runs:
     leaving: str = ""
     controls: dict[str, RunControl] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
+    observer: Observer = NOBODY
 
     def obey(self, command: Command) -> None:
         """Carry out what claiming has decided."""
         match command:
             case Say(event):
                 self.appends.owe(event, "read")
+                if isinstance(event, EntryClaimed):
+                    self.observer.claiming(self.claiming.pursuits[event.entry])
             case GiveBack(pursuit, reason):
                 self._give_back(pursuit, reason)
             case Prepare(pursuit):
-                LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", "entry": pursuit.id})
+                LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", **_ids(pursuit)})
                 self.controls[pursuit.attempt] = RunControl(pursuit)
                 pursuit.gpus = self.devices.take(pursuit.attempt)
+                self.observer.claimed(pursuit)
                 self.machine.prepare(pursuit)
             case Begin(pursuit):
                 self.controls[pursuit.attempt].begun = True
@@ -90,8 +96,9 @@ class Runs:
         """A run's program has ended."""
         control = self.controls[attempt]
         control.exited(code, circumstance)
-        entry = control.pursuit.id
-        LOGGER.info("%s ended: %s", entry, code, extra={"action": "exit", "entry": entry, "exit_code": code})
+        self.observer.exited(control)
+        ids = _ids(control.pursuit)
+        LOGGER.info("%s ended: %s", ids["entry"], code, extra={"action": "exit", **ids, "exit_code": code})
 
     def finished(self, attempt: str) -> None:
         """All of a run has been said and cleaned up."""
@@ -104,8 +111,9 @@ class Runs:
             self._request(control, Stop(PREEMPTED, self.leaving), grace=LAST_GRACE)
 
     def _drop(self, pursuit: Pursuit, reason: str) -> None:
-        LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", "entry": pursuit.id})
+        LOGGER.info("dropped %s: %s", pursuit.id, reason, extra={"action": "drop", **_ids(pursuit), "reason": reason})
         self._give_back(pursuit, reason)
+        self.observer.dropped(pursuit)
         if self.controls.pop(pursuit.attempt, None) is not None:
             self.machine.finish(pursuit.attempt, None)
 
@@ -132,6 +140,7 @@ class Runs:
             self._launch(control, now)
         if control.is_over_here:
             control.phase = Phase.CLOSING
+            self.observer.closing(control)
             self.machine.finish(control.pursuit.attempt, control.final_event() if outcome is None else None)
         if control.phase is Phase.CLOSED and outcome is not None:
             self._see_to_next(control, outcome, now)
@@ -160,8 +169,8 @@ class Runs:
         if not news and (patient or not control.patient):
             return
         control.patient = patient
-        entry = control.pursuit.id
-        LOGGER.info("stopping %s: %s", entry, stop.kind, extra={"action": "stop", "entry": entry, "why": stop.kind})
+        ids = _ids(control.pursuit)
+        LOGGER.info("stopping %s: %s", ids["entry"], stop.kind, extra={"action": "stop", **ids, "reason": stop.kind})
         if control.phase is Phase.RUNNING:
             self.machine.stop(control.pursuit.attempt, patient=patient, grace=grace)
 
@@ -170,11 +179,12 @@ class Runs:
         if not self.lease_holds():
             control.pursuit.fenced = True
             return
-        entry = control.pursuit.id
-        LOGGER.info("starting %s", entry, extra={"action": "start", "entry": entry})
+        LOGGER.info("starting %s", control.pursuit.id, extra={"action": "start", **_ids(control.pursuit)})
         control.launched(now)
+        self.observer.launching(control)
         if (trouble := self.machine.launch(control.pursuit.attempt)) is not None:
             control.trouble, control.phase = trouble, Phase.READY
+            self.observer.exited(control)
 
     def _see_to_next(self, control: RunControl, outcome: Outcome, now: float) -> None:
         """Enqueue the next run where one is due; then the run is no longer this worker's."""
@@ -183,8 +193,16 @@ class Runs:
             log_us, entry = self.view.log_us(now), pursuit.entry
             event = successor(pursuit.request, entry.rank, outcome, pursuit.stamp, log_us, priority=entry.priority)
             control.next = self.appends.owe(event, "delivered") if event is not None else ""
-            LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", "entry": pursuit.id})
+            ids = {**_ids(pursuit), "outcome": outcome.kind, "cause": outcome.cause}
+            LOGGER.info("%s is over: %s", pursuit.id, outcome.kind, extra={"action": "end", **ids})
+            self.observer.ended(control, outcome)
         if not self.appends.is_open(control.next):
             del self.controls[pursuit.attempt]
             self._give_back(pursuit, "the run is over")
             self.claiming.release(pursuit.id)
+
+
+def _ids(pursuit: Pursuit) -> dict[str, str | int]:
+    """What a log line about a run names as keys."""
+    entry = pursuit.entry
+    return {"entry": entry.id, "task": entry.task, "run": entry.run, "queue": pursuit.queue}

@@ -7,6 +7,7 @@ heartbeat named is looked into: only what the queue's log says it had taken is i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from math import inf
@@ -24,6 +25,7 @@ from .peers import Peer
 from .retry import Outcome, is_set_aside, successor
 from .view import View
 
+LOGGER = logging.getLogger(__name__)
 WORKERS_READ: Final = "workers"
 
 
@@ -188,7 +190,12 @@ class Watcher:
     def _declare_lost(self, inquest: Inquest, case: Case) -> None:
         """Declare the run lost, once; if that does not count, the run is somebody else's."""
         if not inquest.lost:
-            inquest.lost = self.appends.owe(self._loss(inquest.held, case), "read")
+            held = inquest.held
+            ids = {"peer": case.worker, "entry": held.entry, "task": held.task, "run": held.run, "queue": held.queue}
+            LOGGER.warning(
+                "%s is lost with worker %s", held.entry, case.worker, extra={"action": "declare_lost", **ids}
+            )
+            inquest.lost = self.appends.owe(self._loss(held, case), "read")
             return
         verdict = self.appends.take_verdict(inquest.lost)
         inquest.closed = verdict is not None and not verdict.accepted

@@ -12,18 +12,19 @@ import os
 import queue
 import secrets
 import socket
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from math import inf
 from random import SystemRandom
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from ..events.base import Stamper
 from ..events.errors import NotAllowedError, TasktapeError, UnknownTopicError
-from ..events.log.port import Delivery, Positions
+from ..events.log import open_log
+from ..events.log.port import Delivery, Positions, lag
 from ..events.queue_events import AbortRequested, QueueEvent, queue_topic
 from ..events.task_events import TasksEvent
 from ..events.topics import TOPICS, TopicSpec, queue_spec
@@ -39,6 +40,7 @@ from .follow import Batch, Follower, FollowerDied
 from .leftovers import Leftovers
 from .load import machine_facts, machine_load
 from .masking import mask_for
+from .observer import NOBODY, Observer
 from .places import Housing, Places
 from .processes import Leash
 from .queue_watch import Membership, queue_membership, watchers_membership
@@ -52,6 +54,14 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 10.0
+PATIENT: Final = {"fetch.wait.max.ms": "500"}
+"""An agent reads for as long as it lives: an idle one asks Kafka twice a second, though its first reads take longer."""
+T = TypeVar("T")
+
+
+def new_worker_id() -> str:
+    """Id of a worker in this process: new each time, or a restart would overwrite the record of the runs it lost."""
+    return f"{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
 
 
 class Delivered(NamedTuple):
@@ -69,16 +79,40 @@ class Leave:
     now: bool
 
 
-News = Batch | FollowerDied | Delivered | Prepared | Exited | Finished | Leave
+@dataclass(frozen=True)
+class Question:
+    """Somebody in another thread wants to know something of the core."""
+
+    ask: Callable[[Core], object]
+    answer: Future[Any]
+
+    def put_to(self, core: Core) -> None:
+        """Answer it; what goes wrong is the asker's."""
+        try:
+            self.answer.set_result(self.ask(core))
+        except Exception as error:  # noqa: BLE001  whatever it is, the agent goes on
+            self.answer.set_exception(error)
+
+
+News = Batch | FollowerDied | Delivered | Prepared | Exited | Finished | Leave | Question
 
 
 class Worker:
     """One agent. `run` returns when it has left."""
 
     def __init__(
-        self, settings: Settings, queues: Sequence[str], capacity: Capacity, *, fair: bool = False, housing: Housing
+        self,
+        settings: Settings,
+        queues: Sequence[str],
+        capacity: Capacity,
+        *,
+        fair: bool = False,
+        housing: Housing,
+        identity: str,
+        observer: Observer = NOBODY,
     ) -> None:
-        self.id = f"{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
+        self.id = identity
+        self._observer = observer
         self._settings = settings
         self._queues = tuple(dict.fromkeys(queues))
         self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
@@ -87,7 +121,7 @@ class Worker:
         self._followers: dict[str, Follower] = {}
         self._is_heard = False
         with contextlib.ExitStack() as stack:
-            self._log = stack.enter_context(settings.open_log())
+            self._log = stack.enter_context(open_log(settings.log, PATIENT | settings.kafka))
             self._outbox = stack.enter_context(contextlib.closing(Outbox(settings, self._stamper())))
             self._leash = stack.enter_context(contextlib.closing(Leash()))
             shop = self._workshop(housing)
@@ -99,6 +133,7 @@ class Worker:
             watchers = watchers_membership(self._log)
             self._watchers = None if watchers is None else self._joined(watchers, stack)
             self._core = Core(self._plan(capacity, fair=fair), self, SystemClock(), self._stamper, SystemRandom())
+            self._core.runs.observer = observer
             self._stack = stack.pop_all()
 
     def run(self) -> None:
@@ -117,6 +152,20 @@ class Worker:
     def leave(self, reason: str, *, now: bool = False) -> None:
         """Take nothing new, finish what runs (now: end it and hand it back), then go. From any thread or signal."""
         self._inbox.put(Leave(reason, now))
+
+    # What onlookers ask, from any thread.
+
+    def ask(self, question: Callable[[Core], T], patience: float) -> T:
+        """Have the loop answer a question about the core. Raises `TimeoutError` where it does not within seconds."""
+        answer: Future[T] = Future()
+        self._inbox.put(Question(question, answer))
+        return answer.result(patience)
+
+    def lag(self) -> int:
+        """Count the records on the log that this agent has not taken in. May raise any error of the log's."""
+        positions = self._followers[MAIN].positions() if MAIN in self._followers else {}
+        ends = self._log.end_positions({source.topic for source in positions})
+        return lag({source: end for source, end in ends.items() if source in positions}, positions)
 
     # What the core does (its ports).
 
@@ -231,6 +280,8 @@ class Worker:
                 (core.leave_now if now else core.leave)(reason)
             case FollowerDied(name, error):
                 self._lose(name, error)
+            case Question():
+                news.put_to(core)
 
     def _require_to_be_heard(self, error: TasktapeError | None) -> None:
         """Raise where the access rules never let this worker say that it is there. Rights lost later may return."""
@@ -242,7 +293,7 @@ class Worker:
         """A follower has died: without its case a watcher goes on, without its eyes an agent does not."""
         if name in {MAIN, ORPHANS}:
             raise error
-        LOGGER.warning("the case of %s is put off: %s", name, error, extra={"action": "case_failed"})
+        LOGGER.warning("the case of %s is put off: %s", name, error, extra={"action": "case_failed", "peer": name})
         self._core.on_case_lost(name)
 
     def _acknowledge(self, key: str, delivery: Delivery) -> None:
@@ -262,7 +313,9 @@ class Worker:
             self._log.create_topics([queue_spec(name)])
             positions = self._log.start_positions([queue_topic(name)])
         except TasktapeError as error:
-            LOGGER.warning("queue %s can't be looked after: %s", name, error, extra={"action": "adopt_failed"})
+            LOGGER.warning(
+                "queue %s can't be looked after: %s", name, error, extra={"action": "adopt_failed", "queue": name}
+            )
             return
         if ORPHANS in self._followers:
             self._followers[ORPHANS].add(positions)
@@ -289,6 +342,7 @@ class Worker:
             leash=self._leash,
             worker=self.id,
             post=self._inbox.put,
+            observer=self._observer,
         )
 
     def _plan(self, capacity: Capacity, *, fair: bool) -> Plan:

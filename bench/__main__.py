@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tasktape.tests.kafka.broker import VERSION, Broker, KafkaMissingError
 
-from . import points, starts
+from . import idle, points, starts
 from .site import Site, cores
 
 DOC = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -55,6 +55,16 @@ def figures(site: Site, wanted: int) -> Iterator[Figure]:
         yield from reporting(site, wanted)
         yield dying(site)
     yield from sizes(site)
+    yield from idling(site)
+
+
+def idling(site: Site) -> Iterator[Figure]:
+    """What an agent costs while nothing waits."""
+    found = idle.agent(site)
+    said = f"`tasktape agent` on an empty queue, over {idle.SECONDS:.0f} s"
+    yield Figure("idle agent, of a core", f"{found.processor:.2f} %", "< 0.5 %", f"{said}: processor time.")
+    memory = f"{found.resident:.0f} MB, {found.own:.0f} MB its own"
+    yield Figure("idle agent, memory", memory, "< 60 MB", f"{said}: resident, and what no other process shares of it.")
 
 
 def starting(site: Site) -> Iterator[Figure]:

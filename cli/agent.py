@@ -34,6 +34,15 @@ Preemptible = Annotated[
     bool,
     typer.Option("--preemptible", help="SIGTERM means that the machine goes: hand back at once what runs."),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port", min=0, max=65535, help="Serve metrics for Prometheus at this port; 0: any free one."
+    ),
+]
+MetricsHost = Annotated[
+    str, typer.Option("--metrics-host", metavar="ADDRESS", help="Serve them at this address of the machine.")
+]
 Services = Annotated[bool, typer.Option("--services", help="Run any number of light, long-lived tasks at once.")]
 Slots = Annotated[int | None, typer.Option("--slots", min=1, help="Run so many tasks at once; by default one.")]
 Fairness = Annotated[
@@ -63,6 +72,8 @@ def agent(
     podman: Podman = None,
     log_format: LogFormat = "text",
     preemptible: Preemptible = False,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Serve queues: claim tasks, build their environments, run them, send heartbeats, watch other workers.
 
@@ -78,6 +89,7 @@ def agent(
     $ tasktape agent --queue gpu --docker "nvcr.io/nvidia/pytorch:26.01-py3 --gpus all --ipc=host"
     """
     from ..agent.main import run_agent  # noqa: PLC0415  see `reading`
+    from ..agent.onlookers import Address  # noqa: PLC0415  the same
     from ..agent.places import Housing  # noqa: PLC0415  the same
     from ..events.settings import load_settings  # noqa: PLC0415  the same
 
@@ -93,6 +105,7 @@ def agent(
             housing=housing,
             log_format=log_format,
             preemptible=preemptible,
+            metrics_at=None if metrics_port is None else Address(metrics_host, metrics_port),
         )
     )
 

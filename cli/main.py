@@ -92,6 +92,8 @@ _TOP: Named = (
     ("demo", demo.demo),
     ("agent", agent.agent),
     ("agent drain", drain.drain),
+    ("workers", workers.list_workers),
+    ("workers list", workers.list_workers),
     ("serve", serve.serve),
     ("dashboard", dashboard.dashboard),
     ("audit", audit.audit),
@@ -126,7 +128,6 @@ _LIMITS: Named = (
     ("set", limits.set_limit),
     ("remove", limits.remove_limit),
 )
-_WORKERS: Named = (("list", workers.list_workers),)
 
 
 def commands() -> typer.Typer:
@@ -138,7 +139,6 @@ def commands() -> typer.Typer:
         ("tasks", "List, inspect and change tasks.", _TASKS),
         ("queues", "List, inspect and change queues and what waits in them.", _QUEUES),
         ("limits", "List, set and lift limits on how many runs are under way at once.", _LIMITS),
-        ("workers", "List workers.", _WORKERS),
     ):
         below = group(text)
         for command, function in found:

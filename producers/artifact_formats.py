@@ -164,7 +164,13 @@ def _dict(value: Any, request: Request) -> Format | None:
     except Exception as error:
         if not request.auto_pickle:
             raise ArtifactError(f"artifact {request.name!r} is no {extension[1:]}: {error}") from error
-        LOGGER.warning("artifact %r is no %s (%s): it is pickled", request.name, extension[1:], error)
+        LOGGER.warning(
+            "artifact %r is no %s (%s): it is pickled",
+            request.name,
+            extension[1:],
+            error,
+            extra={"action": "artifact_pickled", "artifact": request.name},
+        )
         return _pickle(value, request)
     content_type = f"application/{extension[1:]}"
     return _text("dict", request.name + extension, content_type, text, request)
@@ -182,7 +188,12 @@ def _paths(value: Any, request: Request) -> Format | None:
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(item, Path) for item in value):
         return None
     if missing := [str(path) for path in value if not path.is_file()]:
-        LOGGER.warning("artifact %r goes without %s: no such files", request.name, ", ".join(missing))
+        LOGGER.warning(
+            "artifact %r goes without %s: no such files",
+            request.name,
+            ", ".join(missing),
+            extra={"action": "artifact_incomplete", "artifact": request.name},
+        )
     files = sorted(path.absolute() for path in value if path.is_file())
     root = Path(os.path.commonpath([path.parent for path in files])) if files else Path()
     return _archive(request, f"{request.name}.zip", "", [(path, path.relative_to(root).as_posix()) for path in files])
@@ -252,7 +263,13 @@ def _extension(request: Request, default: str, *others: str) -> str:
     if not request.extension or request.extension in {default, *others}:
         return request.extension or default
     valid = ", ".join(sorted({default, *others}))
-    LOGGER.warning("artifact %r can't be a %s: use one of %s", request.name, request.extension, valid)
+    LOGGER.warning(
+        "artifact %r can't be a %s: use one of %s",
+        request.name,
+        request.extension,
+        valid,
+        extra={"action": "artifact_extension", "artifact": request.name},
+    )
     return default
 
 

@@ -82,7 +82,9 @@ class Predecessors:
             with self._session.open_log() as log:
                 return replay(log, self._session.codec, last.task, last.known, deadline)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being known, a new task is the answer
-            LOGGER.debug("the last task can't be looked at, a new one is made: %r", error)
+            LOGGER.debug(
+                "the last task can't be looked at, a new one is made: %r", error, extra={"action": "last_task_unknown"}
+            )
             return None
 
     def remember(self, task: str) -> None:
@@ -99,7 +101,7 @@ class Predecessors:
             with self._session.open_log() as log:
                 self.horizon.look(log, (TOPIC, control.TOPIC))
         except TasktapeError as error:
-            LOGGER.debug("how far the log is can't be noted: %r", error)
+            LOGGER.debug("how far the log is can't be noted: %r", error, extra={"action": "log_end_unknown"})
 
     def release(self, *, on_log: bool) -> None:
         """Let another process have the script's last task; all it said is on the log, or not."""

@@ -67,7 +67,9 @@ class AbortWatcher:
             try:
                 return self._follow()
             except TasktapeError as error:
-                LOGGER.debug("abort requests can't be heard until the log answers: %s", error)
+                LOGGER.debug(
+                    "abort requests can't be heard until the log answers: %s", error, extra={"action": "wait_for_log"}
+                )
                 self._stopping.wait(RETRY_SECONDS)
         return None
 
@@ -116,13 +118,19 @@ class AbortCallback:
         thread.start()
         thread.join(self._timeout)
         if thread.is_alive():
-            LOGGER.warning("the abort callback did not return within %g s: the run is stopped.", self._timeout)
+            LOGGER.warning(
+                "the abort callback did not return within %g s: the run is stopped.",
+                self._timeout,
+                extra={"action": "abort_callback_late"},
+            )
 
     def _call(self) -> None:
         try:
             self._function()
         except Exception:  # noqa: BLE001  the user's own code may raise anything
-            LOGGER.exception("the abort callback failed: the run is stopped.")
+            LOGGER.exception(
+                "the abort callback failed: the run is stopped.", extra={"action": "abort_callback_failed"}
+            )
 
 
 def interrupt(end: Callable[[], None], ended: threading.Event, grace: float = GRACE_SECONDS) -> None:

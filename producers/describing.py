@@ -49,7 +49,7 @@ def describe(entry: Entry, session: Session, *, use_repository: bool = True) -> 
     alone = wishes.standalone or not use_repository
     found = capture(entry, session.blobs, use_repository=not alone, memory=session.settings.home / "bundles")
     for note in found.notes:
-        LOGGER.warning("%s", note)
+        LOGGER.warning("%s", note, extra={"action": "description_note"})
     return found.script.model_copy(update={"requirements": wishes.applied(_packages(found))})
 
 

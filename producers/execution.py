@@ -46,7 +46,10 @@ class Execution:
             try:
                 work()
             except Exception:  # noqa: BLE001  training must not end over its description
-                LOGGER.exception("what the script runs could not be described in full; the task goes on without.")
+                LOGGER.exception(
+                    "what the script runs could not be described in full; the task goes on without.",
+                    extra={"action": "description_failed"},
+                )
             finally:
                 done.set()
 
@@ -60,4 +63,7 @@ class Execution:
             try:
                 self.uninstalls.pop()()
             except Exception:  # noqa: BLE001  one that fails must not keep the others
-                LOGGER.exception("something that was installed could not be undone; the run ends all the same.")
+                LOGGER.exception(
+                    "something that was installed could not be undone; the run ends all the same.",
+                    extra={"action": "capture_not_undone"},
+                )

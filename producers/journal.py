@@ -152,7 +152,11 @@ class Journal:
             self._starved = False
             self._changed.notify_all()
         if self._dropped:
-            LOGGER.warning("there is room again: %d scalars were dropped meanwhile.", self._dropped)
+            LOGGER.warning(
+                "there is room again: %d scalars were dropped meanwhile.",
+                self._dropped,
+                extra={"action": "scalars_dropped", "scalars": self._dropped},
+            )
             self._dropped = 0
             forget("scalars_dropped")
 

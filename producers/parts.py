@@ -107,12 +107,14 @@ class Parts:
                 self._settings.log,
                 _said(kept, len(rings)),
                 self._place.root,
+                extra={"action": "left_behind"},
             )
         if lost or lost_rings:
             LOGGER.error(
                 "lost with this process, since neither the log nor a disk had room: %s. Free some space at %s.",
                 _said(lost, lost_rings),
                 self._settings.home,
+                extra={"action": "lost"},
             )
 
     def abandon(self) -> None:

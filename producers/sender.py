@@ -149,7 +149,7 @@ class Sender:
     def _note_answer(self) -> None:
         self._asked_at, self._awaited_at = time.monotonic(), math.inf
         if self._is_away:
-            LOGGER.info("the log %s answers again.", self._settings.log)
+            LOGGER.info("the log %s answers again.", self._settings.log, extra={"action": "log_answers"})
             forget("log_away")
         self._is_away = False
         with self._guard:

@@ -109,7 +109,7 @@ class StorageManager:
         """
         root = Path(local_folder).expanduser()
         if not root.is_dir():
-            LOGGER.warning("%s is no folder: nothing was uploaded", root)
+            LOGGER.warning("%s is no folder: nothing was uploaded", root, extra={"action": "storage_no_folder"})
             return None
         files = [path for path in sorted(root.rglob(match_wildcard or "*")) if path.is_file()]
         target = str(remote_url).rstrip("/")
@@ -158,7 +158,7 @@ class StorageManager:
         wanted = [n for n in names or [] if fnmatch.fnmatch(_full(remote_url, n), match_wildcard or "*")]
         if not wanted:
             if not silence_errors:
-                LOGGER.warning("%s has no files to download", remote_url)
+                LOGGER.warning("%s has no files to download", remote_url, extra={"action": "storage_empty"})
             return None if names is None else str(folder)
         downloads = (
             partial(
@@ -205,7 +205,7 @@ class StorageManager:
         """Return a file's size in bytes, None where there is none."""
         size = _warned(lambda: place_of(remote_url).size(remote_url), silent=silence_errors)
         if size is None and not silence_errors:
-            LOGGER.warning("%s is not there", remote_url)
+            LOGGER.warning("%s is not there", remote_url, extra={"action": "storage_not_there"})
         return size
 
     @classmethod

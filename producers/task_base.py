@@ -189,7 +189,11 @@ class TaskBase:
     def _settle(self, timeout: float = 300.0) -> None:
         """Wait until what this process found out about its script is in the spec."""
         if self._execution is not None and not self._execution.settle(timeout):
-            LOGGER.warning("the analysis of the script is not done after %g s: the task goes on without.", timeout)
+            LOGGER.warning(
+                "the analysis of the script is not done after %g s: the task goes on without.",
+                timeout,
+                extra={"action": "analysis_late"},
+            )
 
     def _emit(self, event: Event) -> None:
         """Say an event about this task; after a change of its state, what was read of that is old."""
@@ -258,5 +262,10 @@ def _has_room(parameter: Parameter) -> bool:
     if len(parameter.value) <= LONGEST_VALUE:
         return True
     size = f"{len(parameter.value) / 2**20:.1f} MiB"
-    LOGGER.warning("parameter %.100s is left out: it has %s. Upload it as an artifact.", parameter.name, size)
+    LOGGER.warning(
+        "parameter %.100s is left out: it has %s. Upload it as an artifact.",
+        parameter.name,
+        size,
+        extra={"action": "parameter_left_out", "parameter": parameter.name},
+    )
     return False

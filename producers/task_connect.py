@@ -234,7 +234,12 @@ def _replace(value: Any, remote: Any, name: str) -> None:
     elif isinstance(value, list) and isinstance(remote, list):
         value[:] = remote
     else:
-        LOGGER.warning("configuration %r of the task is no %s: the script's own is used.", name, type(value).__name__)
+        LOGGER.warning(
+            "configuration %r of the task is no %s: the script's own is used.",
+            name,
+            type(value).__name__,
+            extra={"action": "configuration_mismatch", "configuration": name},
+        )
 
 
 def _read(path: Path) -> str:

@@ -61,6 +61,8 @@ class DeletionMixin(OfflineMixin):
         except TasktapeError as error:
             if raise_on_error:
                 raise
-            LOGGER.warning("the task is deleted, but not all of its files: %s", error)
+            LOGGER.warning(
+                "the task is deleted, but not all of its files: %s", error, extra={"action": "files_not_deleted"}
+            )
             return False
         return True

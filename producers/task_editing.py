@@ -188,7 +188,11 @@ class EditingMixin(ConnectMixin):
     def set_progress(self, progress: int) -> None:
         """Say how far the run is, in percent; anything but a whole number from 0 to 100 is left out with a warning."""
         if type(progress) is not int or not 0 <= progress <= 100:  # noqa: PLR2004  percent
-            LOGGER.warning("progress %s is left out: it is no whole number from 0 to 100.", shown(progress))
+            LOGGER.warning(
+                "progress %s is left out: it is no whole number from 0 to 100.",
+                shown(progress),
+                extra={"action": "progress_left_out"},
+            )
             return
         self._progress = progress
         self._emit(RunProgressed(meta=self._session.stamp(), task=self._id, run=self.run, progress=progress))

@@ -298,4 +298,4 @@ def _ignored(ignore: bool) -> Iterator[None]:
     except TasktapeError as error:
         if not ignore:
             raise
-        LOGGER.warning("%s", error)
+        LOGGER.warning("%s", error, extra={"action": "error_ignored"})

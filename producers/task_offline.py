@@ -47,7 +47,9 @@ class OfflineMixin(InitMixin):
             from .offline import zipped  # noqa: PLC0415  only for those who work offline
 
             change_session(None)
-            LOGGER.warning("this offline session is in %s", zipped(self._offline_folder))
+            LOGGER.warning(
+                "this offline session is in %s", zipped(self._offline_folder), extra={"action": "offline_session"}
+            )
 
     @classmethod
     def import_offline_session(

@@ -150,7 +150,12 @@ def _merged(args: Iterable[Pairs], kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_usable(name: str, value: Any) -> bool:
     if not is_value(value):
-        LOGGER.warning("parameter %s is left out: a %s is no plain value.", name, type(value).__name__)
+        LOGGER.warning(
+            "parameter %s is left out: a %s is no plain value.",
+            name,
+            type(value).__name__,
+            extra={"action": "parameter_left_out", "parameter": name},
+        )
         return False
     return True
 

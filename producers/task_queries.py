@@ -124,7 +124,12 @@ class QueriesMixin(WaitingMixin):
         wanted = replace(wanted, include_archived=allow_archived and wanted.include_archived)
         rows = _find(wanted, wanted_tags(tags, task_filter), task_filter)
         if len(rows) > MOST_TASKS:
-            LOGGER.warning("%d tasks match, the first %d are returned: query_tasks gives all.", len(rows), MOST_TASKS)
+            LOGGER.warning(
+                "%d tasks match, the first %d are returned: query_tasks gives all.",
+                len(rows),
+                MOST_TASKS,
+                extra={"action": "tasks_cut_short"},
+            )
         return [cls._of(row) for row in rows[:MOST_TASKS]]
 
     @classmethod

@@ -83,7 +83,11 @@ class RemoteMixin(CreateMixin):
         task._hand_over(queue_name)
         task.flush()
         if exit_process:
-            LOGGER.warning("this process ends: task %s goes on at an agent.", task.id)
+            LOGGER.warning(
+                "this process ends: task %s goes on at an agent.",
+                task.id,
+                extra={"action": "execute_remotely", "task": task.id},
+            )
             if clone:
                 self.end(Ending(Status.stopped, reason="goes on remotely"))
             sys.exit(0)

@@ -98,7 +98,11 @@ class WaitingMixin(LifecycleMixin):
         execution = self._execution
         if execution is None:
             return
-        LOGGER.warning("the run is asked to stop: %s", reason or "no reason given")
+        LOGGER.warning(
+            "the run is asked to stop: %s",
+            reason or "no reason given",
+            extra={"action": "asked_to_stop", "task": self._id, "run": self.run},
+        )
         if self._abort_callback is not None:
             self._abort_callback()
             abort_note.withdraw()

@@ -278,4 +278,6 @@ def _delete(paths: Iterable[Path]) -> None:
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            LOGGER.warning("%s was uploaded, but could not be deleted: %s", path, error)
+            LOGGER.warning(
+                "%s was uploaded, but could not be deleted: %s", path, error, extra={"action": "upload_not_deleted"}
+            )

@@ -18,6 +18,9 @@ from .lifetime import Lifetime, PartLifetime
 from .port import Member, Positions, TopicPartition
 
 _SERVE_EVERY: Final = 0.05
+_SERVE_AT_REST_EVERY: Final = 0.25
+_RESTS_AFTER: Final = 5.0
+"""Seconds after the last change to what is owned from which on the group counts as settled."""
 _SERVE_WHILE_COMMITTING: Final = 0.01
 _PAUSE: Final = 0.05
 _ATTEMPT: Final = 1.0
@@ -51,6 +54,7 @@ class KafkaMember(Member):
         self._given_up = 0
         self._denial: NotAllowedError | None = None
         self._closing = threading.Event()
+        self._changed_at = 0.0
         self._protocol: Mapping[str, str] = _CLASSIC_PROTOCOL if clients.wants_classic_groups else _NEW_PROTOCOL
         self._consumer = self._subscribe()
         self._thread = threading.Thread(target=self._run, name="tasktape-log-member", daemon=True)
@@ -86,15 +90,21 @@ class KafkaMember(Member):
 
     def _subscribe(self) -> Consumer:
         consumer = self._clients.consumer(self._group, **self._protocol, on_commit=self._committed)
+        self._changed_at = time.monotonic()
         consumer.subscribe(self._topics, on_assign=self._gained, on_revoke=self._left, on_lost=self._left)
         return consumer
 
     def _run(self) -> None:
-        while not (self._closing.wait(_SERVE_EVERY) or self._life.log.closed):
+        while not (self._closing.wait(self._pause()) or self._life.log.closed):
             with self._life.using:
                 self._serve(0)
         with self._life.using:
             self._consumer.close()
+
+    def _pause(self) -> float:
+        """Seconds until the group's protocol is served again: few while partitions are being shared out."""
+        is_settled = time.monotonic() - self._changed_at > _RESTS_AFTER
+        return _SERVE_AT_REST_EVERY if is_settled else _SERVE_EVERY
 
     def _serve(self, timeout: float) -> None:
         """Serve the group's protocol. No record ever comes, since the partitions are paused."""
@@ -121,10 +131,12 @@ class KafkaMember(Member):
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
         self._owned |= _sources(partitions)
+        self._changed_at = time.monotonic()
         self._denial = None
 
     def _left(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._owned -= _sources(partitions)
+        self._changed_at = time.monotonic()
         consumer.incremental_unassign(partitions)
 
     def _commit(self, offsets: list[KafkaPartition], deadline: float) -> None:

@@ -16,7 +16,9 @@ from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime, PartLifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
-_SLICE: Final = 0.1
+_SLICE: Final = 0.25
+_SHORTEST: Final = 0.001
+"""Seconds that librdkafka can wait at the least: asked for less, it does not wait at all."""
 _HEARD_OF_WITHIN: Final = 2.0
 
 
@@ -44,7 +46,7 @@ class KafkaReader(Reader):
                 found = [record for message in messages if (record := self._take(message)) is not None]
                 if not messages and self._unseen:
                     self._look_for_topics()
-            if found or (left <= 0 and not messages):
+            if found or (left < _SHORTEST and not messages):
                 return found
 
     def positions(self) -> Positions:

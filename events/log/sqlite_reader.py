@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Final
 
 from ..errors import UnknownTopicError
@@ -14,12 +15,15 @@ from .lifetime import Lifetime, PartLifetime
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
-_GLANCE_EVERY: Final = 0.1
+_GLANCE_EVERY: Final = 0.25
 """Seconds after which a waiting reader looks even if the file seems untouched: a commit's last write may come before it
 is to be seen, and its process be stopped in between."""
 _EAGER: Final = 0.001
-_EAGER_FOR: Final = 0.05
+_LEAST_EAGER: Final = 0.032
+"""Pauses between looks after a write was seen: each is twice the one before, as most commits follow at once."""
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
+_UNKNOWN: Final = -1
+"""No version of the file: something may be there to be read although nobody has written since."""
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 
@@ -33,7 +37,7 @@ class SqliteReader(Reader):
         self._watch = watch_file(database.wal)
         self._identities: dict[TopicPartition, int] = {}
         self._positions: Positions = {}
-        self._version = -1
+        self._version = _UNKNOWN
         try:
             self.add(positions)
         except BaseException:
@@ -45,7 +49,7 @@ class SqliteReader(Reader):
         deadline = time.monotonic() + timeout
         while True:
             with self._life.use():
-                found = self._take(limit)
+                found = self._take(limit) if self._data_version() != self._version else []
             if found or not self._wait(deadline):
                 return found
 
@@ -64,6 +68,7 @@ class SqliteReader(Reader):
                     raise UnknownTopicError(source.topic)
             self._identities.update((source, known[source]) for source in positions)
             self._positions = {**positions, **self._positions}
+            self._version = _UNKNOWN
 
     def close(self) -> None:
         """Stop reading and let go of the connection."""
@@ -78,12 +83,13 @@ class SqliteReader(Reader):
 
     def _wait(self, deadline: float) -> bool:
         """Wait until another connection has committed; False when the deadline comes first."""
-        eager_until = 0.0
+        pause = inf
         while (now := time.monotonic()) < deadline:
-            if now < eager_until:
-                time.sleep(_EAGER)
+            if pause <= _LEAST_EAGER:
+                time.sleep(pause)
+                pause *= 2
             elif self._wait_for_write(min(_GLANCE_EVERY, deadline - now)):
-                eager_until = time.monotonic() + _EAGER_FOR
+                pause = _EAGER
             if self._has_changed():
                 return True
         return False
@@ -110,6 +116,7 @@ class SqliteReader(Reader):
             if self._positions[source] >= ends[identity]:
                 continue
             if len(found) >= limit or size >= _BYTES_PER_POLL:
+                self._version = _UNKNOWN
                 break
             taken = self._take_from(source, ends[identity], limit - len(found))
             size += sum(len(record.value or b"") for record in taken)
@@ -131,4 +138,5 @@ class SqliteReader(Reader):
                 break
         whole = len(taken) < limit and size < _BYTES_PER_POLL
         self._positions[source] = end if whole else taken[-1].offset + 1
+        self._version = self._version if whole else _UNKNOWN
         return taken

@@ -321,14 +321,16 @@ def test_what_keeps_a_run_from_starting_is_the_task_s_fault_or_the_infrastructur
 
 def test_json_lines_hold_the_action_and_all_that_belongs_to_it() -> None:
     record = logging.makeLogRecord({"msg": "claimed %s", "args": ("e",), "action": "claim", "entry": "e"})
-    line = json.loads(JsonFormatter().format(record))
+    line = json.loads(JsonFormatter("host:1").format(record))
     assert line["message"] == "claimed e"
-    assert (line["action"], line["entry"]) == ("claim", "e")
+    assert (line["action"], line["entry"], line["worker"]) == ("claim", "e", "host:1")
+    foreign = logging.makeLogRecord({"msg": "no answer", "name": "opentelemetry.exporter"})
+    assert json.loads(JsonFormatter("host:1").format(foreign))["action"] == "opentelemetry.exporter"
 
 
 def test_log_lines_go_to_stderr_only_while_the_agent_lives(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("tasktape.agent.test")
-    with logging_to_stderr("text", lambda line: line.replace("opens it", "********")):
+    with logging_to_stderr("text", lambda line: line.replace("opens it", "********"), "host:1"):
         logger.info("heard what %s", "opens it", extra={"action": "test"})
     logger.info("not heard", extra={"action": "test"})
     said = capsys.readouterr().err

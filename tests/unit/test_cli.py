@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 import threading
@@ -67,7 +68,7 @@ class Told:
         tasks[LONG] = history.task(LONG, "odd")
         tasks["gone"] = history.task("gone")
         history.archive(tasks["gone"])
-        history.worker("lab/1", ["gpu"], holds=[(first, "gpu")])
+        history.worker("lab/1", ["gpu"], holds=[(first, "gpu")], cpu_percent=34.2)
 
 
 @pytest.fixture(scope="module")
@@ -335,8 +336,11 @@ def test_a_limit_that_makes_no_sense_is_refused(arguments: list[str]) -> None:
 def test_workers_and_what_they_run(told: Told) -> None:
     (worker,) = answer("workers", "list")
     assert (worker["id"], worker["state"], worker["queues"]) == ("lab/1", "busy", ["gpu"])
-    assert worker["runs"][0]["task"] == told.tasks["baseline"]
-    assert "lab/1" in run("workers", "list").stdout
+    assert (worker["runs"][0]["task"], worker["runs"][0]["name"]) == (told.tasks["baseline"], "baseline")
+    shown = run("workers", "list").stdout
+    (line,) = [line for line in shown.splitlines() if "lab/1" in line]
+    assert f"1/1   baseline {told.tasks['baseline'][:12]}/1   34 %" in re.sub(r" {3,}", "   ", line)
+    assert answer("workers") == [worker]
 
 
 def test_doctor_finds_everything_well() -> None:
@@ -418,6 +422,7 @@ COMMANDS = [
     *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "dequeue", "clone", "abort", "reset", "archive")),
     *(["queues", name] for name in ("list", "show", "create", "delete", "pause", "resume", "clear", "move")),
     *(["limits", name] for name in ("list", "set", "remove")),
+    ["workers"],
     ["workers", "list"],
 ]
 

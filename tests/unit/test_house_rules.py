@@ -46,6 +46,33 @@ def test_functions_are_small() -> None:
     assert statistics.quantiles(lengths, n=10)[-1] < 20
 
 
+LOG_LINE = re.compile(r"(?i:_?logger|logging)\.(debug|info|warning|error|exception|critical|log)")
+
+
+def log_lines(tree: ast.Module) -> list[ast.Call]:
+    """Calls of a module's logger, whatever the case of its name; functions of `logging` itself count too."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call for call in calls if LOG_LINE.fullmatch(ast.unparse(call.func))]
+
+
+def names_its_action(call: ast.Call) -> bool:
+    extras = [keyword.value for keyword in call.keywords if keyword.arg == "extra"]
+    keys = [key for extra in extras if isinstance(extra, ast.Dict) for key in extra.keys]
+    return any(isinstance(key, ast.Constant) and key.value == "action" for key in keys)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_log_line_says_in_action_what_it_is_about(path: Path) -> None:
+    assert [call.lineno for call in log_lines(tree(path)) if not names_its_action(call)] == []
+
+
+def test_a_log_line_without_an_action_is_found() -> None:
+    told = ast.parse(
+        'LOGGER.info("a")\n_logger.info("b", extra={"entry": 1})\nlogging.info("c", extra={"action": "c"})'
+    )
+    assert [names_its_action(call) for call in log_lines(told)] == [False, False, True]
+
+
 def test_nothing_is_left_for_later() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     names = [name for name in listed if name.endswith((".py", ".sql", ".md")) and name not in EXEMPT]
