@@ -68,6 +68,7 @@ class Storm:
         random = Random(plan.seed)
         self._plan = plan
         self._site = site
+        self._machines = machines
         self._cluster = cluster
         self._happened: Counter[str] = Counter()
         self.story = Story(4 * INTERVAL)
@@ -89,6 +90,7 @@ class Storm:
             next(follow)
             self._load.step()
             self._site.append_doubtful()
+            self._happened["agents that left by themselves"] += sum(machine.start_again() for machine in self._machines)
             for weather in self._weathers:
                 weather.step(begins=blows)
         return self._judge()

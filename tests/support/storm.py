@@ -91,17 +91,26 @@ class Machine:
     def start(self) -> None:
         """Start an agent."""
         self.agent = self._site.agent("--env", "current", **self._variables)
+        self._is_up = True
 
     def kill(self) -> bool:
         """Kill the agent; whether that is what it died of."""
+        self._is_up = False
         self.agent.kill()
         return self.agent.wait() == -signal.SIGKILL
+
+    def start_again(self) -> bool:
+        """Start another agent where one has left by itself, as a machine's supervisor does; whether it had."""
+        has_left = self._is_up and self.agent.poll() is not None
+        if has_left:
+            self.start()
+        return has_left
 
     def freeze(self) -> bool:
         """Freeze the agent; whether it is frozen."""
         self.agent.send_signal(signal.SIGSTOP)
         deadline = time.monotonic() + 5
-        while (state := state_of(self.agent.pid)) != "T" and time.monotonic() < deadline:
+        while (state := state_of(self.agent.pid)) not in {"T", ""} and time.monotonic() < deadline:
             time.sleep(0.001)
         return state == "T"
 
@@ -117,8 +126,11 @@ class Machine:
 
 
 def state_of(pid: int) -> str:
-    """State of a process as proc(5) has it."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    """State of a process as proc(5) has it; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
 
 
 class Load:
