@@ -2,6 +2,7 @@
 # make test            all tests, with a real Kafka, Schema Registry and browser where they can be set up
 # make lint            formatting, rules, types, layers, schemas
 # make bench           the figures in docs/benchmarks.md
+# make chaos           a long storm of faults over agents and brokers (SEED=n TASKS=300)
 # make clean           removes what the others made
 # Each sets up what it needs in .venv first; a second run starts at once.
 
@@ -10,9 +11,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 LOG ?= embedded
 PYTEST_ARGS ?=
+SEED ?= $(shell date +%s)
+TASKS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench clean schemas tools
+.PHONY: help demo test lint bench chaos clean schemas tools
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -50,6 +53,10 @@ lint: .venv/.dev
 
 bench: .venv/.dev tools
 	$(BIN)/python -m bench
+
+chaos: .venv/.dev
+	@scripts/setup.sh tools java mvn
+	$(BIN)/python -m tasktape.tests.faults.chaos --seed $(SEED) --tasks $(TASKS)
 
 schemas: .venv/.dev
 	$(BIN)/python -m tasktape.events.schema write

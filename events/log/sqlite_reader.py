@@ -24,6 +24,7 @@ _LEAST_EAGER: Final = 0.032
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _UNKNOWN: Final = -1
 """No version of the file: something may be there to be read although nobody has written since."""
+_ROWS_AT_ONCE: Final = 16
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 
@@ -109,7 +110,7 @@ class SqliteReader(Reader):
 
     def _take(self, limit: int) -> list[LogRecord]:
         self._version = self._data_version()
-        ends = dict(self._execute("ends"))
+        ends = dict(self._execute("ends").fetchall())
         found: list[LogRecord] = []
         size = 0
         for source, identity in list(self._identities.items()):
@@ -129,13 +130,14 @@ class SqliteReader(Reader):
         self._identities[source] = identity
         base, position = identity << OFFSET_BITS, self._positions[source]
         rows = self._execute("records", base + position, base + end, limit)
-        taken = []
+        taken: list[LogRecord] = []
         size = 0
-        for place, timestamp, key, value, headers in rows:
-            taken.append(LogRecord(*source, place & _OFFSET, timestamp, key, value, unpack(headers)))
-            size += len(value or b"")
-            if size >= _BYTES_PER_POLL:
-                break
+        while size < _BYTES_PER_POLL and (some := rows.fetchmany(_ROWS_AT_ONCE)):
+            taken += [
+                LogRecord(*source, place & _OFFSET, timestamp, key, value, unpack(headers))
+                for place, timestamp, key, value, headers in some
+            ]
+            size += sum(len(record.value or b"") for record in taken[-len(some) :])
         whole = len(taken) < limit and size < _BYTES_PER_POLL
         self._positions[source] = end if whole else taken[-1].offset + 1
         self._version = self._version if whole else _UNKNOWN

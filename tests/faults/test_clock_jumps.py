@@ -14,19 +14,9 @@ from typing import Any
 
 import pytest
 
+from tasktape.tests.support.skewed_clock import SKEWED_CLOCK
+
 HOUR = 3600
-SKEWED_CLOCK = """
-import os, time
-
-_time, _time_ns, _file = time.time, time.time_ns, os.environ["SKEW_FILE"]
-
-def skew():
-    with open(_file) as file:
-        return int(file.read() or 0)
-
-time.time = lambda: _time() + skew()
-time.time_ns = lambda: _time_ns() + skew() * 10**9
-"""
 SCRIPT = """
 import pathlib, time
 from tasktape import Task

@@ -182,7 +182,8 @@ class Child:
 class Broker(Child):
     """One node of a Kafka. Port and data stay the same over restarts.
 
-    `features` are levels below the newest, such as `group.version=0` for a broker without KIP-848.
+    `features` are levels below the newest, such as `group.version=0` for a broker without KIP-848; `settings` are lines
+    of server.properties that win over the usual ones.
     """
 
     def __init__(
@@ -193,10 +194,12 @@ class Broker(Child):
         node: int = 1,
         nodes: dict[int, Node] | None = None,
         features: Sequence[str] = (),
+        settings: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.node = node
         self._features = features
+        self._settings = settings
         self._nodes = nodes or {node: Node(port)}
         self.port = self._nodes[node].port
         self._properties = folder / "server.properties"
@@ -250,7 +253,7 @@ class Broker(Child):
             "replicas": replicas,
             "in_sync": min(2, replicas),
         }
-        self._properties.write_text(template.substitute(values))
+        self._properties.write_text(f"{template.substitute(values)}\n{self._settings}")
         done = subprocess.run(self._format_command(), cwd=self.folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise KafkaMissingError(f"Kafka's storage tool failed: {(done.stdout + done.stderr).strip()[-500:]}")
@@ -288,7 +291,14 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         nodes = {number: Node() for number in (1, 2, 3)}
-        self.brokers = [Broker(folder / f"node{number}", node=number, nodes=nodes) for number in nodes]
+        self.brokers = [
+            Broker(folder / f"node{number}", node=number, nodes=nodes, settings=self.settings(node))
+            for number, node in nodes.items()
+        ]
+
+    def settings(self, node: Node) -> str:  # noqa: ARG002  subclasses look at it
+        """Lines of a node's server.properties that win over the usual ones."""
+        return ""
 
     @property
     def url(self) -> str:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ AGENT = "import sys; from tasktape.cli.main import main; sys.argv[0] = 'tasktape
 class AgentSite:
     """A log with queues, and agents on it. `folder`, `SITE` for the tasks, is for their own files."""
 
-    def __init__(self, url: str, home: Path, folder: Path, log: Log) -> None:
+    def __init__(self, url: str, home: Path, folder: Path, log: Log, queues: Sequence[str] = ("default",)) -> None:
         self.url = url
         self.home = home
         self.folder = folder
@@ -49,8 +49,10 @@ class AgentSite:
         self.interval = INTERVAL
         self._codec = Codec()
         self._stamp = Stamper("user@host")
-        log.create_topics([*TOPICS, queue_spec("default")])
-        self.append(QueueCreated(meta=self._stamp(), queue="default"))
+        self._queues = queues
+        log.create_topics([*TOPICS, *map(queue_spec, queues)])
+        for queue in queues:
+            self.append(QueueCreated(meta=self._stamp(), queue=queue))
 
     @property
     def settings(self) -> dict[str, str]:
@@ -105,10 +107,10 @@ class AgentSite:
         """Ask for a run to be stopped."""
         self.append(AbortRequested(meta=self._stamp(), task=task, run=run, reason="enough"))
 
-    def agent(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def agent(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start an agent, the real executable; its log lines go to a file beside the tasks' own."""
-        environment = os.environ | self.settings
-        command = [sys.executable, "-c", AGENT, "agent", "--queue", "default", *arguments]
+        environment = os.environ | self.settings | variables
+        command = [sys.executable, "-c", AGENT, "agent", *self._queues, *arguments]
         with (self.folder / f"agent{len(self.agents)}.log").open("wb") as log:
             process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)
         self.agents.append(process)
@@ -163,6 +165,13 @@ class AgentSite:
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.02)
 
+    def close(self) -> None:
+        """End all agents, and with them what they run."""
+        for agent in self.agents:
+            agent.send_signal(signal.SIGCONT)
+            agent.kill()
+            agent.wait()
+
     def said(self) -> str:
         """What all agents have said."""
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("agent*.log")))
@@ -177,10 +186,7 @@ def agent_site(url: str, home: Path, folder: Path) -> Iterator[AgentSite]:
         try:
             yield site
         finally:
-            for agent in site.agents:
-                agent.send_signal(signal.SIGCONT)
-                agent.kill()
-                agent.wait()
+            site.close()
 
 
 def is_alive(pid: int) -> bool:
