@@ -1,5 +1,6 @@
 # make demo            two runs on an agent, compared, on the embedded log (LOG=kafka: on an Apache Kafka it starts)
 # make test            all tests, with a real Kafka, Schema Registry and browser where they can be set up
+# make simulate        agents, faults and a virtual clock: SEEDS=10000 stories, or SEED=n told again
 # make lint            formatting, rules, types, layers, schemas
 # make bench           the figures in docs/benchmarks.md
 # make clean           removes what the others made
@@ -10,9 +11,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 LOG ?= embedded
 PYTEST_ARGS ?=
+SEEDS ?= 1000
+SEED ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench clean schemas tools
+.PHONY: help demo test simulate lint bench clean schemas tools
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -39,6 +42,9 @@ endif
 
 test: .venv/.dev tools
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+simulate: .venv/.dev
+	$(BIN)/python -m tasktape.tests.support.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
