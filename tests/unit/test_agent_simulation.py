@@ -58,8 +58,9 @@ def test_a_dead_worker_s_permit_goes_after_its_run_and_makes_room() -> None:
     assert world.run_until(lambda: not watcher.limits.permits, seconds=60)
 
 
-def test_an_agent_that_froze_with_a_permit_begins_nothing_with_it_when_it_wakes() -> None:
-    world = World(13, agents=0, faults=False)
+@pytest.mark.parametrize("seed", range(6))
+def test_an_agent_that_froze_with_a_permit_begins_nothing_with_it_when_it_wakes(seed: int) -> None:
+    world = World(seed, agents=0, faults=False)
     world.limit("tag:t", 1)
     frozen = world.add_agent("first")
     for task, queue in (("a", "first"), ("b", "second")):
