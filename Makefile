@@ -1,5 +1,6 @@
 # make demo            two runs on an agent, compared, on the embedded log (LOG=kafka: on an Apache Kafka it starts)
 # make test            all tests, with a real Kafka, Schema Registry and browser where they can be set up
+# make simulate        agents, faults and a virtual clock: SEEDS=10000 stories, or SEED=n told again
 # make lint            formatting, rules, types, layers, schemas
 # make bench           the figures in docs/benchmarks.md
 # make chaos           a long storm of faults over agents and brokers (SEED=n TASKS=300)
@@ -11,11 +12,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 LOG ?= embedded
 PYTEST_ARGS ?=
-SEED ?= $(shell date +%s)
+SEEDS ?= 1000
+SEED ?=
 TASKS ?= 300
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench chaos clean schemas tools
+.PHONY: help demo test simulate lint bench chaos clean schemas tools
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -43,6 +45,9 @@ endif
 test: .venv/.dev tools
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
+simulate: .venv/.dev
+	$(BIN)/python -m tasktape.tests.support.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,7 +61,7 @@ bench: .venv/.dev tools
 
 chaos: .venv/.dev
 	@scripts/setup.sh tools java mvn
-	$(BIN)/python -m tasktape.tests.faults.chaos --seed $(SEED) --tasks $(TASKS)
+	$(BIN)/python -m tasktape.tests.faults.chaos --seed $(or $(SEED),$(shell date +%s)) --tasks $(TASKS)
 
 schemas: .venv/.dev
 	$(BIN)/python -m tasktape.events.schema write

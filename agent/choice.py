@@ -115,7 +115,7 @@ class Choice:
             return
         stale = sorted(self._stale(fold, now), key=_order)
         waiting = takewhile(lambda _: not self._is_full(queue_scope(fold.queue)), self._rested(fold, now))
-        for entry in merge(waiting, stale, key=_order):
+        for entry in merge(waiting, stale, key=_order) if stale else waiting:
             request = self.sight.request(fold.queue, entry.id)
             if entry.id not in busy and request is not None and self.sight.exists(entry.task):
                 found = Candidate(fold.queue, entry, request, self.scopes(fold.queue, request))

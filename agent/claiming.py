@@ -311,6 +311,9 @@ class Claiming:
             return
         if not verdict.accepted and not self.sight.is_lost(pursuit.entry.task, pursuit.entry.run):
             yield self._drop(pursuit, verdict.reason)
+            return
+        pursuit.stage = Stage.STARTED
+        yield Begin(pursuit)
 
     def _start(self, pursuit: Pursuit) -> RunStarted:
         entry = pursuit.entry

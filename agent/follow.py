@@ -45,11 +45,15 @@ def kind_of(record: LogRecord) -> str:
     return next((value.decode(errors="replace") for name, value in record.headers if name == TYPE_HEADER), "")
 
 
+def is_wanted(record: LogRecord) -> bool:
+    """Whether an agent needs to know what a record says."""
+    return record.value is not None and (record.topic != TasksEvent.topic or kind_of(record) in RELEVANT)
+
+
 def decode(record: LogRecord, codec: Codec) -> Reading:
     """Decode a record; of `tasktape.tasks` only what the run ledger needs, as most of that topic is not for agents."""
-    wanted = record.value is not None and (record.topic != TasksEvent.topic or kind_of(record) in RELEVANT)
     try:
-        return Reading(record, read_event(record, codec=codec) if wanted else None)
+        return Reading(record, read_event(record, codec=codec) if is_wanted(record) else None)
     except DecodeError as error:
         place = f"{record.topic}/{record.partition}/{record.offset}"
         LOGGER.warning("%s is left out: %s", place, error, extra={"action": "skip_record", "record": place})

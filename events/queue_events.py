@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 from .base import Event, TaskEvent
@@ -10,6 +11,7 @@ from .parts import TaskSpec
 QUEUE_TOPIC_PREFIX = "tasktape.queue."
 
 
+@lru_cache
 def queue_topic(queue: str) -> str:
     """Topic of a queue. Topic names allow less than queue names do: other characters travel as `_` + hex."""
     return QUEUE_TOPIC_PREFIX + "".join(c if c.isascii() and (c.isalnum() or c in ".-") else _escape(c) for c in queue)

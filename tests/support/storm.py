@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tasktape.agent.custody import left, next_hop
 from tasktape.events.base import Event
 from tasktape.events.log import Delivery, Log
 from tasktape.events.queue_events import EntryDequeued, EntryEnqueued, EntryMoved
 from tasktape.events.task_events import EntryLeft
 from tasktape.events.wire import append_event
 from tasktape.projections.queue_fold import Entry
+from tasktape.projections.queue_moves import left, next_hop
 from tasktape.tests.support.agent_site import AgentSite
 from tasktape.tests.support.skewed_clock import SKEWED_CLOCK
 from tasktape.tests.support.storm_story import Story

@@ -19,6 +19,7 @@ from tasktape.dashboard import page_compare, source
 from tasktape.dashboard.page_task import TABS
 from tasktape.dashboard.theme import APP
 from tasktape.events.blobs import BlobStore, open_blob_store
+from tasktape.events.limit_events import LimitSet
 from tasktape.tests.support.histories import History, falling
 
 ODD = '<script>alert(1)</script> **b** :red[x] $a$ ![i](http://evil/x.png) "q" \n é🙂'
@@ -44,6 +45,8 @@ class Told:
         self.tasks["waiting"] = history.task("waiting")
         history.queue("gpu")
         history.enqueue(self.tasks["waiting"], "gpu")
+        for scope in ("queue:gpu", "tag:licence"):
+            history.say(LimitSet(meta=history.stamp(), scope=scope, running=2))
         history.worker("lab/1", ["gpu"], holds=[(self.tasks["first"], "gpu")], cpu_percent=50.0)
         history.settle()
 
@@ -276,6 +279,8 @@ def test_queues_and_workers_are_shown(told: Told) -> None:
     app = opened("queues")
     queues, workers = frames(app)
     assert dict(zip(queues["Queue"], queues["Waiting"], strict=True)) == {"gpu": 1}
+    assert list(queues["Limit"]) == ["0 of 2 running"]
+    assert "tag:licence 0 of 2 running" in said(app).replace("\\", "")
     assert (workers["Worker"][0], workers["Runs"][0]) == ("lab/1", "first (run 1)")
     assert app.metric[0].value == "1"
     assert told.tasks["waiting"] not in said(app)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasktape.events import queue_events, report_events, task_events, worker_events
+from tasktape.events import limit_events, queue_events, report_events, task_events, worker_events
 from tasktape.events.base import Event, Meta
 from tasktape.events.codec import Codec
 from tasktape.events.log.memory import MemoryLog
@@ -546,6 +546,32 @@ def test_projects_count_their_tasks_by_status(world: World) -> None:
     world.say(task_events.TaskArchived, task="t3")
     (project,) = world.ask().projects()
     assert (project.name, project.tasks, project.statuses) == ("a", 2, {"created": 1, "in_progress": 1})
+
+
+def test_limits_show_how_many_runs_hold_a_permit_and_permits_whose_they_are(world: World) -> None:
+    world.say(limit_events.LimitSet, scope="queue:q", running=2)
+    world.say(limit_events.LimitSet, scope="tag:t", running=1)
+    permit = {"task": "t1", "run": 1, "entry": "q/t1/1/0", "scopes": ["queue:q", "tag:t"]}
+    first = world.say(limit_events.PermitClaimed, worker="dead", **permit)
+    second = world.say(limit_events.PermitClaimed, worker="w", **permit)
+    world.say(limit_events.PermitClaimed, worker="w", **{**permit, "task": "t2"})
+    answers = world.ask()
+    assert [(limit.scope, limit.running, limit.permits) for limit in answers.limits()] == [
+        ("queue:q", 2, 1),
+        ("tag:t", 1, 1),
+    ]
+    assert [(held.id, held.worker, held.scopes) for held in answers.permits()] == [
+        (first, "dead", ("queue:q", "tag:t")),
+        (second, "w", ("queue:q", "tag:t")),
+    ]
+    refused = [event for event in answers.events("t2") if event.verdict == "rejected"]
+    assert [event.reason for event in refused] == ["tag:t is limited to 1 at once"]
+    for held in (first, second):
+        world.say(limit_events.PermitReleased, task="t1", run=1, worker="w", permit=held)
+    world.say(limit_events.LimitSet, scope="tag:t", running=None)
+    assert world.ask().permits() == []
+    assert [(limit.scope, limit.permits) for limit in world.ask().limits()] == [("queue:q", 0)]
+    assert world.ask().dead_letters() == []
 
 
 def test_queues_show_what_waits_and_who_serves_them(world: World) -> None:
