@@ -2,6 +2,7 @@
 # make test            all tests, with a real Kafka, Schema Registry and browser where they can be set up
 # make simulate        agents, faults and a virtual clock: SEEDS=10000 stories, or SEED=n told again
 # make lint            formatting, rules, types, layers, schemas
+# make model           the protocol of claims in a model checker, each rule also left out (FULL=1: larger products)
 # make bench           the figures in docs/benchmarks.md
 # make chaos           a long storm of faults over agents and brokers (SEED=n TASKS=300)
 # make clean           removes what the others made
@@ -15,9 +16,10 @@ PYTEST_ARGS ?=
 SEEDS ?= 1000
 SEED ?=
 TASKS ?= 300
+FULL ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test simulate lint bench chaos clean schemas tools
+.PHONY: help demo test simulate model lint bench chaos clean schemas tools
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,7 +32,7 @@ help:
 	@scripts/setup.sh venv dev $@
 
 tools:
-	@scripts/setup.sh tools java mvn chromium docker-compose || true
+	@scripts/setup.sh tools java mvn chromium docker-compose spin || true
 
 demo: .venv/.demo
 ifeq ($(LOG),kafka)
@@ -55,6 +57,10 @@ lint: .venv/.dev
 	$(BIN)/mypy tests bench
 	PYTHONPATH=.typing $(BIN)/lint-imports
 	$(BIN)/python -m tasktape.events.schema check
+
+model: .venv/.dev
+	@scripts/setup.sh tools spin
+	@$(BIN)/python -m tasktape.tests.model.check $(if $(FULL),--full)
 
 bench: .venv/.dev tools
 	$(BIN)/python -m bench

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what `make` needs on a machine that has Python and nothing else:
 #   setup.sh venv EXTRAS STAMP   the virtual environment .venv with tasktape[EXTRAS], pinned by constraints.txt
-#   setup.sh tools NAME…         java, mvn, chromium (Debian packages, where apt is allowed)
+#   setup.sh tools NAME…         java, mvn, chromium, spin … (Debian packages, where apt is allowed)
 # What can't be set up is said in one line, with what to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -60,6 +60,7 @@ setup_tool() {
     java) command -v java >/dev/null || apt_install "Java 17 (for Apache Kafka)" openjdk-17-jre-headless ;;
     mvn) command -v mvn >/dev/null || apt_install "Maven (for Apache Kafka's jars)" maven ;;
     chromium) command -v chromium >/dev/null || apt_install "Chromium (for the dashboard's tests)" chromium ;;
+    spin) command -v spin >/dev/null && command -v gcc >/dev/null || apt_install "Spin and gcc (for the model)" spin gcc libc6-dev ;;
     docker-compose) command -v docker-compose >/dev/null || apt_install "docker-compose (checks compose.yaml)" docker-compose ;;
   esac
 }

@@ -281,8 +281,14 @@ def test_committed_positions_wait_for_the_note_of_what_was_dequeued(noted: bool)
 def hold_back(agent: Agent, kind: type[Event]) -> Callable[[], bool]:
     """Let nothing of this kind reach the log, nor what follows it; returns whether that is so at the moment."""
     send = agent.send
-    is_held = lambda: bool(agent.wire) and isinstance(agent.wire[0], kind)  # noqa: E731
-    agent.send = lambda: not is_held() and send()  # type: ignore[method-assign]
+
+    def is_held() -> bool:
+        return bool(agent.wire) and isinstance(agent.wire[0], kind)
+
+    def send_others() -> bool:
+        return not is_held() and send()
+
+    agent.send = send_others  # type: ignore[method-assign]
     return is_held
 
 
