@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ..dashboard.formatting import ago, duration, one_line
-from ..projections.rows import EntryRow, QueueRow, TaskFilter, WaitRow
+from ..projections.rows import TaskFilter
+from ..projections.work_rows import EntryRow, QueueRow, WaitRow
 from .lookup import find_queue
 from .options import Json, QueueName
 from .output import (

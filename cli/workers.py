@@ -15,7 +15,7 @@ from .reading import reading
 
 if TYPE_CHECKING:
     from ..projections.query import Queries
-    from ..projections.rows import WorkerRow
+    from ..projections.work_rows import WorkerRow
 
 _COLUMNS = (
     Column("WORKER", grow=True),

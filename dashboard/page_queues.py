@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from ..projections.rows import EntryRow, LimitRow, QueueRow, TaskFilter, WorkerRow
+from ..projections.rows import TaskFilter
+from ..projections.work_rows import EntryRow, LimitRow, QueueRow, WorkerRow
 from . import navigation as to
 from .formatting import ago, duration, markdown, number, one_line
 from .source import queries

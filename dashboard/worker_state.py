@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from ..projections.rows import WorkerRow
+from ..projections.work_rows import WorkerRow
 
 SILENT_INTERVALS: Final = 3
 """Heartbeat intervals of silence after which a worker counts as lost, as its peers see it."""

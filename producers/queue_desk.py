@@ -24,7 +24,7 @@ from ..projections.verdict import Verdict
 
 if TYPE_CHECKING:
     from ..events.codec import Codec
-    from ..projections.rows import EntryRow
+    from ..projections.work_rows import EntryRow
     from .session import Session
 
 PATIENCE_SECONDS: Final = 30.0

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ..events.log.port import Log
     from ..projections.query import Queries
     from ..projections.queue_fold import Entry
-    from ..projections.rows import EntryRow, TaskRow
+    from ..projections.rows import TaskRow
+    from ..projections.work_rows import EntryRow
 
 ALWAYS_THERE: Final = ("default", "services")
 """Queues that are created on first use, as every ClearML server has them."""

@@ -14,26 +14,21 @@ from .rows import (
     Column,
     ConsoleRow,
     DeadLetterRow,
-    EntryRow,
     EventRow,
     LastScalar,
-    LimitRow,
     MetricColumn,
     ModelFilter,
     ModelRow,
     ParameterColumn,
-    PermitRow,
     ProjectRow,
-    QueueRow,
     ReportRow,
     RunRow,
     TaskFilter,
     TaskRow,
-    WaitRow,
-    WorkerRow,
     made,
 )
 from .task_state import TaskState
+from .work_rows import EntryRow, LimitRow, PermitRow, QueueRow, WaitRow, WorkerRow
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.projections.queue_order import Spot, back, front, spots
-from tasktape.projections.rows import EntryRow
+from tasktape.projections.work_rows import EntryRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 START_SECONDS = START.timestamp()

@@ -28,7 +28,8 @@ from tasktape.events.task_events import EntryLeft, TaskCreated
 from tasktape.events.wire import append_event
 from tasktape.producers import queue_desk
 from tasktape.producers.session import current_session
-from tasktape.projections.rows import EntryRow, EventRow, QueueRow
+from tasktape.projections.rows import EventRow
+from tasktape.projections.work_rows import EntryRow, QueueRow
 
 Events = Callable[[Task], list[EventRow]]
 STAMP = Stamper("agent/a")

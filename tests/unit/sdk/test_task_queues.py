@@ -13,7 +13,8 @@ from tasktape.events.queue_events import QueueCreated
 from tasktape.events.settings import load_settings
 from tasktape.producers.session import current_session
 from tasktape.projections import open_queries
-from tasktape.projections.rows import EntryRow, EventRow
+from tasktape.projections.rows import EventRow
+from tasktape.projections.work_rows import EntryRow
 
 Begin = Callable[..., Task]
 AsAgent = Callable[[Task], Task]

@@ -1,0 +1,102 @@
+"""The typed rows that queries answer with about work: queues and what waits in them, limits and permits, workers.
+
+Moments are aware datetimes in UTC; JSON is text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A queue, how much waits in it, since when (oldest entry that waits), and which workers serve it."""
+
+    name: str
+    paused: bool
+    pause_reason: str
+    waiting: int
+    claimed: int
+    oldest_waiting_at: datetime | None
+    workers: tuple[str, ...]
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """How long the last so many (`taken`) entries of a queue waited for an agent: percentiles in seconds."""
+
+    queue: str
+    taken: int
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`.
+
+    Entries are served by priority (higher first), then rank (smaller first). `offset` is where it was enqueued.
+    """
+
+    id: str
+    queue: str
+    task: str
+    run: int
+    hop: int
+    state: str
+    priority: int
+    rank: float
+    worker: str
+    moved_to: str
+    offset: int
+    enqueued_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRow:
+    """At most `running` runs of the scope (`queue:…`, `user:…`, `tag:…`) at once; `permits` runs hold one now."""
+
+    scope: str
+    running: int
+    permits: int
+    set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PermitRow:
+    """Leave to run one run, held by a worker from before it claims the entry until the run is over."""
+
+    id: str
+    task: str
+    run: int
+    entry: str
+    worker: str
+    scopes: tuple[str, ...]
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """An agent process as it last spoke of itself; `runs` is JSON, a list of what it holds.
+
+    `draining` says that somebody asked it to leave.
+    """
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    slots: int
+    version: str
+    tags: tuple[str, ...]
+    runs: str
+    load: dict[str, float]
+    interval: float
+    started_at: datetime | None
+    seen_at: datetime
+    stopped_at: datetime | None
+    draining: bool
