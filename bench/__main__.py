@@ -6,24 +6,28 @@ Each figure comes from processes of their own with an empty home. A Kafka is sta
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from tasktape.events.log import Log, open_log
 from tasktape.tests.kafka.broker import VERSION, Broker, KafkaMissingError
 
-from . import idle, points, starts
+from . import dispatch, points, starts
 from .site import Site, cores
 
+AGENTS = (1, 4, 8)
+MANY_AGENTS = (64,)
 DOC = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PAGE = """# Benchmarks
 
-`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about two minutes.
+`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about six minutes.
 Machines differ and are noisy: take the figures of one run together, and run them on a machine that does nothing else.
 
 {machine}
@@ -48,23 +52,14 @@ class Figure(NamedTuple):
     meaning: str
 
 
-def figures(site: Site, wanted: int) -> Iterator[Figure]:
+def figures(site: Site, wanted: int, *, many: bool = False) -> Iterator[Figure]:
     """Measure everything on one log."""
     yield from starting(site)
+    yield from dispatching(site, [*AGENTS, *MANY_AGENTS * many])
     with site.followed():
         yield from reporting(site, wanted)
         yield dying(site)
     yield from sizes(site)
-    yield from idling(site)
-
-
-def idling(site: Site) -> Iterator[Figure]:
-    """What an agent costs while nothing waits."""
-    found = idle.agent(site)
-    said = f"`tasktape agent` on an empty queue, over {idle.SECONDS:.0f} s"
-    yield Figure("idle agent, of a core", f"{found.processor:.2f} %", "< 0.5 %", f"{said}: processor time.")
-    memory = f"{found.resident:.0f} MB, {found.own:.0f} MB its own"
-    yield Figure("idle agent, memory", memory, "< 60 MB", f"{said}: resident, and what no other process shares of it.")
 
 
 def starting(site: Site) -> Iterator[Figure]:
@@ -86,6 +81,76 @@ def starting(site: Site) -> Iterator[Figure]:
         "",
         "From the process's start to its end, everything delivered, less the same of an empty script run in turn. "
         "NumPy is not imported; what a script is made of is found out in the background and waited for at the end.",
+    )
+
+
+def dispatching(site: Site, agents: Sequence[int]) -> Iterator[Figure]:
+    """How a run gets from a queue to an agent, and what agents take."""
+    with open_log(site.settings.log) as log:
+        yield from answering(site, log, "current", "the agent's own environment")
+        yield from answering(site, log, "venv", "a cached environment")
+        yield idling(site, log)
+        yield waiting(site, log)
+        for count in agents:
+            yield claiming(site, log, count)
+
+
+def answering(site: Site, log: Log, mode: str, name: str) -> Iterator[Figure]:
+    """How fast an idle agent answers."""
+    found = dispatch.answered(site, log, mode)
+    said = f"{dispatch.TASKS} tasks one after the other, for one idle agent (`--env {mode}`); median and longest."
+    yield Figure(
+        f"enqueuing to claim, {name}",
+        str(found.claim),
+        "< 10 ms, < 100 ms",
+        f"By the times at which the log got the two events. ClearML's agent asks every 5 s. {said}",
+    )
+    yield Figure(
+        f"enqueuing to first line of user code, {name}",
+        str(found.first_line),
+        "< 150 ms",
+        f"From before the append: claim, heartbeat, taking, start, code laid out, process started. {said}",
+    )
+    yield Figure(
+        "… an interpreter alone",
+        str(found.python),
+        "",
+        "From before it is started to its first line, each time one of the tasks had ended.",
+    )
+
+
+def claiming(site: Site, log: Log, agents: int) -> Figure:
+    """How much agents get done together."""
+    found = dispatch.claims(site, log, agents)
+    return Figure(
+        f"runs claimed per second, {agents} agent{'s' * (agents > 1)}",
+        f"{found.per_second:,.0f}; {found.processor:.1f} ms of processor each",
+        "",
+        "From a backlog, by agents of one slot that claim, take, start and end them for real and run no program. All "
+        "share this machine; what all agents together take of its processors is told for each run.",
+    )
+
+
+def waiting(site: Site, log: Log) -> Figure:
+    """Whether agents idle while work waits."""
+    return Figure(
+        "entry waits while an agent is idle",
+        str(dispatch.waited_beside_idlers(site, log)),
+        "never > 100 ms",
+        f"{dispatch.MIXED_AGENTS} agents, half of them with long runs; {dispatch.SHORT_RUNS} short ones at random "
+        "moments. For each: the longest time in one piece that it waited beside an agent whose last run had ended, by "
+        "the log's times; median and longest.",
+    )
+
+
+def idling(site: Site, log: Log) -> Figure:
+    """What an agent takes for nothing."""
+    spent = dispatch.idle(site, log)
+    return Figure(
+        "an idle agent",
+        f"{spent.processor:.1f} % of a core, {spent.memory:.0f} MB",
+        "",
+        f"Processor time during {dispatch.IDLE_SECONDS:.0f} s without any task, and resident memory.",
     )
 
 
@@ -147,6 +212,7 @@ def main() -> int:
     """Measure, print, and write the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument("--many", action="store_true", help="claims per second with 64 agents too")
     parser.add_argument("--points", type=int, default=1_000_000, help="scalars of a stream (default 1,000,000)")
     options = parser.parse_args()
     measured: dict[str, list[Figure]] = {}
@@ -158,7 +224,7 @@ def main() -> int:
         except KafkaMissingError as error:
             print(error, file=sys.stderr)
         for number, (title, url) in enumerate(urls.items()):
-            measured[title] = list(figures(Site(folder / f"home-{number}", url), options.points))
+            measured[title] = list(figures(Site(folder / f"home-{number}", url), options.points, many=options.many))
             print(table(title, measured[title]), flush=True)
     if options.write:
         DOC.write_text(page(measured))
@@ -174,7 +240,8 @@ def page(measured: dict[str, list[Figure]]) -> str:
 def machine() -> str:
     """Say when and on what."""
     day = datetime.now(UTC).date().isoformat()
-    return f"{day}, {platform.system()} {platform.machine()}, {cores()}, Python {platform.python_version()}."
+    load = f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes"
+    return f"{day}, {platform.system()} {platform.machine()}, {cores()}, {load}, Python {platform.python_version()}."
 
 
 if __name__ == "__main__":

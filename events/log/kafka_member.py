@@ -62,19 +62,19 @@ class KafkaMember(Member):
 
     def owned(self) -> frozenset[TopicPartition]:
         """Return the partitions this member owns now."""
-        self._life.check()
+        self._check()
         return self._owned
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Commit positions for the group; waits while the group is being settled."""
-        self._life.check()
+        self._check()
         offsets = [KafkaPartition(*source, position) for source, position in positions.items()]
         if offsets:
             self._insist(lambda deadline: self._commit(offsets, deadline))
 
     def committed(self, partitions: Iterable[TopicPartition]) -> Positions:
         """Return the group's committed positions."""
-        self._life.check()
+        self._check()
         wanted = [KafkaPartition(*source) for source in partitions]
         found: list[KafkaPartition] = []
         if wanted:
@@ -164,13 +164,18 @@ class KafkaMember(Member):
             try:
                 with self._life.use():
                     self._serve(0)
-                    if self._denial is not None:
-                        raise self._denial
+                    self._check()
                     return ask(deadline)
             except KafkaException as error:
                 if time.monotonic() > deadline:
                     raise self._clients.unavailable(error) from error
                 time.sleep(_PAUSE)
+
+    def _check(self) -> None:
+        """Raise where the member is closed, or the access rules keep it out of its group."""
+        self._life.check()
+        if self._denial is not None:
+            raise self._denial
 
 
 def _sources(partitions: Iterable[KafkaPartition]) -> frozenset[TopicPartition]:
