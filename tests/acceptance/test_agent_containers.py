@@ -100,7 +100,7 @@ def test_a_task_runs_in_a_container_as_it_would_outside(
     assert f"type=bind,source={site.home},target={site.home}" in run
     assert f"type=bind,source={site.home.parent}/elsewhere,target={site.home.parent}/elsewhere" in run
     assert "hidden-from-ps" not in json.dumps(engine.asked())
-    assert ["rm", "--force", value_of(run, "--name")] in engine.asked("rm")
+    site.wait(lambda: ["rm", "--force", value_of(run, "--name")] in engine.asked("rm"))
     site.wait(lambda: list((site.home / "runs").iterdir()) == [])
 
 
