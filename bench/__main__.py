@@ -27,7 +27,7 @@ MANY_AGENTS = (64,)
 DOC = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PAGE = """# Benchmarks
 
-`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about six minutes.
+`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about three minutes.
 Machines differ and are noisy: take the figures of one run together, and run them on a machine that does nothing else.
 
 {machine}
