@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
+import subprocess
 import tempfile
 import time
 import urllib.error
@@ -26,9 +26,11 @@ def unpacked() -> Path:
             require("mvn")
             with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
                 maven("dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={partial}")
-                with tarfile.open(next(Path(partial).glob("*.tar.gz"))) as archive:
-                    archive.extractall(f"{partial}/unpacked", filter="data")
-                Path(partial, "unpacked").rename(folder)
+                jars = Path(partial, "unpacked")
+                jars.mkdir()
+                (archive,) = Path(partial).glob("*.tar.gz")
+                subprocess.run(["tar", "-xzf", archive, "-C", jars], check=True)
+                jars.rename(folder)
     return folder
 
 
