@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from ..dashboard.formatting import one_line
+from .appending import append
 from .errors import NotFoundError, near_matches
 from .options import Json, Reason
-from .output import note, print_json, progress
+from .output import note, print_json
 from .reading import reading
 
 Worker = Annotated[str, typer.Argument(metavar="WORKER", help="The worker, as `tasktape workers list` names it.")]
@@ -22,24 +23,15 @@ def drain(worker: Worker, reason: Reason = "", *, as_json: Json = False) -> None
     $ tasktape agent drain lab-3:4711-a1b2c3
     $ tasktape agent drain lab-3:4711-a1b2c3 --reason "new driver"
     """
+    from ..events.base import Stamper  # noqa: PLC0415  see `reading`
+    from ..events.worker_events import DrainRequested  # noqa: PLC0415  the same
+
     with reading() as queries:
         living = [known.id for known in queries.workers() if not known.stopped_at]
     if worker not in living:
         raise NotFoundError("worker", worker, near_matches(worker, living), "`tasktape workers list` shows who lives.")
-    with progress(f"Asking {worker}"):
-        _ask(worker, reason)
+    append(DrainRequested(meta=Stamper()(), worker=worker, reason=reason), f"Asking {worker}")
     if as_json:
         print_json({"worker": worker, "reason": reason})
     else:
         note(f"Asked {one_line(worker)} to finish what it runs and leave: `tasktape workers list` shows how far it is.")
-
-
-def _ask(worker: str, reason: str) -> None:
-    from ..events.base import Stamper  # noqa: PLC0415  see `reading`
-    from ..events.settings import load_settings  # noqa: PLC0415  the same
-    from ..events.worker_events import DrainRequested  # noqa: PLC0415  the same
-    from ..producers.queue_desk import deliver  # noqa: PLC0415  the same
-
-    settings = load_settings()
-    with settings.open_log() as log:
-        deliver(log, settings.codec(), [DrainRequested(meta=Stamper()(), worker=worker, reason=reason)])
