@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tasktape.events.log import Log, open_log
+from tasktape.producers.session import change_session
 from tasktape.tests.kafka.broker import Broker, Cluster, KafkaMissingError, jars
 from tasktape.tests.kafka.container import engine_answers, kafka_container
 from tasktape.tests.kafka.registry import Registry
@@ -60,11 +61,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder for everything tasktape keeps; nothing touches the user's own."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folder for everything tasktape keeps; nothing touches the user's own, and no session outlives its test's home."""
     folder = tmp_path / "home"
     monkeypatch.setenv("TASKTAPE_HOME", str(folder))
-    return folder
+    yield folder
+    change_session(None)
 
 
 @pytest.fixture

@@ -557,6 +557,7 @@ def test_an_error_of_the_framework_is_the_frameworks_own(bound: Bound, done: Don
     assert done == []
 
 
+@pytest.mark.usefixtures("done")
 def test_trouble_in_registering_leaves_the_file_saved(
     bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
