@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import limit_events, queue_events, report_events, task_events, worker_events
+from . import limit_events, pipeline_events, queue_events, report_events, task_events, worker_events
 from .base import Event
 
 _ABSTRACT = {
@@ -12,6 +12,8 @@ _ABSTRACT = {
     "TaskEvent",
     "TasksEvent",
     "RunEvent",
+    "PipelineEvent",
+    "StepEvent",
     "ReportEvent",
     "EntryEvent",
     "QueueEvent",
@@ -27,6 +29,6 @@ def _concrete(module: object) -> list[type[Event]]:
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
-    for module in (task_events, report_events, queue_events, limit_events, worker_events)
+    for module in (task_events, pipeline_events, report_events, queue_events, limit_events, worker_events)
     for kind in _concrete(module)
 }

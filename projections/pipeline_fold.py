@@ -1,0 +1,261 @@
+"""The fold of a pipeline's own events: its steps, what became of each, and which of them may be decided on now.
+
+The controller decides from it, and goes on from it after its death; tables, pages and the command line show it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from ..events.pipeline_events import (
+    CallbackReturned,
+    PipelineContinued,
+    PipelineDefined,
+    PipelineEvent,
+    PipelineStep,
+    PipelineStopping,
+    StepAdded,
+    StepCached,
+    StepEvent,
+    StepFinished,
+    StepQueued,
+    StepRetried,
+    StepSkipped,
+    StepStarted,
+)
+from ..events.task_events import TaskReset, TasksEvent
+from .verdict import ACCEPTED, Verdict, rejected
+
+StepStatus = Literal["pending", "queued", "running", "completed", "cached", "failed", "aborted", "skipped"]
+UNDER_WAY: Final = frozenset({"queued", "running"})
+DONE: Final = frozenset({"completed", "cached"})
+OVER: Final = DONE | {"failed", "aborted", "skipped"}
+STOPPED: Final = "the pipeline was stopped"
+"""Why a step is skipped that a later run of the pipeline is to make up for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """A step, and what became of it. `child` is the task that runs it, `history` the states it has had since it began.
+
+    `answers` are those of the callbacks that have returned, by name and occasion.
+    """
+
+    definition: PipelineStep
+    status: StepStatus = "pending"
+    child: str = ""
+    child_run: int = 0
+    retries: int = 0
+    queue: str = ""
+    cache_key: str = ""
+    message: str = ""
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    history: tuple[StepStatus, ...] = ()
+    answers: Mapping[tuple[str, int], bool] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.definition.name
+
+    @property
+    def lets_on(self) -> bool:
+        """Whether what depends on it may run, once it is over."""
+        if self.status == "failed":
+            return not self.definition.skips_on_fail
+        return not self.definition.skips_on_abort if self.status == "aborted" else self.status in DONE
+
+    @property
+    def spoils(self) -> bool:
+        """Whether the pipeline fails by it."""
+        if self.status == "failed":
+            return not self.definition.goes_on_on_fail
+        return self.status == "aborted" and not self.definition.goes_on_on_abort
+
+    def owed(self) -> list[tuple[str, int]]:
+        """Callbacks that are to be called now, by name and occasion, in that order."""
+        due: list[tuple[str, int]] = []
+        if "status" in self.definition.callbacks:
+            due += [("status", place) for place in range(len(self.history))]
+        if self.status in OVER - {"skipped"} and self.child:
+            due += [(name, 0) for name in ("completed", "post") if name in self.definition.callbacks]
+        return [call for call in due if call not in self.answers]
+
+
+class PipelineFold:
+    """A pipeline's steps. Feed it its controller's events, each once and in order. Not thread-safe.
+
+    `ready` are the pending steps whose parents are all over, `under_way` those whose child is queued or runs, `owing`
+    those with callbacks that are to be called, `open` counts what is not over. All are kept as steps change, so that a
+    decision does not cost a look at every step.
+    """
+
+    def __init__(self) -> None:
+        self.defined: PipelineDefined | None = None
+        self.stopping: PipelineStopping | None = None
+        self.generation = 0
+        self.steps: dict[str, StepState] = {}
+        self.ready: dict[str, None] = {}
+        self.under_way: dict[str, None] = {}
+        self.owing: dict[str, None] = {}
+        self.open = 0
+        self._open_parents: dict[str, int] = {}
+        self._children_of: defaultdict[str, list[str]] = defaultdict(list)
+
+    def apply(self, event: TasksEvent) -> Verdict:
+        """Fold an event of the controller's task; what means nothing to a pipeline changes nothing."""
+        match event:
+            case TaskReset():
+                self._forget()
+            case PipelineDefined():
+                self._define(event)
+            case PipelineContinued():
+                self._continue(event.steps)
+            case PipelineStopping():
+                self.stopping = self.stopping or event
+            case StepAdded():
+                return self._add(event.step)
+            case StepEvent():
+                return self._step(event)
+            case PipelineEvent():
+                return rejected(f"{type(event).__name__} means nothing to a pipeline")
+        return ACCEPTED
+
+    def dependents(self, names: Iterable[str]) -> set[str]:
+        """Return the steps with these names and all that depend on them."""
+        found: set[str] = set()
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found.add(name)
+                pending += self._children_of[name]
+        return found
+
+    def unfinished(self) -> set[str]:
+        """Return the steps that a later run of an ended pipeline has to make up for: what failed, what needs that."""
+        lacking = {"failed", "aborted"}
+        spoilt = [s.name for s in self.steps.values() if s.status in lacking or s.message == STOPPED]
+        return self.dependents(spoilt)
+
+    def _forget(self) -> None:
+        self.defined = self.stopping = None
+        self.steps = {}
+        self._index()
+
+    def _define(self, event: PipelineDefined) -> None:
+        horizon = self.defined.horizon if self.defined else event.horizon
+        self.defined = event.model_copy(update={"horizon": horizon})
+        given = {step.name: step for step in event.steps}
+        added = {} if event.steps else {name: step.definition for name, step in self.steps.items()}
+        self.steps = {name: self._defined(name, step) for name, step in (given | added).items()}
+        self._index()
+
+    def _defined(self, name: str, definition: PipelineStep) -> StepState:
+        known = self.steps.get(name)
+        return replace(known, definition=definition) if known else StepState(definition)
+
+    def _continue(self, steps: Iterable[str]) -> None:
+        self.generation += 1
+        self.stopping = None
+        self.steps |= {name: StepState(self.steps[name].definition) for name in steps if name in self.steps}
+        self._index()
+
+    def _index(self) -> None:
+        """Find out anew what may be decided on."""
+        self._children_of.clear()
+        self.ready, self.under_way, self.owing, self.open = {}, {}, {}, 0
+        for step in self.steps.values():
+            self._count(step)
+            if step.status in UNDER_WAY:
+                self.under_way[step.name] = None
+            if step.owed():
+                self.owing[step.name] = None
+
+    def _count(self, step: StepState) -> None:
+        """Count a step, and those of its parents that are not over."""
+        self.open += step.status not in OVER
+        for parent in step.definition.parents:
+            self._children_of[parent].append(step.name)
+        self._open_parents[step.name] = sum(map(self._is_open, step.definition.parents))
+        if step.status == "pending" and not self._open_parents[step.name]:
+            self.ready[step.name] = None
+
+    def _is_open(self, name: str) -> bool:
+        return name not in self.steps or self.steps[name].status not in OVER
+
+    def _add(self, definition: PipelineStep) -> Verdict:
+        if definition.name in self.steps:
+            return rejected("there is a step of this name")
+        self.steps[definition.name] = StepState(definition)
+        self._count(self.steps[definition.name])
+        return ACCEPTED
+
+    def _step(self, event: StepEvent) -> Verdict:
+        step = self.steps.get(event.step)
+        if step is None:
+            return rejected("there is no step of this name")
+        after = _after(step, event)
+        if isinstance(after, Verdict):
+            return after
+        if after.status != step.status:
+            after = replace(after, history=(*after.history, after.status))
+        self.steps[step.name] = after
+        self._note(step, after)
+        return ACCEPTED
+
+    def _note(self, before: StepState, after: StepState) -> None:
+        """Keep what may be decided on."""
+        name = after.name
+        _keep(self.ready, name, wanted=after.status == "pending" and not self._open_parents[name])
+        _keep(self.under_way, name, wanted=after.status in UNDER_WAY)
+        _keep(self.owing, name, wanted=bool(after.owed()))
+        if after.status in OVER and before.status not in OVER:
+            self.open -= 1
+            for child in self._children_of[name]:
+                self._open_parents[child] -= 1
+                if not self._open_parents[child] and self.steps[child].status == "pending":
+                    self.ready[child] = None
+
+
+def _keep(names: dict[str, None], name: str, *, wanted: bool) -> None:
+    if wanted:
+        names[name] = None
+    else:
+        names.pop(name, None)
+
+
+def _after(step: StepState, event: StepEvent) -> StepState | Verdict:
+    """Return the step after the event, or why the event does not count."""
+    changes: dict[str, Any] = {}
+    match event:
+        case CallbackReturned():
+            changes = {"answers": {**step.answers, (event.callback, event.occasion): event.answer}}
+        case StepQueued() if step.status == "pending":
+            changes = {"status": "queued", "queue": event.queue, "queued_at": event.meta.occurred_at}
+        case StepCached() if step.status == "pending":
+            changes = {"status": "cached"}
+        case StepSkipped() if step.status == "pending":
+            changes = {"status": "skipped", "message": event.reason}
+        case StepStarted() if step.status == "queued" and event.child_run >= step.child_run:
+            changes = {"status": "running", "started_at": event.meta.occurred_at}
+        case StepRetried() if step.status in UNDER_WAY and event.child_run > step.child_run:
+            changes = {"status": "queued", "retries": step.retries + 1, "message": event.reason}
+        case StepFinished() if step.status not in OVER:
+            changes = {"status": event.status, "message": event.message}
+    return replace(step, **(changes | _facts(event))) if changes else rejected(f"the step is {step.status}")
+
+
+def _facts(event: StepEvent) -> dict[str, Any]:
+    """What an event tells beside the state: child, run and key where it names them, and when the step was over."""
+    names = ("child", "child_run", "cache_key")
+    told: dict[str, Any] = {name: getattr(event, name) for name in names if getattr(event, name, None)}
+    if isinstance(event, StepCached | StepSkipped | StepFinished):
+        told["ended_at"] = event.meta.occurred_at
+    return told
