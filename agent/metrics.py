@@ -27,8 +27,8 @@ from .onlookers import Address
 from .snapshot import Snapshot, free_since_us
 
 if TYPE_CHECKING:
+    from ..projections.retries import Outcome
     from .claiming import Pursuit
-    from .retry import Outcome
     from .run_control import RunControl
 
 PREFIX: Final = "tasktape_agent"

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..projections.retries import Outcome
 from .claiming import Pursuit
-from .retry import Outcome
 from .run_control import RunControl
 
 Work = Literal["checkout", "environment"]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from ..events.queue_events import EntryEnqueued
 from ..projections.limit_fold import LimitFold
 from ..projections.queue_fold import Entry, QueueFold
+from ..projections.retries import LOST
 from ..projections.verdict import Verdict
 from .appends import Appends
 from .clock import Clock
 from .heartbeat import Heartbeats
-from .retry import LOST
 from .view import View
 
 

@@ -1,51 +1,20 @@
 """What follows a run that ended: nothing, or the next run of the task in the same place of the same queue.
 
-Infrastructure's failures (a lost worker, an environment that can't be built, a full disk) are retried on a count of
-their own, after a pause that grows; a task's own failures as often as its `retries` say; a run that was preempted
-goes back as if it had never started.
+The infrastructure's failures are retried after a pause that grows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from ..events.base import Meta
 from ..events.queue_events import EntryEnqueued, entry_id
+from ..projections.retries import INFRASTRUCTURE_RETRIES, Counts, Outcome, counts_after
 
-INFRASTRUCTURE_RETRIES: Final = 3
 FIRST_PAUSE: Final = 10.0
 LONGEST_PAUSE: Final = 300.0
 _GROWTH: Final = 3
-
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    kind: Literal["completed", "stopped", "failed", "lost", "preempted", "superseded"]
-    cause: Literal["task", "infrastructure"] = "task"
-
-
-LOST: Final = Outcome("lost", "infrastructure")
-
-
-class Counts(NamedTuple):
-    """Retries so far in a row: for the task's own failures and for the infrastructure's."""
-
-    failures: int
-    losses: int
-
-
-def counts_after(request: EntryEnqueued, outcome: Outcome, limit: int = INFRASTRUCTURE_RETRIES) -> Counts | None:
-    """Counts of the next run's entry, or None where no run follows."""
-    counts = Counts(request.failures, request.losses)
-    if outcome.kind == "preempted":
-        return counts
-    if outcome.kind not in {"failed", "lost"}:
-        return None
-    if outcome.cause == "infrastructure" or outcome.kind == "lost":
-        return counts._replace(losses=counts.losses + 1) if counts.losses < limit else None
-    return counts._replace(failures=counts.failures + 1) if counts.failures < request.spec.retries else None
 
 
 def pause_before(losses: int) -> float:
@@ -76,7 +45,7 @@ def successor(
 
     `log_us` is the log's time, from which a pause before the next run counts (µs since 1970).
     """
-    counts = counts_after(request, outcome)
+    counts = counts_after(Counts(request.failures, request.losses), request.spec.retries, outcome)
     if counts is None:
         return None
     pause = pause_before(counts.losses) if counts.losses > request.losses else 0.0

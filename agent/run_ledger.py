@@ -25,9 +25,9 @@ from ..events.task_events import (
     TasksEvent,
 )
 from ..projections import task_state
+from ..projections.retries import LOST, Outcome
 from ..projections.task_state import RunState, TaskState
 from ..projections.verdict import ACCEPTED, DUPLICATE, Verdict, rejected
-from .retry import LOST, Outcome
 
 CREATED: Final = TaskCreated.__name__
 RELEVANT: Final = frozenset(

@@ -14,11 +14,12 @@ from typing import Final, Protocol
 
 from ..events.limit_events import PermitReleased
 from ..events.queue_events import EntryClaimed
+from ..projections.retries import Outcome
 from .appends import Appends
 from .claiming import Begin, Claiming, Command, Drop, GiveBack, Prepare, Pursuit, Say
 from .devices import Devices
 from .observer import NOBODY, Observer
-from .retry import Outcome, successor
+from .retry import successor
 from .run_control import PREEMPTED, FinalEvent, Phase, RunControl, Stop, Trouble
 from .view import View
 

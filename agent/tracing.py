@@ -29,8 +29,8 @@ from .observer import Observer, Work
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+    from ..projections.retries import Outcome
     from .claiming import Pursuit
-    from .retry import Outcome
     from .run_control import RunControl
 
 LOGGER = logging.getLogger(__name__)

@@ -19,10 +19,11 @@ from ..events.queue_events import EntryEnqueued, EntryEvent, queue_of_topic, que
 from ..events.task_events import RunLost
 from ..events.worker_events import HeldRun
 from ..projections.queue_fold import Entry, QueueFold
+from ..projections.retries import Outcome
 from .appends import Appends, Tombstone
 from .follow import Reading
 from .peers import Peer
-from .retry import Outcome, is_set_aside, successor
+from .retry import is_set_aside, successor
 from .view import View
 
 LOGGER = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from tasktape.agent.retry import Outcome, counts_after
 from tasktape.events.base import Event, to_us
 from tasktape.events.codec import Codec
 from tasktape.events.log import LogRecord
@@ -20,6 +19,7 @@ from tasktape.events.wire import read_event
 from tasktape.events.worker_events import WorkerEvent
 from tasktape.projections import task_state
 from tasktape.projections.queue_fold import Entry, QueueFold
+from tasktape.projections.retries import Counts, Outcome, counts_after
 from tasktape.projections.task_state import Rejection, TaskState
 
 HOUR_US = 3600 * 10**6
@@ -146,7 +146,9 @@ class Story:
         if (run, entry.id) in self.tasks[entry.task].left:
             return "withdrawn"
         outcome = self.ends.get((entry.task, run))
-        if outcome is None or counts_after(self.requests[entry.task][entry.id], outcome) is not None:
+        request = self.requests[entry.task][entry.id]
+        counts = Counts(request.failures, request.losses)
+        if outcome is None or counts_after(counts, request.spec.retries, outcome) is not None:
             return "under way"
         return outcome.kind
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tasktape.agent.appends import Appends, Tombstone, last_known
 from tasktape.agent.heartbeat import Heartbeats
 from tasktape.agent.peers import Peers
-from tasktape.agent.retry import INFRASTRUCTURE_RETRIES, LOST, Outcome, successor
+from tasktape.agent.retry import successor
 from tasktape.agent.run_control import describe_exit
 from tasktape.agent.run_ledger import RELEVANT, RunLedger
 from tasktape.events.base import Stamper
@@ -32,6 +32,7 @@ from tasktape.events.task_events import (
     TasksEvent,
 )
 from tasktape.events.worker_events import HeldRun, WorkerHeartbeat, WorkerStarted, WorkerStopped
+from tasktape.projections.retries import INFRASTRUCTURE_RETRIES, LOST, Outcome
 from tasktape.projections.task_state import Rejection, TaskState, apply
 from tasktape.projections.verdict import ACCEPTED, rejected
 
