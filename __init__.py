@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .producers.errors import UsageError
     from .producers.logger import Logger
     from .producers.models import InputModel, Model, OutputModel
+    from .producers.pipelines.controller import PipelineController
     from .producers.storage import StorageManager
     from .producers.task import Task
     from .producers.types import TaskTypes
@@ -21,6 +22,7 @@ __all__ = [
     "Logger",
     "Model",
     "OutputModel",
+    "PipelineController",
     "StorageManager",
     "Task",
     "TaskTypes",
@@ -33,12 +35,13 @@ _MODULES: Final = {
     "Logger": "logger",
     "Model": "models",
     "OutputModel": "models",
+    "PipelineController": "pipelines.controller",
     "StorageManager": "storage",
     "Task": "task",
     "TaskTypes": "types",
     "UsageError": "errors",
 }
-_NOT_YET: Final = frozenset({"Dataset", "PipelineController", "PipelineDecorator"})
+_NOT_YET: Final = frozenset({"Dataset", "PipelineDecorator"})
 
 
 def __getattr__(name: str) -> Any:

@@ -92,24 +92,34 @@ class PipelineFold:
     """A pipeline's steps. Feed it its controller's events, each once and in order. Not thread-safe.
 
     `ready` are the pending steps whose parents are all over, `under_way` those whose child is queued or runs, `owing`
-    those with callbacks that are to be called, `open` counts what is not over. All are kept as steps change, so that a
-    decision does not cost a look at every step.
+    those with callbacks that are to be called, `spoilt` those the pipeline fails by; `owners` names the step that a
+    child runs, `open` counts what is not over, `changes` the events that counted. All are kept as steps change, so that
+    a decision does not cost a look at every step.
     """
 
     def __init__(self) -> None:
         self.defined: PipelineDefined | None = None
         self.stopping: PipelineStopping | None = None
+        self.began_at: datetime | None = None
         self.generation = 0
         self.steps: dict[str, StepState] = {}
         self.ready: dict[str, None] = {}
         self.under_way: dict[str, None] = {}
         self.owing: dict[str, None] = {}
+        self.spoilt: dict[str, None] = {}
+        self.owners: dict[str, str] = {}
         self.open = 0
+        self.changes = 0
         self._open_parents: dict[str, int] = {}
         self._children_of: defaultdict[str, list[str]] = defaultdict(list)
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the controller's task; what means nothing to a pipeline changes nothing."""
+        verdict = self._apply(event)
+        self.changes += verdict.accepted
+        return verdict
+
+    def _apply(self, event: TasksEvent) -> Verdict:
         match event:
             case TaskReset():
                 self._forget()
@@ -126,6 +136,10 @@ class PipelineFold:
             case PipelineEvent():
                 return rejected(f"{type(event).__name__} means nothing to a pipeline")
         return ACCEPTED
+
+    def is_settled(self, name: str) -> bool:
+        """Whether a step is over, and no callback is owed for it."""
+        return name in self.steps and self.steps[name].status in OVER and name not in self.owing
 
     def dependents(self, names: Iterable[str]) -> set[str]:
         """Return the steps with these names and all that depend on them."""
@@ -145,12 +159,13 @@ class PipelineFold:
         return self.dependents(spoilt)
 
     def _forget(self) -> None:
-        self.defined = self.stopping = None
+        self.defined = self.stopping = self.began_at = None
         self.steps = {}
         self._index()
 
     def _define(self, event: PipelineDefined) -> None:
         horizon = self.defined.horizon if self.defined else event.horizon
+        self.began_at = self.began_at or event.meta.occurred_at
         self.defined = event.model_copy(update={"horizon": horizon})
         given = {step.name: step for step in event.steps}
         added = {} if event.steps else {name: step.definition for name, step in self.steps.items()}
@@ -163,20 +178,18 @@ class PipelineFold:
 
     def _continue(self, steps: Iterable[str]) -> None:
         self.generation += 1
-        self.stopping = None
+        self.stopping = self.began_at = None
         self.steps |= {name: StepState(self.steps[name].definition) for name in steps if name in self.steps}
         self._index()
 
     def _index(self) -> None:
         """Find out anew what may be decided on."""
         self._children_of.clear()
-        self.ready, self.under_way, self.owing, self.open = {}, {}, {}, 0
+        self.ready, self.open = {}, 0
+        self.under_way, self.owing, self.spoilt, self.owners = {}, {}, {}, {}
         for step in self.steps.values():
             self._count(step)
-            if step.status in UNDER_WAY:
-                self.under_way[step.name] = None
-            if step.owed():
-                self.owing[step.name] = None
+            self._note(step)
 
     def _count(self, step: StepState) -> None:
         """Count a step, and those of its parents that are not over."""
@@ -184,8 +197,6 @@ class PipelineFold:
         for parent in step.definition.parents:
             self._children_of[parent].append(step.name)
         self._open_parents[step.name] = sum(map(self._is_open, step.definition.parents))
-        if step.status == "pending" and not self._open_parents[step.name]:
-            self.ready[step.name] = None
 
     def _is_open(self, name: str) -> bool:
         return name not in self.steps or self.steps[name].status not in OVER
@@ -193,8 +204,9 @@ class PipelineFold:
     def _add(self, definition: PipelineStep) -> Verdict:
         if definition.name in self.steps:
             return rejected("there is a step of this name")
-        self.steps[definition.name] = StepState(definition)
-        self._count(self.steps[definition.name])
+        step = self.steps[definition.name] = StepState(definition)
+        self._count(step)
+        self._note(step)
         return ACCEPTED
 
     def _step(self, event: StepEvent) -> Verdict:
@@ -207,21 +219,28 @@ class PipelineFold:
         if after.status != step.status:
             after = replace(after, history=(*after.history, after.status))
         self.steps[step.name] = after
-        self._note(step, after)
+        self._note(after)
+        if after.status in OVER and step.status not in OVER:
+            self._end(step.name)
         return ACCEPTED
 
-    def _note(self, before: StepState, after: StepState) -> None:
+    def _note(self, step: StepState) -> None:
         """Keep what may be decided on."""
-        name = after.name
-        _keep(self.ready, name, wanted=after.status == "pending" and not self._open_parents[name])
-        _keep(self.under_way, name, wanted=after.status in UNDER_WAY)
-        _keep(self.owing, name, wanted=bool(after.owed()))
-        if after.status in OVER and before.status not in OVER:
-            self.open -= 1
-            for child in self._children_of[name]:
-                self._open_parents[child] -= 1
-                if not self._open_parents[child] and self.steps[child].status == "pending":
-                    self.ready[child] = None
+        name = step.name
+        _keep(self.ready, name, wanted=step.status == "pending" and not self._open_parents[name])
+        _keep(self.under_way, name, wanted=step.status in UNDER_WAY)
+        _keep(self.owing, name, wanted=bool(step.owed()))
+        _keep(self.spoilt, name, wanted=step.spoils)
+        if step.child:
+            self.owners[step.child] = name
+
+    def _end(self, name: str) -> None:
+        """Count a step as over; what waited for it alone is ready."""
+        self.open -= 1
+        for child in self._children_of[name]:
+            self._open_parents[child] -= 1
+            if not self._open_parents[child] and self.steps[child].status == "pending":
+                self.ready[child] = None
 
 
 def _keep(names: dict[str, None], name: str, *, wanted: bool) -> None:

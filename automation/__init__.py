@@ -1,0 +1,7 @@
+"""Tasks that run other tasks, under the names that ClearML's scripts import from `clearml.automation`."""
+
+from __future__ import annotations
+
+from ..producers.pipelines.controller import PipelineController
+
+__all__ = ["PipelineController"]

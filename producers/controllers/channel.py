@@ -1,0 +1,137 @@
+"""A controller's hold on the log: what it and its children have said, and its own decisions, written and read back.
+
+A decision counts once it has been read back. A log that is away is waited for, however long: the children go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ...events.errors import DecodeError, LogUnavailableError, NotAllowedError
+from ...events.log.port import Log, LogRecord, Positions, Reader, TopicPartition, partition_of
+from ...events.task_events import TasksEvent
+from ...events.topics import TOPICS
+from ...events.wire import read_event
+from ..queue_desk import deliver
+from ..warn import LOGGER
+
+if TYPE_CHECKING:
+    from ...events.base import Event
+    from ..session import Session
+
+TOPIC: Final = TasksEvent.topic
+_RETRY_SECONDS: Final = 1.0
+_CATCH_UP_SECONDS: Final = 0.05
+
+
+class Channel:
+    """Reads `tasktape.tasks` for the controller `task`, and appends for it. One thread reads, any may append.
+
+    It yields what is about that task or one of its `children`. Close it.
+    """
+
+    def __init__(self, session: Session, task: str, children: Container[str]) -> None:
+        self.task = task
+        self._codec = session.codec
+        self._children = children
+        self._reader: Reader | None = None
+        self.log: Log = session.open_log()
+        self.log.create_topics(TOPICS)
+        self._positions: Positions = self.log.end_positions([TOPIC])
+        self._own = TopicPartition(TOPIC, partition_of(task, len(self._positions)))
+        self._read_up_to = 0
+
+    @property
+    def horizon(self) -> list[int]:
+        """From where on in each partition what comes is read."""
+        return [self._positions[source] for source in sorted(self._positions)]
+
+    def history(self) -> Iterator[TasksEvent]:
+        """Yield what was said about the controller's task up to now."""
+        end = self._positions[self._own]
+        for record in _between(self.log, {self._own: 0}, {self._own: end}):
+            if record.key == self.task:
+                yield from self._decoded(record)
+        self._read_up_to = end
+
+    def go_back(self, horizon: Sequence[int]) -> Positions:
+        """Read on from a horizon of an earlier run; returns where everything ended when this was called."""
+        ends = dict(self._positions)
+        sources = sorted(self._positions)
+        self._positions = {source: min(at, ends[source]) for source, at in zip(sources, horizon, strict=True)}
+        return ends
+
+    def ends(self) -> Positions:
+        """Where everything ends now."""
+        return self.log.end_positions([TOPIC])
+
+    def is_beyond(self, ends: Positions) -> bool:
+        """Whether all before these positions has been read."""
+        return all(self._positions[source] >= end for source, end in ends.items())
+
+    def poll(self, timeout: float) -> list[TasksEvent]:
+        """Return what was said since; wait up to `timeout` seconds for it."""
+        try:
+            if self._reader is None:
+                self._reader = self.log.read(self._positions)
+            records = self._reader.poll(timeout)
+            self._positions = self._reader.positions()
+        except NotAllowedError:
+            raise
+        except LogUnavailableError as error:
+            self._stop_reading()
+            _wait(error)
+            return []
+        return [event for record in records if self._is_news(record) for event in self._decoded(record)]
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Bring events to the log, the first of them first; returns when they are there.
+
+        Raises:
+            RecordRefusedError: The log will never take one.
+
+        """
+        while events:
+            try:
+                return deliver(self.log, self._codec, events)
+            except NotAllowedError:
+                raise
+            except LogUnavailableError as error:
+                _wait(error)
+        return None
+
+    def close(self) -> None:
+        """Stop reading and let go of the log."""
+        self._stop_reading()
+        self.log.close()
+
+    def _stop_reading(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _is_news(self, record: LogRecord) -> bool:
+        is_known = record.source == self._own and record.offset < self._read_up_to and record.key == self.task
+        return not is_known and record.key is not None and (record.key == self.task or record.key in self._children)
+
+    def _decoded(self, record: LogRecord) -> Iterator[TasksEvent]:
+        try:
+            event = read_event(record, codec=self._codec)
+        except DecodeError:
+            return
+        if isinstance(event, TasksEvent):
+            yield event
+
+
+def _wait(error: LogUnavailableError) -> None:
+    LOGGER.warning("%s The controller waits for it.", error, extra={"action": "wait_for_log"})
+    time.sleep(_RETRY_SECONDS)
+
+
+def _between(log: Log, start: Positions, end: Positions) -> Iterator[LogRecord]:
+    """Yield the records of partitions from a position up to another."""
+    with log.read(start) as reader:
+        while any(at < end[source] for source, at in reader.positions().items() if source in end):
+            yield from reader.poll(_CATCH_UP_SECONDS)

@@ -1,0 +1,1 @@
+"""Pipelines: graphs of steps, each a task, run by a controller that is a task itself."""

@@ -1,0 +1,115 @@
+"""What a pipeline does next: a pure function of its own events and its children's.
+
+One answer at a time, the most urgent first: callbacks that are owed, what children have come to, then what is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ...events.pipeline_events import (
+    PipelineEvent,
+    PipelineStopping,
+    StepFinished,
+    StepRetried,
+    StepSkipped,
+    StepStarted,
+)
+from ...projections.pipeline_fold import STOPPED, UNDER_WAY, PipelineFold, StepState
+from ..controllers.children import Child
+
+BEFORE: Final = ("pre", "created")
+"""Callbacks that may ask not to run a step, in the order in which they are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call the user's own function for a step."""
+
+    step: str
+    callback: str
+    occasion: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Take the outcome of an earlier run, or have the step run."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Nothing has to be done before this event is written; `fields` are those that its kind adds."""
+
+    kind: type[PipelineEvent]
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+Decision = Call | Launch | Say
+
+
+def decide(fold: PipelineFold, changed: Iterable[Child]) -> list[Decision]:
+    """Return what is to be done now, given the children that have changed since nothing was to be done."""
+    if (owing := next(iter(fold.owing), None)) is not None:
+        return [Call(owing, *fold.steps[owing].owed()[0])]
+    if observed := [decision for child in changed for decision in _observed(fold, child)]:
+        return observed
+    if fold.stopping is not None:
+        return [_skip(step.name, STOPPED) for step in fold.steps.values() if step.status == "pending"]
+    if fold.defined is not None and fold.defined.stops_on_fail and fold.spoilt:
+        return [Say(PipelineStopping, {"reason": f"step {next(iter(fold.spoilt))!r} failed", "failed": True})]
+    return _ready(fold)
+
+
+def _observed(fold: PipelineFold, child: Child) -> list[Decision]:
+    """What has come of the step that a child runs."""
+    step = fold.steps.get(fold.owners.get(child.task, ""))
+    if step is None or step.status not in UNDER_WAY or child.status == "waiting":
+        return []
+    about = {"step": step.name, "child": child.task, "child_run": child.run}
+    begins = step.status == "queued" and child.state.run.started
+    begun: list[Decision] = [Say(StepStarted, about)] if begins else []
+    return begun if child.status == "running" else [*begun, _ended(fold, step, child)]
+
+
+def _ended(fold: PipelineFold, step: StepState, child: Child) -> Decision:
+    if child.status == "failed" and fold.stopping is None:
+        if "retry" in step.definition.callbacks and ("retry", child.run) not in step.answers:
+            return Call(step.name, "retry", child.run)
+        if step.answers.get(("retry", child.run), step.retries < step.definition.retries):
+            again = {"child": child.task, "child_run": child.run + 1, "reason": child.message}
+            return Say(StepRetried, {"step": step.name, **again})
+    about = {"child": child.task, "child_run": child.run, "message": child.message}
+    return Say(StepFinished, {"step": step.name, "status": child.status, **about})
+
+
+def _ready(fold: PipelineFold) -> list[Decision]:
+    """Skip or launch what is ready; a callback that is to be asked first goes alone."""
+    judged = [_judged(fold, fold.steps[name]) for name in fold.ready]
+    call = next((decision for decision in judged if isinstance(decision, Call)), None)
+    return judged if call is None else [call]
+
+
+def _judged(fold: PipelineFold, step: StepState) -> Decision:
+    blocking = next((name for name in step.definition.parents if not fold.steps[name].lets_on), None)
+    if blocking is not None:
+        return _skip(step.name, f"step {blocking!r} {_has_ended(fold.steps[blocking])}")
+    for callback in BEFORE:
+        if callback in step.definition.callbacks:
+            answer = step.answers.get((callback, 0))
+            if answer is None:
+                return Call(step.name, callback)
+            if not answer:
+                return _skip(step.name, "its callback asked for that")
+    return Launch(step.name)
+
+
+def _skip(step: str, reason: str) -> Say:
+    return Say(StepSkipped, {"step": step, "reason": reason})
+
+
+def _has_ended(step: StepState) -> str:
+    return {"failed": "failed", "aborted": "was aborted", "skipped": "was skipped"}.get(step.status, "is not over")

@@ -1,0 +1,207 @@
+"""How a step's task comes to run: through a queue, by an agent, or in a process of its own on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ...events.queue_events import AbortRequested, EntryEnqueued, entry_id
+from ...events.task_events import RunFailed, TaskCreated, TaskReset
+from .. import lineage
+from ..errors import NotEnqueuedError, TooLateError
+from ..queues import dequeue_task
+
+if TYPE_CHECKING:
+    from ...events.base import Event
+    from ...events.parts import TaskSpec
+    from ..session import Session
+    from .preparing import Prepared
+
+Append = Callable[[Sequence["Event"]], None]
+_GRACE_SECONDS: Final = 10.0
+_ABORTED: Final = "the pipeline was stopped"
+
+
+class Runner(Protocol):
+    """Makes runs of tasks happen. All of it may be asked for twice, and has an effect once."""
+
+    def retries_of(self, spec: TaskSpec | None) -> int | None:
+        """How often the task's own failures are retried without the pipeline; None where nothing is."""
+
+    def start(self, prepared: Sequence[Prepared]) -> None:
+        """Have steps run."""
+
+    def repeat(self, prepared: Prepared, run: int) -> None:
+        """Have a step run once more, as this run of its task."""
+
+    def stop(self, child: str, run: int) -> None:
+        """Have a run stopped."""
+
+    def ended(self) -> Sequence[Ended]:
+        """Runs whose process is gone, whatever they said before."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process is gone: all that it said lies before these positions of the log."""
+
+    child: str
+    run: int
+    code: int
+
+
+def created(session: Session, prepared: Sequence[Prepared]) -> list[Event]:
+    """Events that make the tasks of steps, where these are new."""
+    return [TaskCreated(meta=session.stamp(), task=one.child, spec=one.spec) for one in prepared if one.is_new]
+
+
+class QueueRunner:
+    """Puts runs into queues, for agents."""
+
+    def __init__(self, session: Session, append: Append) -> None:
+        self._session = session
+        self._append = append
+
+    def retries_of(self, spec: TaskSpec | None) -> int | None:
+        """What the task's description allows its agents."""
+        return spec.retries if spec else 0
+
+    def start(self, prepared: Sequence[Prepared]) -> None:
+        """Make the tasks, and then enqueue them: an agent may start one as soon as it waits."""
+        self._append(created(self._session, prepared))
+        self._append([self._entry(one, one.run) for one in prepared if not one.node.draft])
+
+    def repeat(self, prepared: Prepared, run: int) -> None:
+        """Enqueue another run."""
+        self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
+        self._append([self._entry(prepared, run)])
+
+    def stop(self, child: str, run: int) -> None:
+        """Take it out of its queue, and ask whoever was faster to stop it."""
+        with contextlib.suppress(NotEnqueuedError, TooLateError):
+            dequeue_task(child, _ABORTED)
+        self._append([AbortRequested(meta=self._session.stamp(), task=child, run=run, reason=_ABORTED)])
+
+    def ended(self) -> Sequence[Ended]:
+        """Agents say themselves how a run ended."""
+        return ()
+
+    def _entry(self, one: Prepared, run: int) -> EntryEnqueued:
+        entry = entry_id(one.queue, one.child, run)
+        about = {"task": one.child, "queue": one.queue, "entry": entry, "run": run}
+        return EntryEnqueued(meta=self._session.stamp(), **about, spec=one.spec)
+
+
+class ProcessRunner:
+    """Runs tasks as processes of this machine, in the present folder, no more at once than `slots`."""
+
+    def __init__(self, session: Session, append: Append, slots: int | None = None) -> None:
+        self._session = session
+        self._append = append
+        self._slots = threading.BoundedSemaphore(slots or max(2, os.cpu_count() or 1))
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopped: set[str] = set()
+        self._lock = threading.Lock()
+        self._ended: list[Ended] = []
+
+    def retries_of(self, spec: TaskSpec | None) -> int | None:  # noqa: ARG002  one signature for all runners
+        """Nobody retries but the pipeline."""
+        return None
+
+    def start(self, prepared: Sequence[Prepared]) -> None:
+        """Make the tasks and start their processes, as far as there is room."""
+        self._append(created(self._session, prepared))
+        for one in prepared:
+            self._run(one, one.run)
+
+    def repeat(self, prepared: Prepared, run: int) -> None:
+        """Start another process."""
+        self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
+        self._run(prepared, run)
+
+    def stop(self, child: str, run: int) -> None:  # noqa: ARG002  a task has one process at a time
+        """Interrupt the process, and kill it if it is still there after a while."""
+        with self._lock:
+            self._stopped.add(child)
+            process = self._processes.get(child)
+        if process is not None:
+            _signal(process, signal.SIGINT)
+            threading.Timer(_GRACE_SECONDS, _signal, (process, signal.SIGKILL)).start()
+
+    def ended(self) -> Sequence[Ended]:
+        """Return the processes that are gone since this was last asked."""
+        with self._lock:
+            found, self._ended = self._ended, []
+        return found
+
+    def _run(self, one: Prepared, run: int) -> None:
+        threading.Thread(target=self._run_it, args=(one, run), name=f"tasktape-{one.node.name}", daemon=True).start()
+
+    def _run_it(self, one: Prepared, run: int) -> None:
+        with self._slots, tempfile.TemporaryDirectory(prefix="tasktape-step-") as folder:
+            code = -1
+            try:
+                code = self._outcome(one, run, Path(folder))
+            finally:
+                with self._lock:
+                    self._processes.pop(one.child, None)
+                    self._ended.append(Ended(one.child, run, code))
+
+    def _outcome(self, one: Prepared, run: int, folder: Path) -> int:
+        """Run the process to its end and return its exit code."""
+        command, workplace = self._laid_out(one, folder)
+        spec_file = folder / "task.json"
+        spec_file.write_text(one.spec.model_dump_json())
+        variables = dict(os.environ)
+        variables.pop(lineage.PROC_TASK, None)
+        variables |= {
+            lineage.TASK_ID: one.child,
+            lineage.RUN: str(run),
+            lineage.SPEC_FILE: str(spec_file),
+            lineage.SIMULATED: one.child,
+            "PYTHONPATH": os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH", "")])),
+        }
+        with self._lock:
+            if one.child in self._stopped:
+                return -1
+            process = subprocess.Popen(command, cwd=workplace, env=variables, stdin=subprocess.DEVNULL)
+            self._processes[one.child] = process
+        try:
+            return process.wait(one.spec.time_limit or None)
+        except subprocess.TimeoutExpired:
+            self.stop(one.child, run)
+            return process.wait()
+
+    def _laid_out(self, one: Prepared, folder: Path) -> tuple[list[str], Path]:
+        """The command that runs the task, and the folder to run it in: the present one for a lone script."""
+        script = one.spec.script
+        if script.source and not script.repository:
+            file = folder / Path(script.entry_point).name
+            file.write_text(script.source)
+            return [sys.executable, str(file), *script.arguments], Path.cwd()
+        from ..capture.materialise import materialise  # noqa: PLC0415  only for what comes from a repository
+
+        checkout = materialise(script, folder / "code", mirrors=self._session.settings.home / "mirrors")
+        return [sys.executable, *checkout.entry_point.split(), *script.arguments], checkout.working_dir
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.poll() is None:
+        process.send_signal(number)
+
+
+def death(session: Session, ended: Ended) -> RunFailed:
+    """What is said of a run whose process has ended without a word."""
+    reason = f"exit code {ended.code}" if ended.code >= 0 else "process died"
+    message = "the process ended without saying how: see its output"
+    about = {"task": ended.child, "run": ended.run, "reason": reason, "message": message}
+    return RunFailed(meta=session.stamp(), **about, exit_code=ended.code)
