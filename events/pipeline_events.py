@@ -5,12 +5,15 @@ They belong to the controller's runs. A later run of it goes on where they end, 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from .base import Part
 from .task_events import RunEvent
+
+_WITH_INFINITY: Final = ConfigDict(ser_json_inf_nan="strings")
+"""As JSON, which projections keep, a time limit that is no number stays what it was."""
 
 
 class PipelineStep(Part):
@@ -20,6 +23,8 @@ class PipelineStep(Part):
     `post`. `skips_on_fail` and `skips_on_abort` say whether what depends on it is skipped then, `goes_on_on_fail` and
     `goes_on_on_abort` whether the pipeline may succeed all the same.
     """
+
+    model_config = _WITH_INFINITY
 
     name: str
     parents: list[str] = Field(default_factory=list)
@@ -45,6 +50,8 @@ class PipelineDefined(PipelineEvent):
 
     `horizon` holds, for each partition of `tasktape.tasks`, the offset from which on its steps' events lie.
     """
+
+    model_config = _WITH_INFINITY
 
     name: str
     version: str = ""

@@ -113,6 +113,21 @@ class PipelineFold:
         self._open_parents: dict[str, int] = {}
         self._children_of: defaultdict[str, list[str]] = defaultdict(list)
 
+    @classmethod
+    def of(
+        cls,
+        steps: Iterable[StepState],
+        defined: PipelineDefined | None,
+        stopping: PipelineStopping | None,
+        generation: int,
+    ) -> PipelineFold:
+        """Make one that goes on from what another had come to."""
+        fold = cls()
+        fold.defined, fold.stopping, fold.generation = defined, stopping, generation
+        fold.steps = {step.name: step for step in steps}
+        fold._index()
+        return fold
+
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the controller's task; what means nothing to a pipeline changes nothing."""
         verdict = self._apply(event)

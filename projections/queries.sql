@@ -103,6 +103,31 @@ SELECT name, value, type, description FROM parameters WHERE task = $task ORDER B
 -- name: configurations
 SELECT name, text, type, suffix, description FROM configurations WHERE task = $task ORDER BY place;
 
+-- name: pipelines
+SELECT * REPLACE (
+    epoch_us(created_at) AS created_at, epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at
+)
+FROM pipelines
+WHERE ($task IS NULL OR task = $task) AND ($name IS NULL OR name = $name) AND ($include_archived OR NOT archived)
+ORDER BY created_at DESC, task DESC
+LIMIT $limit;
+
+-- name: steps
+SELECT * EXCLUDE (history) REPLACE (
+    epoch_us(queued_at) AS queued_at, epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at
+)
+FROM steps
+WHERE task = $task
+ORDER BY place;
+
+-- name: cached_step
+SELECT s.child
+FROM (SELECT * FROM step_states WHERE cache_key = $cache_key AND status = 'completed') s
+JOIN tasks t ON t.id = s.child AND t.run = s.child_run
+WHERE t.status IN ('completed', 'published')
+ORDER BY s.ended_at DESC, s.child DESC
+LIMIT 1;
+
 -- name: scalars
 WITH chosen AS (
     SELECT title, series, step, time, value FROM scalars

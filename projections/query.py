@@ -28,7 +28,7 @@ from .rows import (
     made,
 )
 from .task_state import TaskState
-from .work_rows import EntryRow, LimitRow, PermitRow, QueueRow, WaitRow, WorkerRow
+from .work_rows import EntryRow, LimitRow, PermitRow, PipelineRow, QueueRow, StepRow, WaitRow, WorkerRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -207,6 +207,21 @@ class Queries:
     def workers(self) -> list[WorkerRow]:
         """Return the workers that did not leave in order, by id; those silent for long are dead."""
         return made(WorkerRow, self._rows("workers"))
+
+    def pipelines(
+        self, name: str | None = None, *, task: str | None = None, archived: bool = False, limit: int | None = None
+    ) -> list[PipelineRow]:
+        """Return pipelines (of this name, of this controller), the latest created first; archived ones if asked for."""
+        values = {"name": name, "task": task, "include_archived": archived, "limit": limit}
+        return made(PipelineRow, self._source.rows("pipelines", values))
+
+    def steps(self, task_id: str) -> list[StepRow]:
+        """Return the steps of the pipeline that a task controls, in the order they were defined."""
+        return made(StepRow, self._rows("steps", task=task_id))
+
+    def cached_step(self, cache_key: str) -> str | None:
+        """Return the child of the latest step of this key that completed, while what it came to still stands."""
+        return next((child for (child,) in self._rows("cached_step", cache_key=cache_key)), None)
 
     def events(self, key: str | None = None, *, limit: int | None = None, types: Sequence[str] = ()) -> list[EventRow]:
         """Return the events about a task, queue or worker (all events without a key) in order of their append times."""

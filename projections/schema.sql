@@ -30,6 +30,17 @@ CREATE TABLE task_parameters (
 CREATE TABLE task_configurations (
     task VARCHAR, place BIGINT, name VARCHAR, text VARCHAR, type VARCHAR, suffix VARCHAR, description VARCHAR
 );
+CREATE TABLE pipeline_states (
+    task VARCHAR, run BIGINT, name VARCHAR, version VARCHAR, generation BIGINT, stops_on_fail BOOLEAN,
+    time_limit DOUBLE, defined_at TIMESTAMP, stopping_reason VARCHAR, stopping_failed BOOLEAN, stopping_at TIMESTAMP,
+    defined VARCHAR, stopping VARCHAR
+);
+CREATE TABLE step_states (
+    task VARCHAR, place BIGINT, name VARCHAR, status VARCHAR, child VARCHAR, child_run BIGINT, retries BIGINT,
+    parents VARCHAR[], base VARCHAR, queue VARCHAR, stage VARCHAR, cache_key VARCHAR, message VARCHAR,
+    queued_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP, history VARCHAR[], definition VARCHAR,
+    answers VARCHAR
+);
 CREATE TABLE artifact_versions (
     task VARCHAR, run BIGINT, resets BIGINT, "offset" BIGINT, deleted BOOLEAN, name VARCHAR, type VARCHAR,
     uri VARCHAR, size BIGINT, sha256 VARCHAR, content_type VARCHAR, preview VARCHAR, metadata VARCHAR,
@@ -147,6 +158,29 @@ SELECT p.* FROM task_parameters p JOIN task_states t ON t.id = p.task WHERE NOT 
 
 CREATE VIEW configurations AS
 SELECT c.* FROM task_configurations c JOIN task_states t ON t.id = c.task WHERE NOT t.deleted;
+
+CREATE VIEW steps AS
+SELECT s.* FROM step_states s JOIN task_states t ON t.id = s.task WHERE NOT t.deleted;
+
+-- A pipeline's status is its controller's; a controller that was reset is no pipeline until it defines its steps again.
+CREATE VIEW pipelines AS
+WITH counts AS (
+    SELECT
+        task, count(*) AS steps, count(*) FILTER (status IN ('completed', 'cached')) AS done,
+        count(*) FILTER (status IN ('failed', 'aborted')) AS failed, count(*) FILTER (status = 'skipped') AS skipped,
+        count(*) FILTER (status IN ('queued', 'running')) AS under_way
+    FROM step_states
+    GROUP BY task
+)
+SELECT
+    p.task, t.project, p.name, p.version, t.status, p.run, p.generation, coalesce(c.steps, 0) AS steps,
+    coalesce(c.done, 0) AS done, coalesce(c.failed, 0) AS failed, coalesce(c.skipped, 0) AS skipped,
+    coalesce(c.under_way, 0) AS under_way, p.stops_on_fail, p.time_limit, p.stopping_reason, p.stopping_failed,
+    t."user", t.tags, t.archived, t.created_at, t.started_at, t.ended_at
+FROM pipeline_states p
+JOIN tasks t ON t.id = p.task
+LEFT JOIN counts c ON c.task = p.task
+WHERE p.defined_at IS NOT NULL;
 
 CREATE VIEW artifacts AS
 SELECT

@@ -25,6 +25,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "run_states": ("task", "run"),
     "task_parameters": ("task",),
     "task_configurations": ("task",),
+    "pipeline_states": ("task",),
+    "step_states": ("task", "name"),
     "series": ("task", "number"),
     "outputs": ("task", "run"),
     "entry_states": ("queue", "partition", "id"),

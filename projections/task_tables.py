@@ -1,4 +1,7 @@
-"""Folds `tasktape.tasks` into tables: tasks with their runs, parameters and configurations, artifacts and models."""
+"""Folds `tasktape.tasks` into tables: tasks with their runs, parameters and configurations, artifacts and models.
+
+What a task's fold accepts goes on to the pipeline that it may control.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ from ..events.task_events import (
     ModelSaved,
     TasksEvent,
 )
+from .pipeline_tables import PipelineTables
 from .task_state import RunState, TaskState, apply
-from .verdict import ACCEPTED, Verdict, rejected
+from .verdict import Verdict, rejected
 
 if TYPE_CHECKING:
     from .arrival import Arrival
@@ -36,6 +40,7 @@ class TaskTables:
         self._states: dict[str, TaskState] = {}
         self._runs: dict[tuple[str, int], RunState] = {}
         self._outputs: dict[str, list[Row]] = {}
+        self._pipelines = PipelineTables()
 
     def load(self, tables: Tables, arrivals: Sequence[Arrival]) -> None:
         """Read the tasks that these events are about."""
@@ -47,6 +52,7 @@ class TaskTables:
         self._states = dict(self._before)
         self._runs = {}
         self._outputs = {"artifact_versions": [], "model_versions": [], "model_uses": []}
+        self._pipelines.load(tables, arrivals)
 
     def apply(self, arrival: Arrival) -> Verdict:
         """Fold one event of a task's."""
@@ -56,13 +62,18 @@ class TaskTables:
         outcome = apply(self._states[event.task], event)
         if not isinstance(outcome, TaskState):
             return rejected(outcome.reason)
+        verdict = self._pipelines.apply(arrival)
+        if verdict.accepted:
+            self._take(event, outcome, arrival)
+        return verdict
+
+    def _take(self, event: TasksEvent, outcome: TaskState, arrival: Arrival) -> None:
         if outcome.run is not self._states[event.task].run:
             self._runs[event.task, outcome.run.number] = outcome.run
         self._states[event.task] = outcome
         if isinstance(event, OutputEvent):
             table, row = _output(event, outcome.resets, arrival)
             self._outputs[table].append(row)
-        return ACCEPTED
 
     def save(self, tables: Tables) -> None:
         """Write the tasks that changed."""
@@ -72,6 +83,7 @@ class TaskTables:
         self._save_specs(tables, changed)
         for table, rows in self._outputs.items():
             tables.insert(table, rows)
+        self._pipelines.save(tables)
 
     def _save_specs(self, tables: Tables, changed: dict[str, TaskState]) -> None:
         parameters = [task for task in changed if self._changed(task, "parameters")]

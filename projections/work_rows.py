@@ -1,4 +1,4 @@
-"""The typed rows that queries answer with about work: queues and what waits in them, limits and permits, workers.
+"""The typed rows that queries answer with about work: queues and what waits in them, limits, workers, pipelines.
 
 Moments are aware datetimes in UTC; JSON is text.
 """
@@ -100,3 +100,62 @@ class WorkerRow:
     seen_at: datetime
     stopped_at: datetime | None
     draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRow:
+    """A pipeline: its controller's `task` and `status`, and how many of its steps came to what.
+
+    `done` counts steps completed or cached, `failed` those failed or aborted, `under_way` those queued or running.
+    `generation` counts how often it went on after its end. `stopping_reason` is None unless somebody stopped it.
+    """
+
+    task: str
+    project: str
+    name: str
+    version: str
+    status: str
+    run: int
+    generation: int
+    steps: int
+    done: int
+    failed: int
+    skipped: int
+    under_way: int
+    stops_on_fail: bool
+    time_limit: float
+    stopping_reason: str | None
+    stopping_failed: bool | None
+    user: str
+    tags: tuple[str, ...]
+    archived: bool
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step of the pipeline that `task` controls, and what became of it; `child` is the task that runs it.
+
+    `definition` is JSON as the pipeline defined it, `answers` a JSON list of a callback's name, occasion and answer.
+    """
+
+    task: str
+    place: int
+    name: str
+    status: str
+    child: str
+    child_run: int
+    retries: int
+    parents: tuple[str, ...]
+    base: str
+    queue: str
+    stage: str
+    cache_key: str
+    message: str
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    definition: str
+    answers: str

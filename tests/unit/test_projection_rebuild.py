@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasktape.events import limit_events, queue_events, report_events, task_events, worker_events
+from tasktape.events import limit_events, pipeline_events, queue_events, report_events, task_events, worker_events
 from tasktape.events.base import EPOCH, Event, Meta
 from tasktape.events.codec import Codec
 from tasktape.events.log.memory import MemoryLog
@@ -113,6 +113,17 @@ class Story:
         taken = self.one_of(self.claims[-4:] or [self.claim()])
         return {name: taken[name] for name in ("task", "run", "entry", "worker")}
 
+    def defined(self) -> Fields:
+        limit = self.one_of((0.0, 2.5, float("inf")))
+        steps = [{"name": name, "time_limit": limit} for name in self.chance.sample(NAMES, self.chance.randint(0, 4))]
+        for place, step in enumerate(steps):
+            step |= {"parents": [before["name"] for before in steps[:place]], "callbacks": ["status", "post"]}
+        return {**self.run(), "name": self.name(), "steps": steps, "time_limit": limit, "horizon": [1, 2]}
+
+    def step(self, *, child: bool = True) -> Fields:
+        ran = {"child": self.one_of(TASKS), "child_run": self.chance.randint(0, 3)} if child else {}
+        return {**self.run(), "step": self.name(), **ran}
+
     def permit(self) -> Fields:
         entry = self.entry()
         scopes = self.chance.sample(SCOPES, self.chance.randint(0, len(SCOPES)))
@@ -179,6 +190,18 @@ PLOTS: tuple[Callable[[Story], tuple[type[Event], Fields]], ...] = (
     *[lambda s: (task_events.ModelSaved, {**s.run(), "model": s.model()})] * 2,
     lambda s: (task_events.ModelAttached, {**s.run(), "model_id": s.one_of(MODELS), "name": s.name()}),
     lambda s: (task_events.ModelDeleted, {**s.run(), "model_id": s.one_of(MODELS)}),
+    *[lambda s: (pipeline_events.PipelineDefined, s.defined())] * 4,
+    lambda s: (pipeline_events.PipelineContinued, {**s.run(), "steps": [s.name(), s.name()]}),
+    lambda s: (pipeline_events.PipelineStopping, {**s.run(), "reason": s.name()}),
+    lambda s: (pipeline_events.StepAdded, {**s.run(), "step": {"name": s.name(), "parents": [s.name()]}}),
+    *[lambda s: (pipeline_events.StepQueued, {**s.step(), "queue": "q 1", "cache_key": s.name()})] * 3,
+    *[lambda s: (pipeline_events.StepStarted, s.step())] * 2,
+    lambda s: (pipeline_events.StepRetried, s.step()),
+    *[lambda s: (pipeline_events.StepFinished, {**s.step(), "status": s.one_of(("completed", "failed", "aborted"))})]
+    * 2,
+    lambda s: (pipeline_events.StepCached, {**s.step(child=False), "child": s.one_of(TASKS), "cache_key": ""}),
+    lambda s: (pipeline_events.StepSkipped, {**s.step(child=False), "reason": s.name()}),
+    lambda s: (pipeline_events.CallbackReturned, {**s.step(child=False), "callback": "status", "occasion": 1}),
     *[lambda s: (report_events.ScalarsReported, s.scalars())] * 6,
     lambda s: (report_events.SingleValueReported, {**s.run(), "name": s.name(), "value": s.one_of(VALUES)}),
     lambda s: (report_events.PlotReported, {**s.report(), "figure": s.name()}),

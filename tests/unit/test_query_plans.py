@@ -18,6 +18,7 @@ OF_ONE_TASK: dict[str, dict[str, object]] = {
     "runs": {},
     "parameters": {},
     "configurations": {},
+    "steps": {},
     "all_scalars": {"title": None, "series": None},
     "scalars": {"title": None, "series": None, "samples": 100},
     "last_scalars": {},
