@@ -53,7 +53,7 @@ def run_agent(
         metrics_at: Where to serve metrics; by default nowhere.
 
     Raises:
-        LogUnavailableError: The log did not answer at the start.
+        LogUnavailableError: The log did not answer for minutes at the start, or can't be used as the settings say.
         ContainerError: There is no such container engine.
         MissingLibraryError: Metrics need a library that is not installed.
 

@@ -39,6 +39,7 @@ from .devices import Capacity
 from .follow import Batch, Follower, FollowerDied
 from .leftovers import Leftovers
 from .load import machine_facts, machine_load
+from .log_wait import LogWait
 from .masking import mask_for
 from .observer import NOBODY, Observer
 from .places import Housing, Places
@@ -62,6 +63,13 @@ T = TypeVar("T")
 def new_worker_id() -> str:
     """Id of a worker in this process: new each time, or a restart would overwrite the record of the runs it lost."""
     return f"{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(3)}"
+
+
+class Beginning(NamedTuple):
+    """Where an agent begins to read its queues, and everything else."""
+
+    queues: Positions
+    others: Positions
 
 
 class Delivered(NamedTuple):
@@ -128,10 +136,14 @@ class Worker:
             self._runner = Runner(shop)
             self._leftovers = stack.enter_context(contextlib.closing(Leftovers(settings, shop.recovery)))
             self._helper = stack.enter_context(ThreadPoolExecutor(1, "tasktape-helper"))
-            self._log.create_topics([*TOPICS, *map(queue_spec, self._queues)])
-            self._memberships = {name: self._joined(queue_membership(self._log, name), stack) for name in self._queues}
-            watchers = watchers_membership(self._log)
+            ask = LogWait()
+            ask(partial(self._log.create_topics, [*TOPICS, *map(queue_spec, self._queues)]))
+            self._memberships = {
+                name: self._joined(ask(partial(queue_membership, self._log, name)), stack) for name in self._queues
+            }
+            watchers = ask(partial(watchers_membership, self._log))
             self._watchers = None if watchers is None else self._joined(watchers, stack)
+            self._beginning = ask(self._find_beginning)
             self._core = Core(self._plan(capacity, fair=fair), self, SystemClock(), self._stamper, SystemRandom())
             self._core.runs.observer = observer
             self._stack = stack.pop_all()
@@ -234,14 +246,18 @@ class Worker:
     # The loop.
 
     def _start(self) -> None:
-        """Begin to read: queues from their committed positions, abort requests from now on, all else from the start."""
-        queues = {source: offset for name in self._queues for source, offset in self._committed(name).items()}
-        self._core.begin(queues)
-        told = (TasksEvent.topic, WorkerEvent.topic, QueueEvent.topic)
-        positions = self._log.start_positions(told) | self._log.end_positions([AbortRequested.topic]) | queues
-        self._follow(MAIN, positions, START)
+        """Begin to read."""
+        self._core.begin(self._beginning.queues)
+        self._follow(MAIN, self._beginning.others | self._beginning.queues, START)
         for membership in filter(None, (*self._memberships.values(), self._watchers)):
             membership.start()
+
+    def _find_beginning(self) -> Beginning:
+        """Queues from their committed positions, abort requests from now on, all else from the start."""
+        told = self._log.start_positions((TasksEvent.topic, WorkerEvent.topic, QueueEvent.topic))
+        aborts = self._log.end_positions([AbortRequested.topic])
+        queues = {source: offset for name in self._queues for source, offset in self._committed(name).items()}
+        return Beginning(queues, told | aborts)
 
     def _committed(self, name: str) -> Positions:
         return self._memberships[name].committed(self._log.start_positions([queue_topic(name)]))
@@ -354,7 +370,7 @@ class Worker:
             slots=capacity.slots,
             lease=self._settings.claim_lease,
             interval=self._settings.heartbeat_interval,
-            worker_partitions=self._log.topics()[WorkerEvent.topic].partitions,
+            worker_partitions=len(self._log.start_positions([WorkerEvent.topic])),
             version=version("tasktape"),
             machine=machine_facts(),
             fair=fair,

@@ -218,6 +218,10 @@ def _workers(settings: Settings) -> Finding:
     now = datetime.now(UTC)
     states = [worker_state(worker, now) for worker in workers]
     figures = {state: states.count(state) for state in ("busy", "idle", "silent")}
+    deleted = [queue.name for queue in queues if queue.deleted]
+    if deleted:
+        hint = f"`tasktape queues clear {deleted[0]}` empties it, `tasktape queues create {deleted[0]}` brings it back."
+        return Finding("workers", "warning", f"tasks wait in deleted queues: {', '.join(deleted)}", hint, figures)
     unserved = [queue.name for queue in queues if queue.waiting and not queue.workers]
     if unserved:
         hint = f"`tasktape agent --queue {unserved[0]}` serves it."

@@ -140,7 +140,7 @@ class Seen:
         if self.waits:
             named = zip(("p50", "p90", "p99"), _percentiles(self.waits), strict=True)
             parts.append(f"waits of the last {self.waits.taken:,}: {', '.join(map(' '.join, named))}")
-        return " · ".join([*parts, _state(self.row)] if self.row and self.row.paused else parts)
+        return " · ".join(filter(None, [*parts, _state(self.row)]))
 
     def cells(self, now: datetime, id_length: int | None = None) -> list[list[str]]:
         """The entries as rows of a table, with so much of the tasks' ids."""
@@ -225,6 +225,8 @@ def _waits(waits: WaitRow | None) -> dict[str, Any] | None:
 
 
 def _state(queue: QueueRow | None) -> str:
-    if queue is None or not queue.paused:
+    if queue is None:
         return ""
-    return f"paused: {one_line(queue.pause_reason, 60)}" if queue.pause_reason else "paused"
+    if queue.deleted:
+        return "deleted"
+    return ": ".join(filter(None, ["paused", one_line(queue.pause_reason, 60)])) if queue.paused else ""

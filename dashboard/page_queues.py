@@ -81,7 +81,7 @@ def _queues(queues: Sequence[QueueRow], limits: Sequence[LimitRow], moment: date
             "Longest wait": ago(queue.oldest_waiting_at, moment).removesuffix(" ago") if queue.waiting else "",
             "Workers": len(queue.workers),
             **({"Limit": limit[queue.name]} if any(limit.values()) else {}),
-            "": "paused" if queue.paused else "",
+            "": "deleted" if queue.deleted else "paused" if queue.paused else "",
         }
         for queue in queues
     ]

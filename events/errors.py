@@ -18,6 +18,19 @@ class LogUnavailableError(TasktapeError):
         self.reason = reason
 
 
+class LogSettingsError(LogUnavailableError):
+    """The log refuses what the settings say, or is not where they say it is: waiting does not help."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        TasktapeError.__init__(
+            self,
+            f"the log {url} can't be used with these settings: {reason}. "
+            "Correct TASKTAPE_LOG or the settings for Kafka; `tasktape doctor` tries them.",
+        )
+        self.url = url
+        self.reason = reason
+
+
 class NotAllowedError(LogUnavailableError):
     """The log's access rules do not let this client do it: waiting does not help, an admin does."""
 

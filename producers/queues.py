@@ -47,7 +47,7 @@ class Cleared(NamedTuple):
 def create_queue(queue: str) -> None:
     """Create a queue. Raises `QueueExistsError` where there is one of this name."""
     session = current_session()
-    if queue in _known(session):
+    if queue in _existing(session):
         raise QueueExistsError(queue)
     _say(session, QueueCreated(meta=session.stamp(), queue=queue))
 
@@ -77,14 +77,14 @@ def delete_queue(queue: str, *, force: bool = False, reason: str = "") -> tuple[
 def pause_queue(queue: str, reason: str = "") -> None:
     """Let agents claim nothing from the queue until it is resumed. Raises `UnknownQueueError`."""
     session = current_session()
-    require_queue(session, queue, _known(session))
+    require_queue(session, queue, _existing(session))
     _say(session, QueuePaused(meta=session.stamp(), queue=queue, reason=reason))
 
 
 def resume_queue(queue: str) -> None:
     """Let agents claim from the queue again. Raises `UnknownQueueError`."""
     session = current_session()
-    require_queue(session, queue, _known(session))
+    require_queue(session, queue, _existing(session))
     _say(session, QueueResumed(meta=session.stamp(), queue=queue))
 
 
@@ -148,7 +148,7 @@ def move_entry(
         entry = _waiting_entry(queries, getattr(task, "id", task), "moved")
         target = to_queue or entry.queue
         wanted.check(elsewhere=target != entry.queue)
-        known = [row.name for row in queries.queues()]
+        known = existing_queues(queries)
         rows = [row for row in queries.entries(target) if row.id != entry.id]
     if target != entry.queue:
         require_queue(session, target, known)
@@ -260,13 +260,21 @@ def _runs(task: TaskRow | None) -> bool:
     return task is not None and task.status in {Status.queued, Status.in_progress}
 
 
-def _known(session: Session) -> list[str]:
+def existing_queues(queries: Queries) -> list[str]:
+    """Names of the queues that are not deleted."""
+    return [row.name for row in queries.queues() if not row.deleted]
+
+
+def _existing(session: Session) -> list[str]:
     with session.queries() as queries:
-        return [row.name for row in queries.queues()]
+        return existing_queues(queries)
 
 
 def _require_known(session: Session, queue: str) -> None:
-    if queue not in (known := _known(session)):
+    """Raise `UnknownQueueError` unless there is such a queue, be it a deleted one in which something waits."""
+    with session.queries() as queries:
+        known = [row.name for row in queries.queues()]
+    if queue not in known:
         raise UnknownQueueError(queue, known)
 
 

@@ -8,7 +8,7 @@ from ..events.errors import LogUnavailableError, NotAllowedError
 from ..events.queue_events import EntryEnqueued, entry_id
 from ..projections.queue_order import Spot
 from .errors import InvalidArgumentError, InvalidTransitionError, UnknownQueueError, UnknownTaskError
-from .queues import ALWAYS_THERE, ANYWHERE, Wanted, dequeue_task, require_queue
+from .queues import ALWAYS_THERE, ANYWHERE, Wanted, dequeue_task, existing_queues, require_queue
 from .session import current_session
 from .task_editing import OWN
 from .task_results import ResultsMixin
@@ -95,7 +95,7 @@ class QueuesMixin(ResultsMixin):
         session = current_session()
         try:
             with session.queries() as queries:
-                existing = [known.name for known in queries.queues()]
+                existing = existing_queues(queries)
         except LogUnavailableError:
             return
         require_queue(session, queue, existing)
@@ -141,7 +141,7 @@ class QueuesMixin(ResultsMixin):
         """
         try:
             with self._session.queries() as queries:
-                existing, row = [known.name for known in queries.queues()], queries.task(self._id)
+                existing, row = existing_queues(queries), queries.task(self._id)
                 spot = _spot(queries, queue, wanted)
             require_queue(self._session, queue, existing)
         except NotAllowedError:

@@ -226,7 +226,8 @@ LIMIT $limit;
 SELECT name, tasks, to_json(statuses)::VARCHAR, epoch_us(updated_at) FROM projects ORDER BY name;
 
 -- name: queues
-SELECT name, paused, pause_reason, waiting, claimed, epoch_us(oldest_waiting_at), workers, epoch_us(created_at)
+SELECT name, paused, pause_reason, waiting, claimed, epoch_us(oldest_waiting_at), workers, epoch_us(created_at),
+    deleted
 FROM queues
 ORDER BY name;
 

@@ -181,7 +181,7 @@ class Queries:
         return made(ProjectRow, self._rows("projects"))
 
     def queues(self) -> list[QueueRow]:
-        """Return queues by name."""
+        """Return queues by name; of deleted ones those in which something waits."""
         return made(QueueRow, self._rows("queues"))
 
     def entries(self, queue: str, *, gone: bool = False) -> list[EntryRow]:

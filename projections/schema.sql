@@ -283,6 +283,7 @@ SELECT project AS name, sum(tasks)::BIGINT AS tasks, map_from_entries(list((stat
 FROM project_statuses
 GROUP BY project;
 
+-- A deleted queue is shown for as long as something waits in it: a retry may come to it, or a move, that was under way.
 CREATE VIEW queues AS
 WITH changes AS (
     SELECT
@@ -310,11 +311,11 @@ SELECT
     coalesce(c.queue, l.queue) AS name, coalesce(c.paused, false) AS paused,
     CASE WHEN c.paused THEN c.pause_reason ELSE '' END AS pause_reason, coalesce(l.waiting, 0) AS waiting,
     coalesce(l.claimed, 0) AS claimed, l.oldest_waiting_at, coalesce(s.workers, []) AS workers,
-    coalesce(c.created_at, l.created_at) AS created_at
+    coalesce(c.created_at, l.created_at) AS created_at, coalesce(c.deleted, false) AS deleted
 FROM changes c
 FULL JOIN load l ON l.queue = c.queue
 LEFT JOIN served s ON s.queue = coalesce(c.queue, l.queue)
-WHERE NOT coalesce(c.deleted, false);
+WHERE NOT coalesce(c.deleted, false) OR l.waiting + l.claimed > 0;
 
 CREATE VIEW permits AS SELECT * FROM permit_states;
 

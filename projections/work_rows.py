@@ -11,7 +11,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue, how much waits in it, since when (oldest entry that waits), and which workers serve it."""
+    """A queue, how much waits in it, since when (oldest entry that waits), and which workers serve it.
+
+    Nobody takes from one that is `deleted`; there is a row of it only while something waits in it all the same.
+    """
 
     name: str
     paused: bool
@@ -21,6 +24,7 @@ class QueueRow:
     oldest_waiting_at: datetime | None
     workers: tuple[str, ...]
     created_at: datetime | None
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)

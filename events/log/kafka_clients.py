@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import socket
 import weakref
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -12,8 +13,8 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from ..errors import LogUnavailableError, SettingsError
-from .kafka_errors import Caller, principal_of
+from ..errors import LogSettingsError, LogUnavailableError, SettingsError
+from .kafka_errors import ALL_DOWN, REFUSES_CLIENT, UNRESOLVED, Caller, principal_of
 from .port import MAX_RECORD_BYTES
 
 ROOM_FOR_FRAMING: Final = 64 * 1024
@@ -104,7 +105,7 @@ class KafkaClients:
         self.url = f"kafka://{servers}"
         self.caller = Caller(self.url, principal_of(properties))
         self._properties = dict(properties) | {"bootstrap.servers": servers}
-        self._trouble = ""
+        self._trouble: KafkaError | None = None
         self.admin = self._make(_Admin, self._properties)
 
     def producer(self) -> Producer:
@@ -125,8 +126,15 @@ class KafkaClients:
     def unavailable(self, error: KafkaError | KafkaException | None = None) -> LogUnavailableError:
         """Return the error that the broker does not answer: what librdkafka complained of last often says why."""
         said = error.args[0] if isinstance(error, KafkaException) else error
-        reasons = [said.str() if said is not None else "no answer in time", self._trouble]
-        return LogUnavailableError(self.url, "; ".join(reason for reason in reasons if reason))
+        reasons = [said.str() if said is not None else "no answer in time"]
+        reasons += [self._trouble.str()] if self._trouble is not None else []
+        kind = LogSettingsError if self._are_settings_wrong() else LogUnavailableError
+        return kind(self.url, "; ".join(reasons))
+
+    def _are_settings_wrong(self) -> bool:
+        """Whether the last trouble is nothing that goes by."""
+        code = self._trouble.code() if self._trouble is not None else None
+        return code in REFUSES_CLIENT or (code == UNRESOLVED and _are_unknown(self._properties["bootstrap.servers"]))
 
     def _make(self, kind: type[C], properties: Mapping[str, Any]) -> C:
         settings = _DEFAULTS | dict(properties)
@@ -138,4 +146,22 @@ class KafkaClients:
         return client
 
     def _note(self, error: KafkaError) -> None:
-        self._trouble = error.str()
+        """Remember what is wrong; that no broker is left says less than what was said of each of them."""
+        if self._trouble is None or error.code() != ALL_DOWN:
+            self._trouble = error
+
+
+def _are_unknown(servers: str) -> bool:
+    """Whether none of these hosts has an address, as a name service says that does answer."""
+    return all(map(_is_unknown, servers.split(",")))
+
+
+def _is_unknown(server: str) -> bool:
+    host = server.strip().rpartition("://")[2].rsplit(":", 1)[0].strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        return error.errno == socket.EAI_NONAME
+    except UnicodeError:
+        return True
+    return False

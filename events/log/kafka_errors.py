@@ -27,6 +27,11 @@ FORBIDDEN: Final = {TOPIC_FORBIDDEN, GROUP_FORBIDDEN, CLUSTER_FORBIDDEN}
 UNKNOWN_TOPIC: Final = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 UNKNOWN_PLACE: Final = UNKNOWN_TOPIC | {KafkaError._UNKNOWN_PARTITION}
 
+ALL_DOWN: Final = KafkaError._ALL_BROKERS_DOWN
+UNRESOLVED: Final = KafkaError._RESOLVE
+REFUSES_CLIENT: Final = {KafkaError._AUTHENTICATION, KafkaError._SSL}
+"""A broker was reached, and waiting changes nothing: names, passwords, mechanisms or certificates are wrong."""
+
 PURGED: Final = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 _REFUSED: Final = {
     KafkaError._UNKNOWN_PARTITION,

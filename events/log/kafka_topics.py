@@ -11,7 +11,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
-from ..errors import TopicMismatchError, UnknownTopicError
+from ..errors import LogSettingsError, TopicMismatchError, UnknownTopicError
 from ..topics import TopicSpec
 from .kafka_clients import ROOM_FOR_FRAMING, KafkaClients
 from .kafka_errors import FORBIDDEN, TOPIC_EXISTS
@@ -19,6 +19,8 @@ from .port import MAX_RECORD_BYTES, Positions, TopicPartition
 
 _PAUSE: Final = 0.05
 _ATTEMPT: Final = 3.0
+_MOMENT: Final = 0.1
+"""Share of the patience after which wrong settings, which show at once, are looked for."""
 _FOR_EVER: Final = "-1"
 
 T = TypeVar("T")
@@ -143,10 +145,16 @@ class KafkaTopics:
         return counts
 
     def _metadata(self) -> Any:
-        try:
-            return self._admin.list_topics(timeout=self._patience)
-        except KafkaException as error:
-            raise self._unavailable(error) from error
+        """Ask for all topics: first for a moment only, after which wrong settings have shown."""
+        failures = []
+        for share in (_MOMENT, 1 - _MOMENT):
+            try:
+                return self._admin.list_topics(timeout=share * self._patience)
+            except KafkaException as error:
+                failures.append(self._unavailable(error))
+            if isinstance(failures[-1], LogSettingsError):
+                break
+        raise failures[-1]
 
     def _wait_for_leaders(self, names: set[str]) -> None:
         deadline = time.monotonic() + self._patience

@@ -464,3 +464,14 @@ def test_a_broker_that_restarts_while_a_task_runs_costs_the_run_nothing(
         assert site.wait_for_end(task) == (1, "RunCompleted")
         assert ("stdout", "after") in site.console(task)
         assert len(site.of(task, RunStarted)) == 1
+
+
+@pytest.mark.kafka
+def test_an_agent_that_starts_while_its_broker_is_away_waits_for_it(broker: Broker, home: Path, tmp_path: Path) -> None:
+    with agent_site(broker.url, home, tmp_path / "site") as site:
+        broker.kill()
+        agent = site.agent()
+        site.wait(lambda: "asking again" in site.said())
+        broker.start()
+        assert site.wait_for_end(site.put("print(1)")) == (1, "RunCompleted")
+        assert agent.poll() is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from tasktape.tests.support.lost_acks import ProxiedCluster
 from tasktape.tests.support.storm import INTERVAL, QUEUES, Load, Machine, StormSite
 from tasktape.tests.support.storm_faults import AgentFaults, BrokerFaults, Weather
 from tasktape.tests.support.storm_story import Ran, Story
+from tasktape.tests.support.storm_topics import SAFE, Replication, replication
 
 LOGS = (*(spec.name for spec in TOPICS), *map(queue_topic, QUEUES))
 
@@ -51,13 +53,20 @@ class Outcome:
     happened: Counter[str]
     ends: Counter[str]
     verdicts: Counter[tuple[str, str]]
+    topics: Counter[Replication]
     complaints: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """A few lines for people."""
         void = {name: count for (name, kind), count in sorted(self.verdicts.items()) if kind == "void"}
         counted = {name: count for (name, kind), count in sorted(self.verdicts.items()) if kind == "counted"}
-        lines = {"faults": dict(self.happened), "ends": dict(self.ends), "events that counted": counted, "void": void}
+        lines: dict[str, object] = {
+            "faults": dict(self.happened),
+            "ends": dict(self.ends),
+            "events that counted": counted,
+            "void": void,
+        }
+        lines |= {"topics": dict(self.topics)} if self.topics else {}
         return "\n".join(f"  {name}: {what}" for name, what in lines.items())
 
 
@@ -90,7 +99,8 @@ class Storm:
             next(follow)
             self._load.step()
             self._site.append_doubtful()
-            self._happened["agents that left by themselves"] += sum(machine.start_again() for machine in self._machines)
+            for machine in self._machines:
+                machine.start_again()
             for weather in self._weathers:
                 weather.step(begins=blows)
         return self._judge()
@@ -128,13 +138,21 @@ class Storm:
         told = Story(self.story.lease)
         read_all(self._site.log, told)
         ends = Counter(told.state(task) for task in told.requests)
-        return Outcome(self._count(told), ends, told.verdicts, told.complaints(Ran.all_of(self._site.folder / "ran")))
+        complaints = [*told.complaints(Ran.all_of(self._site.folder / "ran")), *self._left()]
+        topics = replication(self._cluster) if self._cluster is not None else Counter[Replication]()
+        complaints += [f"topics are kept with {how}" for how in topics if how != SAFE]
+        return Outcome(self._count(told), ends, told.verdicts, topics, complaints)
+
+    def _left(self) -> list[str]:
+        """Agents that ended by themselves: a log that is away, slow or changes its mind is no reason to."""
+        return [said for machine in self._machines for said in machine.left]
 
     def _describe(self) -> str:
         """What is not over at the deadline."""
         stuck = {task: (self.story.tasks[task].run, list(self.story.requests[task])) for task in self._open()}
         happened = dict(self._count(self.story))
-        return f"not over after {self._plan.deadline:.0f} s: {stuck}; {happened}\n{self._site.said()[-SAID:]}"
+        left = "\n".join(self._left())
+        return f"not over after {self._plan.deadline:.0f} s: {stuck}; {happened}\n{left}\n{self._site.said()[-SAID:]}"
 
 
 def read_all(log: Log, story: Story) -> None:
@@ -170,11 +188,19 @@ def main() -> int:
     seconds = max(20.0, options.tasks * 0.4)
     plan = Plan(options.seed, options.tasks, options.agents, seconds, deadline=300 + 4 * seconds)
     say(f"seed {plan.seed}: {plan.tasks} tasks, {plan.agents} agents")
-    with tempfile.TemporaryDirectory(prefix="tasktape-chaos-") as name:
-        folder = Path(name)
-        embedded = tell("embedded log", storm(plan, folder / "embedded"))
-        with ProxiedCluster(folder / "cluster") as cluster:
-            return embedded + tell("three brokers of Kafka", storm(plan, folder / "kafka", cluster))
+    folder = Path(tempfile.mkdtemp(prefix="tasktape-chaos-"))
+    say(f"what agents and brokers say is in {folder}, and stays there if anything is wrong")
+    if wrong := blow(plan, folder):
+        return wrong
+    shutil.rmtree(folder)
+    return 0
+
+
+def blow(plan: Plan, folder: Path) -> int:
+    """Storm on both logs; how many of them were not well."""
+    embedded = tell("embedded log", storm(plan, folder / "embedded"))
+    with ProxiedCluster(folder / "cluster") as cluster:
+        return embedded + tell("three brokers of Kafka", storm(plan, folder / "kafka", cluster))
 
 
 def say(text: str) -> None:

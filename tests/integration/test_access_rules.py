@@ -21,17 +21,25 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from typer.testing import CliRunner, Result
 
+from tasktape.agent.main import run_agent
 from tasktape.cli import exit_codes
 from tasktape.cli.main import app
 from tasktape.events.acls import Role, acls_of
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec
-from tasktape.events.errors import NotAllowedError, RecordNotAllowedError, TasktapeError, UnknownTopicError
+from tasktape.events.errors import (
+    LogSettingsError,
+    NotAllowedError,
+    RecordNotAllowedError,
+    TasktapeError,
+    UnknownTopicError,
+)
 from tasktape.events.groups import WATCHERS, agents_group
 from tasktape.events.log import Log, TopicPartition
 from tasktape.events.log.kafka_acls import grant
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import EntryClaimed, QueueCreated, queue_topic
+from tasktape.events.settings import Properties, Settings
 from tasktape.events.task_events import RunCompleted, TaskArchived, TaskCreated
 from tasktape.events.topics import TOPICS, TopicSpec, queue_spec
 from tasktape.events.wire import append_event
@@ -328,3 +336,15 @@ def rules_of(principal: str, broker: SecuredBroker, asked_by: str) -> set[tuple[
     wanted = AclBindingFilter(ResourceType.ANY, anything, pattern, principal, anything, AclOperation.ANY, allowed)
     found = client.describe_acls(wanted).result()
     return {(rule.restype, rule.name, rule.resource_pattern_type, rule.host, rule.operation) for rule in found}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"sasl.password": "wrong"}, "Authentication failed"), ({"ssl.ca.location": ""}, "certificate")],
+)
+def test_an_agent_that_the_broker_refuses_says_why_and_does_not_wait(
+    change: dict[str, str], said: str, secured: SecuredBroker, tmp_path: Path
+) -> None:
+    properties = Properties(secured.properties("agent") | change)
+    with pytest.raises(LogSettingsError, match=said):
+        run_agent(Settings(home=tmp_path, log=f"kafka://{secured.address}", kafka=properties), ["gpu"])

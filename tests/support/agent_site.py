@@ -111,7 +111,7 @@ class AgentSite:
         """Start an agent, the real executable; its log lines go to a file beside the tasks' own."""
         environment = os.environ | self.settings | variables
         command = [sys.executable, "-c", AGENT, "agent", *self._queues, *arguments]
-        with (self.folder / f"agent{len(self.agents)}.log").open("wb") as log:
+        with self._output(len(self.agents)).open("wb") as log:
             process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)
         self.agents.append(process)
         return process
@@ -174,7 +174,14 @@ class AgentSite:
 
     def said(self) -> str:
         """What all agents have said."""
-        return "\n".join(path.read_text() for path in sorted(self.folder.glob("agent*.log")))
+        return "\n".join(map(self.said_by, self.agents))
+
+    def said_by(self, agent: subprocess.Popen[bytes]) -> str:
+        """What an agent has said."""
+        return self._output(self.agents.index(agent)).read_text(errors="replace")
+
+    def _output(self, number: int) -> Path:
+        return self.folder / f"agent{number}.log"
 
 
 @contextmanager

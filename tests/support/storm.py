@@ -21,6 +21,7 @@ from tasktape.tests.support.storm_story import Story
 
 QUEUES = ("default", "night", "gpu")
 INTERVAL = 0.5
+LAST_LINES = 15
 PROGRAM = """
 import os, sys, time
 task, run, worker = (os.environ[f"TASKTAPE_{name}"] for name in ("TASK_ID", "RUN", "WORKER_ID"))
@@ -75,7 +76,7 @@ class StormSite(AgentSite):
 
 
 class Machine:
-    """A computer: a home, a clock, and an agent."""
+    """A computer: a home, a clock, and an agent. `left` tells of agents that ended though nobody had told them to."""
 
     def __init__(self, site: StormSite, home: Path, clock: Path) -> None:
         self._site = site
@@ -85,6 +86,7 @@ class Machine:
             "PYTHONPATH": str(site.folder),
         }
         self._clock = clock
+        self.left: list[str] = []
         self.set_clock(0)
         self.start()
 
@@ -97,14 +99,20 @@ class Machine:
         """Kill the agent; whether that is what it died of."""
         self._is_up = False
         self.agent.kill()
-        return self.agent.wait() == -signal.SIGKILL
+        was_killed = self.agent.wait() == -signal.SIGKILL
+        if not was_killed:
+            self._note_left()
+        return was_killed
 
-    def start_again(self) -> bool:
-        """Start another agent where one has left by itself, as a machine's supervisor does; whether it had."""
-        has_left = self._is_up and self.agent.poll() is not None
-        if has_left:
+    def start_again(self) -> None:
+        """Start another agent where one has left by itself, as a machine's supervisor does."""
+        if self._is_up and self.agent.poll() is not None:
+            self._note_left()
             self.start()
-        return has_left
+
+    def _note_left(self) -> None:
+        tail = "\n    ".join(self._site.said_by(self.agent).splitlines()[-LAST_LINES:])
+        self.left.append(f"agent {self.agent.pid} left by itself, exit code {self.agent.returncode}:\n    {tail}")
 
     def freeze(self) -> bool:
         """Freeze the agent; whether it is frozen."""

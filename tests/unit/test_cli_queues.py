@@ -84,6 +84,32 @@ def test_a_queue_is_not_deleted_with_what_waits_in_it_unless_forced(told: Told) 
     assert answer("queues", "list") == []
 
 
+def test_what_comes_to_a_deleted_queue_is_shown_until_it_is_moved_or_dequeued(told: Told) -> None:
+    run("queues", "delete", "gpu", "--force")
+    for name in "ab":
+        told.history.enqueue(told.tasks[name], "gpu", run=2)
+    told.history.queue("cpu")
+    told.history.settle()
+    assert (queue_row("gpu")["deleted"], queue_row("gpu")["waiting"]) == (True, 2)
+    assert "deleted" in run("queues", "list").stdout
+    assert "deleted" in run("queues", "show", "gpu").stderr
+    assert "deleted queues: gpu" in run("doctor").stdout
+    assert run("tasks", "enqueue", told.tasks["c"], "--queue", "gpu").exit_code == exit_codes.NOT_FOUND
+    assert run("queues", "move", told.tasks["a"], "--to", "cpu").exit_code == exit_codes.OK
+    assert (order(told), order(told, "cpu")) == ("b", "a")
+    assert answer("queues", "clear", "gpu")["dequeued"] == [told.tasks["b"]]
+    assert [queue["name"] for queue in answer("queues", "list")] == ["cpu"]
+
+
+def test_a_deleted_queue_in_which_something_waits_can_be_created_again(told: Told) -> None:
+    run("queues", "delete", "gpu", "--force")
+    told.history.enqueue(told.tasks["a"], "gpu", run=2)
+    told.history.settle()
+    assert answer("queues", "create", "gpu")["done"] == "created"
+    assert not queue_row("gpu")["deleted"]
+    assert order(told) == "a"
+
+
 def test_a_queue_is_paused_with_a_reason_and_resumed(told: Told) -> None:  # noqa: ARG001  the history is enough
     assert answer("queues", "pause", "gpu", "--reason", "disk full")["done"] == "paused"
     assert (queue_row("gpu")["paused"], queue_row("gpu")["pause_reason"]) == (True, "disk full")

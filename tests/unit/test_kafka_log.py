@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from tasktape.events.errors import (
     AppendError,
     LogClosedError,
+    LogSettingsError,
     LogUnavailableError,
     RecordNotAllowedError,
     RecordRefusedError,
@@ -55,6 +56,22 @@ def test_what_needs_a_broker_fails_in_bounded_time_with_the_reason() -> None:
         ):
             with pytest.raises(LogUnavailableError, match="Connection refused"):
                 call()
+
+
+@pytest.mark.parametrize(
+    ("servers", "expected"),
+    [
+        ("no such host:9092", LogSettingsError),
+        ("no such host:9092,PLAINTEXT://a..b:9092", LogSettingsError),
+        (f"no such host:9092,{NOBODY}", LogUnavailableError),
+    ],
+)
+def test_hosts_that_nobody_knows_are_a_matter_of_settings_and_brokers_that_are_away_are_not(
+    servers: str, expected: type[LogUnavailableError]
+) -> None:
+    with KafkaLog(servers, patience=0.5) as log, pytest.raises(LogUnavailableError) as caught:
+        log.topics()
+    assert type(caught.value) is expected
 
 
 def test_what_needs_no_broker_goes_on_without_one() -> None:

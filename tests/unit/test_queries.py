@@ -577,7 +577,7 @@ def test_limits_show_how_many_runs_hold_a_permit_and_permits_whose_they_are(worl
 def test_queues_show_what_waits_and_who_serves_them(world: World) -> None:
     world.say(queue_events.QueueCreated, queue="q")
     world.say(worker_events.WorkerHeartbeat, worker="w", queues=["q"])
-    world.enqueue("t1", 1, rank=5.0)
+    first = world.enqueue("t1", 1, rank=5.0)
     second = world.enqueue("t2", 1, rank=1.0)
     world.enqueue("t3", 1, "other")
     world.say(queue_events.QueuePaused, queue="q")
@@ -595,6 +595,8 @@ def test_queues_show_what_waits_and_who_serves_them(world: World) -> None:
     assert [entry.state for entry in world.queries.entries("q", gone=True)] == ["dequeued", "waiting", "dequeued"]
     assert [entry.id for entry in world.queries.task_entries("t2")] == [second]
     world.say(queue_events.QueueDeleted, queue="q")
+    assert [(queue.name, queue.deleted) for queue in world.ask().queues()] == [("other", False), ("q", True)]
+    world.say(queue_events.EntryDequeued, task="t1", run=1, queue="q", entry=first)
     assert [queue.name for queue in world.ask().queues()] == ["other"]
     world.say(queue_events.QueueCreated, queue="q")
     assert [(queue.name, queue.paused) for queue in world.ask().queues()] == [("other", False), ("q", False)]
