@@ -39,7 +39,10 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """What an agent tells the process it starts. A `simulated` run has no agent that starts and ends it."""
+    """What an agent tells the process it starts. A `simulated` run has no agent that starts and ends it.
+
+    Who starts one and gives no `spec` leaves it to the process to find out what it runs.
+    """
 
     task: str
     run: int

@@ -208,7 +208,10 @@ class InitMixin(ExportMixin):
     def _assigned(cls, assigned: lineage.Assigned, go_on: bool | int | str) -> Self:
         """The task an agent started this process for."""
         execution = Execution(says_end=assigned.simulated)
-        if assigned.simulated:
+        if assigned.simulated and assigned.spec is not None:
+            task = cls(assigned.task, run=assigned.run, spec=assigned.spec, execution=execution)
+            task._start()
+        elif assigned.simulated:
             earlier = continued(current_session(), assigned.task)
             task = cls(assigned.task, run=earlier.last_run + 1, spec=earlier.spec, execution=execution)
             task._start()

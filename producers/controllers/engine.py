@@ -16,6 +16,7 @@ from ...projections.verdict import Verdict
 from .children import Children, outcome_of
 
 if TYPE_CHECKING:
+    from ...events.log.port import Positions
     from ...projections.retries import Outcome
     from .channel import Channel
 
@@ -95,6 +96,10 @@ class Engine:
         if self._thread is not threading.current_thread():
             self._thread.join()
 
+    def catch_up(self) -> None:
+        """Hear all that is on the log now. For policies, while they carry something out."""
+        self._hear_all_before(self._channel.ends())
+
     def _main(self) -> None:
         try:
             self._go_on()
@@ -119,9 +124,7 @@ class Engine:
             self._hear(list(self._channel.history()))
         begun = self._channel.horizon
         if known := self._policy.horizon():
-            ends = self._channel.go_back(known)
-            while not self._channel.is_beyond(ends):
-                self._hear(self._channel.poll(POLL_SECONDS))
+            self._hear_all_before(self._channel.go_back(known))
         self._write(self._policy.begin(self._last, begun))
         self._policy.resume()
 
@@ -140,6 +143,10 @@ class Engine:
         while not all(event_id in self._heard for event_id in ids):
             self._hear(self._channel.poll(POLL_SECONDS))
         return [event for event, event_id in zip(events, ids, strict=True) if self._heard[event_id]]
+
+    def _hear_all_before(self, ends: Positions) -> None:
+        while not self._channel.is_beyond(ends):
+            self._hear(self._channel.poll(POLL_SECONDS))
 
     def _hear(self, events: Sequence[TasksEvent]) -> None:
         for event in events:

@@ -57,7 +57,8 @@ class Plan:
 class Conductor:
     """Runs one pipeline. `nodes` may grow while it runs; `is_complete` says that it will not any more.
 
-    `progress` is notified whenever a step has changed. `caller` is what callbacks get as the pipeline.
+    `progress` is notified whenever a step has changed. `caller` is what callbacks get as the pipeline. `catch_up` reads
+    all that is on the log.
     """
 
     plan: Plan
@@ -69,6 +70,7 @@ class Conductor:
     runner: Runner
     channel: Channel
     on_change: Callable[[PipelineFold], None] = lambda _: None
+    catch_up: Callable[[], None] = lambda: None
     is_complete: bool = True
     fold: PipelineFold = field(default_factory=PipelineFold)
     progress: threading.Condition = field(default_factory=threading.Condition)
@@ -216,6 +218,7 @@ class Conductor:
         """The parameters that a callback may change before the step is run; its task is there to be changed, too."""
         one = self._prepare(node.name)
         if one.is_new and not one.cached:
+            self.children.watch(one.child, one.run, None)
             self.channel.append(created(self.surroundings.session, [one]))
             self._prepared[node.name] = replace(one, is_new=False, is_draft=True)
         return one.parameters
@@ -225,8 +228,9 @@ class Conductor:
         if not one.is_draft:
             return one
         self.surroundings.session.outbox.synced(self.surroundings.session.settings.close_timeout)
-        spec = read_base(self.surroundings.session, one.child).spec
-        return replace(one, spec=with_parameters(spec, one.parameters))
+        self.catch_up()
+        changed = self.children[one.child].state.spec or one.spec
+        return replace(one, spec=with_parameters(changed, one.parameters))
 
     def _watch(self, step: StepState) -> None:
         one = self._prepared.get(step.name)

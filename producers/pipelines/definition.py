@@ -11,7 +11,7 @@ from ..spec import parameter
 from . import steps
 from .errors import PipelineError
 from .node import Node
-from .steps import Choices, RetryRule
+from .steps import Bases, Choices, RetryRule
 
 if TYPE_CHECKING:
     from ..task import Task
@@ -42,6 +42,7 @@ class Definition:
         self._default_execution_queue: str | None = None
         self._time_limit = 0.0
         self._execution: Execution | None = None
+        self._bases = Bases()
 
     def set_default_execution_queue(self, default_execution_queue: str | None) -> None:
         """Set the queue of the steps that name none."""
@@ -159,7 +160,7 @@ class Definition:
         steps.check_name(name, self._nodes)
         base = None
         if base_task_factory is None:
-            base = steps.find_base(name, base_task_id, base_task_project, base_task_name)
+            base = self._bases.find(name, base_task_id, base_task_project, base_task_name)
         choices = Choices(
             parents=parents,
             execution_queue=execution_queue,
@@ -180,8 +181,9 @@ class Definition:
         self._nodes[name] = choices.node(
             name,
             self._retry_on_failure,
-            base_task_id=base,
-            base=base_task_name or base or "",
+            base_task_id=base.task if base else None,
+            base=base.spec.name if base else "",
+            base_spec=base.spec if base else None,
             task_factory_func=base_task_factory,
             clone_task=clone_base_task,
             parameters=dict(parameter_override or {}),

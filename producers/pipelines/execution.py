@@ -92,6 +92,7 @@ class Execution:
             is_complete=is_complete,
         )
         self._engine = Engine(channel, task.run, self.conductor, children)
+        self.conductor.catch_up = self._engine.catch_up
         self.began = time.monotonic()
 
     def start(self) -> None:

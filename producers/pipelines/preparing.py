@@ -85,7 +85,7 @@ class Preparer:
         return Prepared(node, child, run, spec, parameters, queue, key, cached, is_new)
 
     def _base(self, node: Node) -> Base:
-        if node.base_spec is not None:
+        if node.base_spec is not None and node.clone_task:
             return Base("", node.base_spec)
         if node.task_factory_func is not None:
             return self._read(node, node.task_factory_func(node).id, is_used_itself=True)

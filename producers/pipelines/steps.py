@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ...projections.rows import TaskFilter
+from ..errors import UnknownTaskError
 from ..session import Session, current_session
 from .errors import PipelineError
 from .node import Node, Pair
+from .preparing import Base, read_base
 from .references import PIPELINE
 
 RetryRule = int | Callable[[Any, Node, int], bool] | None
@@ -84,36 +88,39 @@ def check_name(name: str, known: Iterable[str]) -> None:
         raise PipelineError("there is a step of this name already: give this one another.", name)
 
 
-def find_base(step: str, task_id: str | None, project: str | None, name: str | None) -> str:
-    """Id of the task that a step is to copy: named, or the latest of that project and name.
+@dataclass
+class Bases:
+    """Tasks that steps copy, each looked up once."""
 
-    Raises:
-        PipelineError: Nothing was named, or there is no such task.
+    _found: dict[tuple[str | None, str | None, str | None], Base] = field(default_factory=dict)
 
-    """
-    from ..task import Task  # noqa: PLC0415  the pipeline is a part of what that offers
+    def find(self, step: str, task_id: str | None, project: str | None, name: str | None) -> Base:
+        """The task that a step is to copy: named, or the latest of that project and name.
 
-    if not task_id and not (project and name):
-        raise PipelineError("name the task it runs: base_task_id, or base_task_project and base_task_name.", step)
-    _require_written(current_session())
-    if task_id:
-        return _existing(step, task_id)
+        Raises:
+            PipelineError: Nothing was named, or there is no such task.
+
+        """
+        if not task_id and not (project and name):
+            raise PipelineError("name the task it runs: base_task_id, or base_task_project and base_task_name.", step)
+        key = (task_id, None, None) if task_id else (None, project, name)
+        if key not in self._found:
+            self._found[key] = _look_up(step, task_id, project or "", name or "")
+        return self._found[key]
+
+
+def _look_up(step: str, task_id: str | None, project: str, name: str) -> Base:
+    session = current_session()
     try:
-        found = Task.get_task(project_name=project, task_name=name, allow_archived=False)
-    except ValueError:
-        found = None
-    if found is None:
+        return read_base(session, task_id or _latest(session, step, project, name))
+    except UnknownTaskError as error:
+        raise PipelineError(str(error), step) from error
+
+
+def _latest(session: Session, step: str, project: str, name: str) -> str:
+    wanted = TaskFilter(projects=(project,), name=f"^{re.escape(name)}$", include_archived=False)
+    with session.queries() as queries:
+        found = [row for row in queries.tasks(wanted) if row.name == name]
+    if not found:
         raise PipelineError(f"there is no task {name!r} in project {project!r}.", step)
-    return found.id
-
-
-def _existing(step: str, task_id: str) -> str:
-    with current_session().queries() as queries:
-        if queries.task(task_id) is None:
-            raise PipelineError(f"there is no task {task_id!r} on this log.", step)
-    return task_id
-
-
-def _require_written(session: Session) -> None:
-    """Bring to the log what this process has said: a task it has just made is one that can be found."""
-    session.outbox.synced(session.settings.close_timeout)
+    return found[0].id
