@@ -16,6 +16,10 @@ from .claiming import Pursuit
 
 PREEMPTED: Final = "preempted"
 DISK_FULL: Final = "disk full"
+CONTROLLERS: Final = frozenset({"controller", "optimizer"})
+"""Types of tasks that fold their own events, so that another run goes on where one ended."""
+
+_KILLED: Final = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
 FinalEvent = RunCompleted | RunFailed | RunPreempted | RunStopped
 
 
@@ -119,10 +123,14 @@ class RunControl:
             return RunFailed(**about, reason=trouble.reason, message=trouble.message, cause=trouble.cause)
         if self.exit_code == 0:
             return RunCompleted(**about)
-        cause: Literal["task", "infrastructure"] = "infrastructure" if self.circumstance == DISK_FULL else "task"
         said = describe_exit(self.exit_code or 0)
         reason, message = (self.circumstance, said) if self.circumstance else (said, "")
-        return RunFailed(**about, reason=reason, message=message, exit_code=self.exit_code, cause=cause)
+        return RunFailed(**about, reason=reason, message=message, exit_code=self.exit_code, cause=self._cause())
+
+    def _cause(self) -> Literal["task", "infrastructure"]:
+        """Whose failure it is. A controller that was killed has not failed itself: its next run goes on."""
+        is_killed = self.exit_code in _KILLED and self.pursuit.request.spec.task_type in CONTROLLERS
+        return "infrastructure" if is_killed or self.circumstance == DISK_FULL else "task"
 
     def _stopped(self, stop: Stop) -> FinalEvent | None:
         if stop.kind == "over":

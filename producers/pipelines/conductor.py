@@ -104,7 +104,8 @@ class Conductor:
             "horizon": horizon,
         }
         events: list[TasksEvent] = [self._said(PipelineDefined, **about)]
-        if last is not None and last.kind in _ENDED_ITSELF and last.cause == "task":
+        has_ended = last is not None and last.kind in _ENDED_ITSELF and last.cause == "task"
+        if has_ended and self.fold.defined is not None:
             events.append(self._said(PipelineContinued, steps=sorted(self.fold.unfinished())))
         return events
 
