@@ -14,6 +14,7 @@ from ...events.pipeline_events import (
     PipelineEvent,
     PipelineStep,
     PipelineStopping,
+    StepAdded,
     StepCached,
     StepFinished,
     StepQueued,
@@ -115,8 +116,8 @@ class Conductor:
 
     def decide(self) -> Sequence[Decision]:
         """What is to be done now."""
-        known = self.children
-        return decide(self.fold, [known[task] for task in known.changed])
+        changed = [self.children[task] for task in self.children.changed]
+        return decide(self.fold, changed, self.nodes)
 
     def carry_out(self, decisions: Sequence[Decision]) -> Sequence[TasksEvent]:
         """Call and prepare what has to be, and say what was decided."""
@@ -160,6 +161,12 @@ class Conductor:
                 self.channel.append([death(self.surroundings.session, ended)])
         self.on_change(self.fold)
 
+    def add(self, node: Node) -> None:
+        """Take up a step that has become known. From any thread."""
+        definition = node.definition(self.plan.queue)
+        self.nodes[node.name] = node
+        self.channel.append([self._added(definition)])
+
     def stop(self, reason: str, *, failed: bool) -> None:
         """Start nothing more, and abort what runs. From any thread."""
         self.channel.append([self._said(PipelineStopping, reason=reason, failed=failed)])
@@ -182,6 +189,10 @@ class Conductor:
 
     def _said(self, kind: type[PipelineEvent], **fields: Any) -> PipelineEvent:
         return kind(meta=self.surroundings.session.stamp(), task=self.surroundings.task, run=self.run, **fields)
+
+    def _added(self, definition: PipelineStep) -> StepAdded:
+        about = {"task": self.surroundings.task, "run": self.run}
+        return StepAdded(meta=self.surroundings.session.stamp(), **about, step=definition)
 
     def _definitions(self) -> list[PipelineStep]:
         return [node.definition(self.plan.queue) for node in self.nodes.values()]

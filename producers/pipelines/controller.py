@@ -15,9 +15,11 @@ from .definition import Callback, Definition
 from .execution import Execution, check_queues, check_steps
 from .pipeline_task import Identity, pipeline_task, version_of
 from .preparing import Surroundings
+from .step_run import keep, load_artifact
 from .steps import RetryRule
 
 if TYPE_CHECKING:
+    from ..artifacts import Artifact
     from ..logger import Logger
     from ..output_model import OutputModel
     from ..task import Task
@@ -103,9 +105,9 @@ class PipelineController(Definition):
         self._target_project = target_project
         self._adds_tags = add_pipeline_tags
         self._stops_on_fail = abort_on_failure
-        self._serialization = artifact_serialization_function
-        self._deserialization = artifact_deserialization_function
-        self._skips_global_imports = skip_global_imports
+        self.serialization = artifact_serialization_function
+        self.deserialization = artifact_deserialization_function
+        self.skips_global_imports = skip_global_imports
         self._local_imports = enable_local_imports
         self._output_uri = output_uri
         self._set_up(docker, docker_args, docker_bash_setup_script, packages)
@@ -286,6 +288,20 @@ class PipelineController(Definition):
     def version(self) -> str:
         """The pipeline's version."""
         return version_of(self._task)
+
+    @property
+    def returns(self) -> Mapping[str, Sequence[str]]:
+        """Names of the return values of each step."""
+        return {name: node.return_artifacts for name, node in self._nodes.items()}
+
+    def upload_value(self, name: str, value: Any) -> None:
+        """Keep a value as an artifact of the pipeline's task, in the format that steps use."""
+        keep(self._task, name, value, self.serialization)
+        self._task.flush(wait_for_uploads=True)
+
+    def value_of(self, artifact: Artifact) -> Any:
+        """The value of an artifact that a step has made."""
+        return load_artifact(artifact, self.deserialization)
 
     def add_tags(self, tags: Sequence[str] | str) -> None:
         """Add tags to the pipeline's task."""

@@ -5,7 +5,7 @@ One answer at a time, the most urgent first: callbacks that are owed, what child
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -51,9 +51,12 @@ class Say:
 Decision = Call | Launch | Say
 
 
-def decide(fold: PipelineFold, changed: Iterable[Child]) -> list[Decision]:
-    """Return what is to be done now, given the children that have changed since nothing was to be done."""
-    if (owing := next(iter(fold.owing), None)) is not None:
+def decide(fold: PipelineFold, changed: Iterable[Child], known: Container[str]) -> list[Decision]:
+    """Return what is to be done now, given the children that have changed since nothing was to be done.
+
+    Only steps that are `known` are run or called for: a pipeline that goes on may not have come to others yet.
+    """
+    if (owing := next((name for name in fold.owing if name in known), None)) is not None:
         return [Call(owing, *fold.steps[owing].owed()[0])]
     if observed := [decision for child in changed for decision in _observed(fold, child)]:
         return observed
@@ -61,7 +64,7 @@ def decide(fold: PipelineFold, changed: Iterable[Child]) -> list[Decision]:
         return [_skip(step.name, STOPPED) for step in fold.steps.values() if step.status == "pending"]
     if fold.defined is not None and fold.defined.stops_on_fail and fold.spoilt:
         return [Say(PipelineStopping, {"reason": f"step {next(iter(fold.spoilt))!r} failed", "failed": True})]
-    return _ready(fold)
+    return _ready(fold, known)
 
 
 def _observed(fold: PipelineFold, child: Child) -> list[Decision]:
@@ -86,9 +89,9 @@ def _ended(fold: PipelineFold, step: StepState, child: Child) -> Decision:
     return Say(StepFinished, {"step": step.name, "status": child.status, **about})
 
 
-def _ready(fold: PipelineFold) -> list[Decision]:
+def _ready(fold: PipelineFold, known: Container[str]) -> list[Decision]:
     """Skip or launch what is ready; a callback that is to be asked first goes alone."""
-    judged = [_judged(fold, fold.steps[name]) for name in fold.ready]
+    judged = [_judged(fold, fold.steps[name]) for name in fold.ready if name in known]
     call = next((decision for decision in judged if isinstance(decision, Call)), None)
     return judged if call is None else [call]
 

@@ -38,7 +38,8 @@ class Definition:
     def __init__(self, retry_on_failure: RetryRule) -> None:
         self._nodes: dict[str, Node] = {}
         self._arguments: dict[str, Argument] = {}
-        self._retry_on_failure = retry_on_failure
+        self._sections: dict[str, str] = {}
+        self.retry_on_failure = retry_on_failure
         self._default_execution_queue: str | None = None
         self._time_limit = 0.0
         self._execution: Execution | None = None
@@ -69,7 +70,7 @@ class Definition:
         """
         kind = getattr(param_type, "__name__", param_type) or type_name(default)
         self._arguments[name] = Argument(default, description or "", kind)
-        full_name = f"{ARGUMENTS}/{name}"
+        full_name = self._full_name(name)
         is_set = parameter(self._task._spec, full_name) is not None  # noqa: SLF001  one package
         if self._task.running_locally() or not is_set:
             self._task._put_parameters([make(full_name, default, description or "", kind)])  # noqa: SLF001  one package
@@ -78,8 +79,11 @@ class Definition:
         """Return the pipeline's parameters with the values in force, each in its type."""
         return {name: self._argument(name, argument) for name, argument in self._arguments.items()}
 
+    def _full_name(self, name: str) -> str:
+        return f"{self._sections.get(name, ARGUMENTS)}/{name}"
+
     def _argument(self, name: str, argument: Argument) -> Any:
-        held = parameter(self._task._spec, f"{ARGUMENTS}/{name}")  # noqa: SLF001  one package
+        held = parameter(self._task._spec, self._full_name(name))  # noqa: SLF001  one package
         if held is None:
             return argument.default
         value = value_of(held)
@@ -180,7 +184,7 @@ class Definition:
         )
         self._nodes[name] = choices.node(
             name,
-            self._retry_on_failure,
+            self.retry_on_failure,
             base_task_id=base.task if base else None,
             base=base.spec.name if base else "",
             base_spec=base.spec if base else None,

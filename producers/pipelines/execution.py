@@ -72,7 +72,9 @@ class Execution:
         in_processes: bool = False,
         is_complete: bool = True,
     ) -> None:
-        session = surroundings.session
+        session = self._session = surroundings.session
+        self._in_processes = in_processes
+        self._queues: set[str] = set()
         self._task = task
         children = Children()
         self._reporting = Reporting(task, session)
@@ -128,6 +130,20 @@ class Execution:
             while not (fold.is_settled(step) or self._engine.over.is_set()):
                 progress.wait(_WAIT_SECONDS)
         self._raise_trouble()
+
+    def check(self, node: Node) -> None:
+        """Raise `PipelineError` where a step that is to be added can't be run."""
+        nodes = self.conductor.nodes
+        if unknown := next((parent for parent in node.needs() if parent not in nodes), None):
+            raise PipelineError(f"its parent {unknown!r} is no step of this pipeline yet.", node.name)
+        queue = node.queue or self.conductor.plan.queue
+        if not self._in_processes and queue not in self._queues:
+            check_queues(self._session, {node.name: node}, self.conductor.plan.queue)
+            self._queues.add(queue)
+
+    def complete(self) -> None:
+        """No more steps are to be added."""
+        self.conductor.is_complete = True
 
     def stop(self, reason: str, *, failed: bool) -> None:
         """Start nothing more and abort what runs; steps that are over stay so."""

@@ -1,0 +1,60 @@
+"""What a component's call returns at once: a stand-in for a result, which is waited for when somebody looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import wrapt
+
+
+class LazyResult(wrapt.LazyObjectProxy):  # type: ignore[misc]  wrapt is compiled and has no types
+    """One return value of a step. It behaves like the value; passed to another component it stays a reference.
+
+    `Use == None` tells whether there is no value, which comes of a step that was skipped; `is None` can't.
+    """
+
+    def __init__(self, step: str, name: str, load: Callable[[], Any]) -> None:
+        super().__init__(load)
+        self._self_step = step
+        self._self_name = name
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        import copy  # noqa: PLC0415  only where used
+
+        return copy.deepcopy(self.__wrapped__, memo)
+
+
+def origin(value: Any) -> tuple[str, str] | None:
+    """Step and return name of a result that may not be there yet; None for anything else."""
+    if type(value) is not LazyResult:
+        return None
+    return value._self_step, value._self_name
+
+
+def lazies(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the results that a value is or holds, by step and return name."""
+    found = origin(value)
+    if found is not None:
+        yield found
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from lazies(item)
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from lazies(item)
+
+
+def loaded(value: Any) -> Any:
+    """Return a value with the results it is or holds in place of their stand-ins: they are waited for."""
+    if type(value) is LazyResult:
+        return value.__wrapped__
+    if isinstance(value, dict):
+        return {key: loaded(item) for key, item in value.items()}
+    return type(value)(loaded(item) for item in value) if type(value) in {list, tuple, set} else value
