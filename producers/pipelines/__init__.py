@@ -1,0 +1,1 @@
+"""Pipelines: steps that are tasks of their own, put in order by a controller that is a task too."""
