@@ -34,9 +34,14 @@ class UnsupportedValueError(ArtifactError):
     """A value that no safe format holds."""
 
     def __init__(self, value: Any, reason: str = "") -> None:
-        self.kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        self.kind = kind_of(value)
         self.reason = reason
         super().__init__(f"no safe format holds a {self.kind}{f': {reason}' if reason else ''}.")
+
+
+def kind_of(value: Any) -> str:
+    """A value's type as a message names it."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
 def to_tree(value: Any, member: Member) -> Any:
