@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .producers.logger import Logger
     from .producers.models import InputModel, Model, OutputModel
     from .producers.pipelines.controller import PipelineController
+    from .producers.pipelines.decorator import PipelineDecorator
     from .producers.storage import StorageManager
     from .producers.task import Task
     from .producers.types import TaskTypes
@@ -23,6 +24,7 @@ __all__ = [
     "Model",
     "OutputModel",
     "PipelineController",
+    "PipelineDecorator",
     "StorageManager",
     "Task",
     "TaskTypes",
@@ -36,12 +38,13 @@ _MODULES: Final = {
     "Model": "models",
     "OutputModel": "models",
     "PipelineController": "pipelines.controller",
+    "PipelineDecorator": "pipelines.decorator",
     "StorageManager": "storage",
     "Task": "task",
     "TaskTypes": "types",
     "UsageError": "errors",
 }
-_NOT_YET: Final = frozenset({"Dataset", "PipelineDecorator"})
+_NOT_YET: Final = frozenset({"Dataset"})
 
 
 def __getattr__(name: str) -> Any:

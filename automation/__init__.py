@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ..producers.pipelines.controller import PipelineController
+from ..producers.pipelines.decorator import PipelineDecorator
 
-__all__ = ["PipelineController"]
+__all__ = ["PipelineController", "PipelineDecorator"]

@@ -22,6 +22,8 @@ from .storage_places import name_of, scheme_of
 from .warn import LOGGER
 
 PREVIEW_LENGTH: Final = 65_536
+PICKLED: Final = "application/pickle"
+ZIPPED: Final = "application/zip"
 TABLE: Final = "data-audit-table"
 """ClearML's name for the type of a DataFrame that is kept in step."""
 
@@ -80,7 +82,7 @@ def format_of(value: Any, request: Request) -> Format:
 
 def _custom(value: Any, request: Request, serialize: Callable[[Any], bytes | bytearray]) -> Format:
     file_name = request.name + request.extension
-    preview = request.preview or _shown(value)
+    preview = request.preview or shown(value)
     return Format("custom", file_name, _guess(file_name), preview, lambda path: path.write_bytes(serialize(value)))
 
 
@@ -91,15 +93,15 @@ def _pickle(value: Any, request: Request) -> Format:
         with path.open("wb") as file:
             pickle.dump(value, file)
 
-    preview = request.preview or _shown(value)
-    return Format("pickle", f"{request.name}.pkl", "application/pickle", preview, write)
+    preview = request.preview or shown(value)
+    return Format("pickle", f"{request.name}.pkl", PICKLED, preview, write)
 
 
 def _numpy(value: Any, request: Request) -> Format | None:
     numpy = sys.modules.get("numpy")
     if numpy is None or type(value) is not numpy.ndarray or value.dtype.hasobject:
         return None
-    preview = request.preview or _shown(value)
+    preview = request.preview or shown(value)
     if _extension(request, ".npz", ".csv.gz") == ".npz":
         name = f"{request.name}.npz"
         return Format("numpy", name, "application/numpy", preview, partial(_save_npz, value, request.name))
@@ -126,7 +128,7 @@ def _pandas(value: Any, request: Request) -> Format | None:
     pandas = sys.modules.get("pandas")
     if pandas is None or not isinstance(value, (pandas.DataFrame, pandas.Series)):
         return None
-    preview = request.preview or _shown(value)
+    preview = request.preview or shown(value)
     extension = _extension(request, ".csv.gz", ".parquet", ".feather", ".pickle")
     if isinstance(value, pandas.Series):
         extension = ".pickle"
@@ -140,7 +142,7 @@ _PANDAS: Final[dict[str, tuple[str, Callable[[Any, Path], object]]]] = {
     ".csv.gz": ("text/csv", lambda frame, path: frame.to_csv(path, compression={"method": "gzip", "mtime": 0})),
     ".parquet": ("application/parquet", lambda frame, path: frame.to_parquet(path)),
     ".feather": ("application/feather", lambda frame, path: frame.to_feather(path)),
-    ".pickle": ("application/pickle", lambda frame, path: frame.to_pickle(path, compression=None)),
+    ".pickle": (PICKLED, lambda frame, path: frame.to_pickle(path, compression=None)),
 }
 
 
@@ -243,7 +245,7 @@ def _file(path: Path, request: Request) -> Format:
 def _archive(request: Request, file_name: str, source: str, files: list[tuple[Path, str]]) -> Format:
     listed = "".join(f"{name} - {_size(path)}\n" for path, name in files)
     preview = request.preview or shortened(f"Archive content {source}:\n{listed}")
-    return Format("archive", file_name, "application/zip", preview, partial(_pack, files))
+    return Format("archive", file_name, ZIPPED, preview, partial(_pack, files))
 
 
 def _pack(files: list[tuple[Path, str]], path: Path) -> None:
@@ -277,7 +279,7 @@ def _guess(file_name: str) -> str:
     return mimetypes.guess_type(file_name)[0] or ""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A short text of any object, even of one whose `repr` fails."""
     try:
         return shortened(repr(value))

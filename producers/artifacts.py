@@ -12,11 +12,9 @@ from typing import Any, Final
 from ..events.errors import TasktapeError
 from ..events.parts import Artifact as ArtifactPart
 from ..events.parts import BlobRef
-from .artifact_formats import TABLE, ArtifactError
+from .artifact_formats import PICKLED, TABLE, ZIPPED, ArtifactError
 from .copies import local_copy
 from .warn import LOGGER
-
-_PICKLED: Final = "application/pickle"
 
 
 class BlockedArtifactTypeError(ArtifactError):
@@ -43,7 +41,10 @@ class Artifact:
 
     @property
     def type(self) -> str:
-        """How it was made: `numpy`, `pandas`, `dict`, `image`, `archive`, `string`, `pickle` or `custom`."""
+        """How it was made: `numpy`, `pandas`, `dict`, `image`, `archive`, `string`, `pickle` or `custom`.
+
+        What steps of pipelines return may be a `value` or of `sklearn`, too.
+        """
         return self._part.type
 
     @property
@@ -93,11 +94,25 @@ class Artifact:
         """
         if self._loaded is not None and not force_download and deserialization_function is None:
             return self._loaded
-        if block_unsafe_artifacts and deserialization_function is None and self._is_pickled():
+        if block_unsafe_artifacts and deserialization_function is None and self.is_pickled:
             raise BlockedArtifactTypeError(self.name)
         path = self._copy(extract=True, fresh=force_download)
-        self._loaded = self._load(path, deserialization_function)
+        try:
+            self._loaded = self._load(path, deserialization_function)
+        except Exception as error:  # noqa: BLE001  files of all kinds, and users' functions
+            LOGGER.warning(
+                "artifact %r can't be loaded as %s (%r): here is its file",
+                self.name,
+                self.type,
+                error,
+                extra={"action": "artifact_not_loaded"},
+            )
+            self._loaded = path
         return self._loaded
+
+    def load(self, deserialization_function: Callable[[bytes], Any] | None = None) -> Any:
+        """Return what `get` returns, but raise where the object can't be made, whatever that raises."""
+        return self._load(self._copy(extract=True, fresh=False), deserialization_function)
 
     def get_local_copy(
         self, extract_archive: bool = True, raise_on_error: bool = False, force_download: bool = False
@@ -119,28 +134,31 @@ class Artifact:
     def _copy(self, *, extract: bool, fresh: bool) -> Path:
         ref = BlobRef(uri=self.url, size=self.size, sha256=self.hash)
         try:
-            return local_copy(ref, extract=extract and self.type == "archive", fresh=fresh)
+            return local_copy(ref, extract=extract and self._is_archive(), fresh=fresh)
         except TasktapeError as error:
             raise ArtifactError(f"artifact {self.name!r} can't be fetched: {error}") from error
 
-    def _is_pickled(self) -> bool:
-        return self.type == "pickle" or self._part.content_type == _PICKLED
+    @property
+    def is_pickled(self) -> bool:
+        """Whether loading it runs code of whoever made it."""
+        return runs_code(self._part)
+
+    def _is_archive(self) -> bool:
+        return self.type == "archive" or (self._part.content_type == ZIPPED and self.type in _LOADERS)
 
     def _load(self, path: Path, function: Callable[[bytes], Any] | None) -> Any:
-        try:
-            if function is not None:
-                return function(path.read_bytes())
-            load = _LOADERS.get(self.type)
-            return path if load is None else load(path, self._part)
-        except Exception as error:  # noqa: BLE001  files of all kinds, and users' functions
-            LOGGER.warning(
-                "artifact %r can't be loaded as %s (%r): here is its file",
-                self.name,
-                self.type,
-                error,
-                extra={"action": "artifact_not_loaded"},
-            )
-            return path
+        return load_file(path, self._part) if function is None else function(path.read_bytes())
+
+
+def runs_code(part: ArtifactPart) -> bool:
+    """Whether loading an artifact's file runs code of whoever made it."""
+    return part.type == "pickle" or part.content_type == PICKLED
+
+
+def load_file(path: Path, part: ArtifactPart) -> Any:
+    """The object of an artifact's file, or of its unpacked folder; the path itself where that is the object."""
+    load = _LOADERS.get(part.type)
+    return path if load is None else load(path, part)
 
 
 def _load_numpy(path: Path, part: ArtifactPart) -> Any:
@@ -159,6 +177,8 @@ def _load_pandas(path: Path, part: ArtifactPart) -> Any:
             return pandas.read_parquet(path)
         case "application/feather":
             return pandas.read_feather(path)
+        case "application/zip" | "application/json":
+            return _load_value(path, part)
         case "application/pickle":
             return pandas.read_pickle(path, compression=None)
         case _:
@@ -183,6 +203,18 @@ def _load_text(path: Path, _: ArtifactPart) -> str:
     return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
+def _load_value(path: Path, part: ArtifactPart) -> Any:
+    from .pipelines.values import load_value  # noqa: PLC0415  for those who read such values
+
+    return load_value(path, part)
+
+
+def _load_estimator(path: Path, _: ArtifactPart) -> Any:
+    from .pipelines.estimators import read_skops  # noqa: PLC0415  the same
+
+    return read_skops(path)
+
+
 def _load_pickle(path: Path, _: ArtifactPart) -> Any:
     import pickle  # noqa: PLC0415  heavy
 
@@ -197,6 +229,8 @@ _LOADERS: Final[dict[str, Callable[[Path, ArtifactPart], Any]]] = {
     "image": _load_image,
     "dict": _load_dict,
     "string": _load_text,
+    "value": _load_value,
+    "sklearn": _load_estimator,
     "pickle": _load_pickle,
 }
 

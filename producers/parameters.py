@@ -33,7 +33,7 @@ def full_name(name: str, section: str = DEFAULT_SECTION) -> str:
 def type_name(value: Any) -> str:
     """Name of a value's type as it is stored: `int`, `NoneType`, `list`, or `module:QualName` of an enum."""
     if isinstance(value, Enum):
-        return _enum_name(type(value))
+        return enum_name(type(value))
     base = next((kind for kind in (bool, int, float, str, list, tuple, set, dict) if isinstance(value, kind)), None)
     return (base or type(value)).__name__
 
@@ -71,7 +71,7 @@ def value_of(parameter: Parameter) -> Any:
     """The typed value. An enum is its member where its class is imported here, else the member's name."""
     value = decode(parameter.value)
     if ":" in parameter.type:
-        return _member(_enum_class(parameter.type), value)
+        return _member(enum_class(parameter.type), value)
     if isinstance(value, list) and parameter.type in {"tuple", "set"}:
         return tuple(value) if parameter.type == "tuple" else set(value)
     return value
@@ -143,7 +143,7 @@ def _tree(value: Any) -> Any:
     """What JSON can hold of a value, tagged where plain JSON would lose its type."""
     value = plain(value)
     if isinstance(value, Enum):
-        return {"$enum": [_enum_name(type(value)), value.name]}
+        return {"$enum": [enum_name(type(value)), value.name]}
     if value is None or isinstance(value, (bool, str)):
         return value if value is None or isinstance(value, bool) else str(value)
     if isinstance(value, (int, float)):
@@ -192,7 +192,7 @@ _TAGS: Final[dict[str, Callable[[Any], Any]]] = {
     "$set": lambda items: {_value(item) for item in items},
     "$dict": lambda pairs: {_value(key): _value(item) for key, item in pairs},
     "$float": float,
-    "$enum": lambda pair: _member(_enum_class(pair[0]), pair[1]),
+    "$enum": lambda pair: _member(enum_class(pair[0]), pair[1]),
 }
 
 
@@ -246,11 +246,12 @@ def _container_text(value: Any) -> str:
         return str(value)
 
 
-def _enum_name(kind: type[Enum]) -> str:
+def enum_name(kind: type[Enum]) -> str:
+    """An enum class as it is stored: `module:QualName`."""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _enum_class(name: str) -> type[Enum] | None:
+def enum_class(name: str) -> type[Enum] | None:
     """The enum class, only where its module is imported already: a stored name must not import anything."""
     module, _, path = name.partition(":")
     found: Any = sys.modules.get(module)

@@ -231,6 +231,16 @@ class ArtifactsMixin(ModelsMixin):
         uploader.wait(uploader.patience())
 
 
+def store_artifact(task: ArtifactsMixin, name: str, found: Format, metadata: Mapping[str, str]) -> None:
+    """Store what has a format already. Unlike `upload_artifact` it raises where that can't be kept."""
+    task._keep_artifact(as_name(name), found, metadata)
+
+
+def are_stored(task: ArtifactsMixin) -> bool:
+    """Whether all this process has made is at its destination; waits for what can be brought there."""
+    return task._outputs.uploader.wait()
+
+
 def _of_row(row: ArtifactRow) -> Artifact:
     part = ArtifactPart(
         name=row.name,

@@ -21,7 +21,8 @@ _MAX_FILES: Final = 5_000
 OWN: Final = __name__.partition(".")[0]
 _OURS: Final = f"{OWN}."
 _LIBRARY: Final = str(Path(os.__file__).parent)
-_READ_AS: Final = "<read by tasktape>"
+READ_AS: Final = "<read by tasktape>"
+"""File name under which users' code is read, for `silence_warnings`."""
 
 
 class Import(NamedTuple):
@@ -30,6 +31,11 @@ class Import(NamedTuple):
     module: str
     names: tuple[str, ...] = ()
     level: int = 0
+
+    @property
+    def dotted(self) -> list[str]:
+        """Each imported name behind its module's, or the module's alone."""
+        return [f"{self.module}.{name}" for name in self.names] or [self.module]
 
 
 @dataclass
@@ -43,7 +49,7 @@ class ImportGraph:
 def silence_warnings() -> None:
     """Keep the parser's warnings about the user's code to the moment when that code is really run."""
     for category in (SyntaxWarning, DeprecationWarning):
-        warnings.filterwarnings("ignore", category=category, module=re.escape(_READ_AS))
+        warnings.filterwarnings("ignore", category=category, module=re.escape(READ_AS))
 
 
 def is_local(path: Path, boundary: Path) -> bool:
@@ -89,7 +95,7 @@ def _follow(found: Import, file: Path, search: Sequence[Path], external: set[str
     for root in search:
         if files := _files(root, found):
             return files
-    external.update([f"{found.module}.{name}" for name in found.names] or [found.module])
+    external.update(found.dotted)
     return []
 
 
@@ -130,7 +136,7 @@ def imports_in(source: bytes | str) -> list[Import]:
     None for what is no Python.
     """
     try:
-        tree = ast.parse(source, _READ_AS)
+        tree = ast.parse(source, READ_AS)
     except (SyntaxError, ValueError, RecursionError):
         return []
     return [found for node in _nodes(tree) for found in _imports_at(node)]

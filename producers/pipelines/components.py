@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .execution import Execution
     from .node import Node
 
+
 @dataclass(frozen=True)
 class Component:
     """A function that is a step whenever a pipeline calls it. `returns` names its return values."""
@@ -142,4 +143,3 @@ class Calls:
             raise StepFailedError(step, "has returned nothing of that name", state.child, name)
         assert state.ended_at is not None  # noqa: S101  for the type checker
         return self.pipeline.value_of(Artifact(part, state.ended_at))
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,12 +11,14 @@ from ..errors import InvalidArgumentError, UsageError
 from ..session import current_session
 from . import node as nodes
 from .conductor import Plan
-from .definition import Callback, Definition
+from .definition import Callback
 from .execution import Execution, check_queues, check_steps
+from .function_definition import FunctionDefinition
 from .pipeline_task import Identity, pipeline_task, version_of
 from .preparing import Surroundings
 from .step_run import keep, load_artifact
 from .steps import RetryRule
+from .values import Serialization
 
 if TYPE_CHECKING:
     from ..artifacts import Artifact
@@ -36,7 +38,7 @@ _STEP_CONDITIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-class PipelineController(Definition):
+class PipelineController(FunctionDefinition):
     """A graph of steps, each a task, run by a task of its own, which goes on where it was after whatever kills it."""
 
     Node = nodes.Node
@@ -61,8 +63,8 @@ class PipelineController(Definition):
         repo_branch: str | None = None,
         repo_commit: str | None = None,
         always_create_from_code: bool = True,
-        artifact_serialization_function: Callable[[Any], bytes | bytearray] | str | None = None,
-        artifact_deserialization_function: Callable[[bytes], Any] | None = None,
+        artifact_serialization_function: Serialization = None,
+        artifact_deserialization_function: Serialization = None,
         output_uri: str | bool | None = None,
         skip_global_imports: bool = False,
         working_dir: str | None = None,
@@ -288,11 +290,6 @@ class PipelineController(Definition):
     def version(self) -> str:
         """The pipeline's version."""
         return version_of(self._task)
-
-    @property
-    def returns(self) -> Mapping[str, Sequence[str]]:
-        """Names of the return values of each step."""
-        return {name: node.return_artifacts for name, node in self._nodes.items()}
 
     def upload_value(self, name: str, value: Any) -> None:
         """Keep a value as an artifact of the pipeline's task, in the format that steps use."""

@@ -26,7 +26,7 @@ class PipelineDecorator(PipelineController):
     _default_queue: ClassVar[str | None] = None
     _current: ClassVar[PipelineDecorator | None] = None
     _results: ClassVar[list[Any]] = []
-    _calls: Calls | None = None
+    calls: Calls | None = None
 
     @classmethod
     def component(
@@ -76,7 +76,17 @@ class PipelineDecorator(PipelineController):
             packages: Requirement lines; True (or None) for those that the function imports, False for none.
             parents: Steps that must be over first, beside those whose results are passed.
             execution_queue: Its queue.
-            continue_on_fail: See `PipelineController.add_step`, as for all that is not named here.
+            continue_on_fail: See `PipelineController.add_step`, as for those below.
+            monitor_metrics: See there.
+            monitor_artifacts: See there.
+            monitor_models: See there.
+            retry_on_failure: See there.
+            pre_execute_callback: See there.
+            post_execute_callback: See there.
+            status_change_callback: See there.
+            output_uri: See there.
+            continue_behaviour: See there.
+            stage: See there.
             docker: Container image.
             docker_args: Arguments of the container.
             docker_bash_setup_script: Shell script to run in the container first.
@@ -168,7 +178,10 @@ class PipelineDecorator(PipelineController):
             return_value: Name of the artifact that the function's return value becomes.
             default_queue: Queue of the components that name none.
             pool_frequency: Has no effect: nothing is polled here.
-            add_pipeline_tags: See `PipelineController`, as for all that is not named here.
+            add_pipeline_tags: See `PipelineController`, as for the next three.
+            target_project: See there.
+            abort_on_failure: See there.
+            add_run_number: See there.
             pipeline_execution_queue: The controller's queue; None to run it in this process.
             multi_instance_support: Collect the results of several calls for `wait_for_multi_pipelines`.
             args_map: Names of arguments by the section that they are to be shown in; `Args` for those left out.
@@ -192,9 +205,13 @@ class PipelineDecorator(PipelineController):
                 if default_queue:
                     cls.set_default_execution_queue(default_queue)
                 made = cls(name, project, **about)
-                made._sections = {argument: section for section, names in (args_map or {}).items() for argument in names}
+                made._sections = {
+                    argument: section for section, names in (args_map or {}).items() for argument in names
+                }
                 here = start_controller_locally or cls._mode != "queues" or not pipeline_execution_queue
-                result = made._conduct(function, args, kwargs, "" if here else pipeline_execution_queue or "", return_value)
+                result = made._conduct(
+                    function, args, kwargs, "" if here else pipeline_execution_queue or "", return_value
+                )
                 if multi_instance_support:
                     cls._results.append(result)
                 return result
@@ -204,7 +221,7 @@ class PipelineDecorator(PipelineController):
         return decorate if _func is None else decorate(_func)
 
     @classmethod
-    def set_default_execution_queue(cls, default_execution_queue: str | None) -> None:  # type: ignore[override]  ClearML has it as a class method here
+    def set_default_execution_queue(cls, default_execution_queue: str | None) -> None:
         """Set the queue of the components that name none."""
         cls._default_queue = str(default_execution_queue) if default_execution_queue else None
 
@@ -233,12 +250,17 @@ class PipelineDecorator(PipelineController):
     def _component_called(cls, component: Component, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Make a step of a call inside a pipeline; anywhere else (a test, another component) just call the function."""
         pipeline = cls._current
-        if pipeline is None or pipeline._calls is None:
+        if pipeline is None or pipeline.calls is None:
             return component.function(*args, **kwargs)
-        return pipeline._calls.call(component, args, kwargs)
+        return pipeline.calls.call(component, args, kwargs)
 
     def _conduct(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], queue: str, returns: str | None
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        queue: str,
+        returns: str | None,
     ) -> Any:
         """Run the function as a pipeline, here or (with a queue) at an agent."""
         if PipelineDecorator._current is not None:
@@ -264,7 +286,7 @@ class PipelineDecorator(PipelineController):
             self._task.close()
             return result
         execution = self._execution = self._new_execution(in_processes=self._mode == "processes", is_complete=False)
-        self._calls = Calls(self, execution, self._nodes)
+        self.calls = Calls(self, execution, self._nodes)
         execution.start()
         try:
             result = function()
@@ -278,7 +300,7 @@ class PipelineDecorator(PipelineController):
             execution.finish()
             raise
         finally:
-            self._calls = None
+            self.calls = None
         execution.finish()
         return result
 

@@ -24,7 +24,10 @@ class Makers(Protocol):
     serialization: Serialization
     deserialization: Serialization
     skips_global_imports: bool
-    returns: Mapping[str, Sequence[str]]
+
+    @property
+    def returns(self) -> Mapping[str, Sequence[str]]:
+        """Names of the return values of each step known so far."""
 
 
 @dataclass(frozen=True)

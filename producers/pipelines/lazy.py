@@ -8,10 +8,10 @@ from typing import Any
 import wrapt
 
 
-class LazyResult(wrapt.LazyObjectProxy):  # type: ignore[misc]  wrapt is compiled and has no types
+class LazyResult(wrapt.LazyObjectProxy[Any]):
     """One return value of a step. It behaves like the value; passed to another component it stays a reference.
 
-    `Use == None` tells whether there is no value, which comes of a step that was skipped; `is None` can't.
+    `result == None` tells whether there is no value, which comes of a step that was skipped; `is None` can't.
     """
 
     def __init__(self, step: str, name: str, load: Callable[[], Any]) -> None:
@@ -33,9 +33,7 @@ class LazyResult(wrapt.LazyObjectProxy):  # type: ignore[misc]  wrapt is compile
 
 def origin(value: Any) -> tuple[str, str] | None:
     """Step and return name of a result that may not be there yet; None for anything else."""
-    if type(value) is not LazyResult:
-        return None
-    return value._self_step, value._self_name
+    return (value._self_step, value._self_name) if type(value) is LazyResult else None  # noqa: SLF001  ours
 
 
 def lazies(value: Any) -> Iterator[tuple[str, str]]:
