@@ -31,9 +31,14 @@ class LazyResult(wrapt.LazyObjectProxy[Any]):
         return copy.deepcopy(self.__wrapped__, memo)
 
 
+def _is_lazy(value: Any) -> bool:
+    """Whether a value is a stand-in: asked of its type, as the stand-in itself would be loaded to answer."""
+    return issubclass(type(value), LazyResult)
+
+
 def origin(value: Any) -> tuple[str, str] | None:
     """Step and return name of a result that may not be there yet; None for anything else."""
-    return (value._self_step, value._self_name) if type(value) is LazyResult else None  # noqa: SLF001  ours
+    return (value._self_step, value._self_name) if _is_lazy(value) else None  # noqa: SLF001  ours
 
 
 def lazies(value: Any) -> Iterator[tuple[str, str]]:
@@ -51,7 +56,7 @@ def lazies(value: Any) -> Iterator[tuple[str, str]]:
 
 def loaded(value: Any) -> Any:
     """Return a value with the results it is or holds in place of their stand-ins: they are waited for."""
-    if type(value) is LazyResult:
+    if _is_lazy(value):
         return value.__wrapped__
     if isinstance(value, dict):
         return {key: loaded(item) for key, item in value.items()}
