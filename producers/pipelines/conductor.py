@@ -71,6 +71,7 @@ class Conductor:
     runner: Runner
     channel: Channel
     on_change: Callable[[PipelineFold], None] = lambda _: None
+    on_end: Callable[[Node | None, StepState], None] = lambda _node, _step: None
     catch_up: Callable[[], None] = lambda: None
     is_complete: bool = True
     fold: PipelineFold = field(default_factory=PipelineFold)
@@ -128,7 +129,9 @@ class Conductor:
         if queued := [self._prepared.pop(event.step) for event in events if isinstance(event, StepQueued)]:
             self.runner.start(queued)
         for event in events:
-            if isinstance(event, StepRetried):
+            if isinstance(event, StepFinished | StepCached):
+                self.on_end(self.nodes.get(event.step), self.fold.steps[event.step])
+            elif isinstance(event, StepRetried):
                 self.runner.repeat(self._again(self.fold.steps[event.step]), event.child_run)
             elif isinstance(event, PipelineStopping):
                 self._stop_all()

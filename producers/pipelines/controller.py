@@ -12,8 +12,8 @@ from ..session import current_session
 from . import node as nodes
 from .conductor import Plan
 from .definition import Callback
-from .execution import Execution, check_queues, check_steps
-from .function_definition import FunctionDefinition
+from .execution import Execution, check_queues, check_steps, wait_until_over
+from .known import KnownPipelines, nodes_of
 from .pipeline_task import Identity, pipeline_task, version_of
 from .preparing import Surroundings
 from .step_run import keep, load_artifact
@@ -38,7 +38,7 @@ _STEP_CONDITIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-class PipelineController(FunctionDefinition):
+class PipelineController(KnownPipelines):
     """A graph of steps, each a task, run by a task of its own, which goes on where it was after whatever kills it."""
 
     Node = nodes.Node
@@ -196,11 +196,15 @@ class PipelineController(FunctionDefinition):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the pipeline's end, so many minutes at the most; returns whether it has ended."""
         seconds = None if timeout is None else 60.0 * timeout
-        return self._execution is None or self._execution.wait(seconds)
+        if self._execution is not None:
+            return self._execution.wait(seconds)
+        return wait_until_over(self._task, seconds)
 
     def is_running(self) -> bool:
-        """Return whether the pipeline runs in this process."""
-        return self._execution is not None and self._execution.is_running
+        """Return whether the pipeline runs, here or elsewhere."""
+        if self._execution is not None:
+            return self._execution.is_running
+        return self._task.get_status() == "in_progress"
 
     def is_successful(self, fail_on_step_fail: bool = True, fail_condition: str = "all") -> bool:
         """Return whether the pipeline has ended well.
@@ -215,12 +219,11 @@ class PipelineController(FunctionDefinition):
         """
         if fail_condition not in _CONDITIONS:
             raise UsageError(f"fail_condition is all, failed or aborted, not {fail_condition!r}.")
-        if self._execution is None or self._execution.is_running:
-            return False
-        if self._execution.conductor.result()[0] not in _CONDITIONS[fail_condition]:
+        status = self._task.get_status() if self._execution is None else self._execution.status
+        if status not in _CONDITIONS[fail_condition]:
             return False
         allowed = _STEP_CONDITIONS[fail_condition]
-        return not fail_on_step_fail or all(node.status in allowed for node in self._nodes.values())
+        return not fail_on_step_fail or all(node.status in allowed for node in self.get_pipeline_dag().values())
 
     def elapsed(self) -> float:
         """Return how many minutes the pipeline has been running here; -1 before its start."""
@@ -228,15 +231,17 @@ class PipelineController(FunctionDefinition):
 
     def get_pipeline_dag(self) -> Mapping[str, nodes.Node]:
         """Return the steps by name; `parents` of each are its edges."""
+        if self._execution is None and not self._task.is_main_task():
+            self._nodes = nodes_of(self._task.id)
         return dict(self._nodes)
 
     def get_processed_nodes(self) -> Sequence[nodes.Node]:
         """Return the steps that have run, or whose outcome was taken from an earlier run."""
-        return [node for node in self._nodes.values() if node.executed]
+        return [node for node in self.get_pipeline_dag().values() if node.executed]
 
     def get_running_nodes(self) -> Sequence[nodes.Node]:
         """Return the steps that wait in a queue or run."""
-        return [node for node in self._nodes.values() if node.status in {"queued", "running"}]
+        return [node for node in self.get_pipeline_dag().values() if node.status in {"queued", "running"}]
 
     def update_execution_plot(self) -> None:
         """Show the present state of the graph at once."""

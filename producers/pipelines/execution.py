@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from ...events.errors import TasktapeError
+from ...projections.pipeline_fold import DONE, StepState
 from ..controllers.channel import Channel
 from ..controllers.children import Children
 from ..controllers.engine import Engine, SupersededError
@@ -13,6 +16,7 @@ from ..warn import LOGGER
 from .conductor import Conductor, Plan
 from .errors import PipelineError
 from .graph import check_graph
+from .monitoring import take_over
 from .references import check, references
 from .reporting import Reporting
 from .runners import ProcessRunner, QueueRunner
@@ -29,6 +33,7 @@ _INTERRUPTED: Final = "interrupted"
 _ABORTED: Final = "aborted"
 _GRACE_SECONDS: Final = 20.0
 _WAIT_SECONDS: Final = 0.25
+_OVER: Final = ("completed", "failed", "stopped", "published")
 
 
 def check_steps(nodes: Mapping[str, Node], arguments: Mapping[str, Any]) -> None:
@@ -56,6 +61,14 @@ def check_queues(session: Session, nodes: Mapping[str, Node], default: str) -> N
         if queue not in existing and queue not in ALWAYS_THERE:
             raise PipelineError(f"there is no queue {queue!r}: `tasktape queues create {queue}`.", step)
         require_queue(session, queue, existing)
+
+
+def wait_until_over(task: Task, timeout: float | None) -> bool:
+    """Wait, so many seconds at the most, until a pipeline that another process runs is over; returns whether it is."""
+    waiting = threading.Thread(target=lambda: task.wait_for_status(_OVER, None), daemon=True)
+    waiting.start()
+    waiting.join(timeout)
+    return not waiting.is_alive()
 
 
 class Execution:
@@ -91,6 +104,7 @@ class Execution:
             runner(session, channel.append),
             channel,
             on_change=self._reporting.show,
+            on_end=self._take_over,
             is_complete=is_complete,
         )
         self._engine = Engine(channel, task.run, self.conductor, children)
@@ -106,6 +120,11 @@ class Execution:
     def is_running(self) -> bool:
         """Whether it is not over."""
         return not self._engine.over.is_set()
+
+    @property
+    def status(self) -> str:
+        """How it has ended: `completed`, `failed` or `stopped`; `in_progress` before."""
+        return "in_progress" if self.is_running else self.conductor.result()[0]
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all steps are over; returns whether they are. Ctrl-C stops the pipeline.
@@ -164,6 +183,20 @@ class Execution:
             self._task.mark_failed(status_reason="pipeline failed", status_message=reason)
         elif status == "stopped":
             self._task.mark_stopped(status_message=reason)
+
+    def _take_over(self, node: Node | None, step: StepState) -> None:
+        """Show on the pipeline's task what a step was to be watched for; trouble with that stops nothing."""
+        if node is None or step.status not in DONE or not node.is_monitored:
+            return
+        try:
+            take_over(self._task, node, self.conductor.outcome_of(step.name))
+        except (TasktapeError, ValueError) as error:
+            LOGGER.warning(
+                "what step %r was to be watched for is not shown: %s",
+                step.name,
+                error,
+                extra={"action": "not_monitored", "step": step.name},
+            )
 
     def _raise_trouble(self) -> None:
         if isinstance(self._engine.error, SupersededError):

@@ -121,6 +121,11 @@ class Node:
             self.skip_children_on_fail = chosen.get("skip_children_on_fail", True)
             self.skip_children_on_abort = chosen.get("skip_children_on_abort", True)
 
+    @property
+    def is_monitored(self) -> bool:
+        """Whether the pipeline shows anything of it."""
+        return bool(self.monitor_metrics or self.monitor_artifacts or self.monitor_models)
+
     def show(self, step: StepState) -> None:
         """Take over what is known of the step."""
         self.status = step.status

@@ -27,7 +27,7 @@ class Outcome:
     def __init__(
         self, task: str, spec: TaskSpec, artifacts: Mapping[str, Artifact], models: Mapping[str, list[Model]]
     ) -> None:
-        self._task = task
+        self.task = task
         self._spec = spec
         self.artifacts = artifacts
         self._models = models
@@ -62,15 +62,19 @@ class Outcome:
         kind, *rest = reference.path
         try:
             if kind == "id":
-                return self._task
+                return self.task
             if kind == "artifacts":
                 return self._artifact(*rest)
             if kind == "parameters":
                 return self._parameter(".".join(rest))
             return self._model(*rest) if kind == "models" else self._field(".".join(reference.path))
         except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-            reason = f"task {self._task} has none ({type(error).__name__}: {error})"
+            reason = f"task {self.task} has none ({type(error).__name__}: {error})"
             raise BadReferenceError(reader, reference.text, reason) from error
+
+    def models(self, direction: str) -> list[Model]:
+        """Its models, `input` or `output`, in the order in which they came."""
+        return self._models[direction]
 
     def _artifact(self, name: str, field: str = _URL, *rest: str) -> Any:
         if name not in self.artifacts and rest:

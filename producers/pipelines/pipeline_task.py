@@ -59,6 +59,11 @@ def version_of(task: Task) -> str:
     return str(task.get_user_properties(value_only=True).get(_VERSION, ""))
 
 
+def set_version(task: Task, version: str) -> None:
+    """Note the version with a pipeline's task."""
+    task.set_user_properties(**{_VERSION: version})
+
+
 def _mark(task: Task) -> None:
     if TAG not in task.get_system_tags():
         task.set_system_tags([*task.get_system_tags(), TAG])
@@ -73,7 +78,7 @@ def _name(task: Task, identity: Identity) -> None:
     version = identity.version or (version_of(earlier[0]) if earlier else "") or FIRST_VERSION
     if identity.bumps_version and any(version_of(other) == version for other in earlier):
         version = bumped(max((version_of(other) for other in earlier), key=_order))
-    task.set_user_properties(**{_VERSION: version})
+    set_version(task, version)
 
 
 def _earlier(task: Task, identity: Identity) -> list[Task]:
