@@ -118,7 +118,7 @@ class Conductor:
     def decide(self) -> Sequence[Decision]:
         """What is to be done now."""
         changed = [self.children[task] for task in self.children.changed]
-        return decide(self.fold, changed, self.nodes)
+        return decide(self.fold, changed, self.nodes, is_complete=self.is_complete)
 
     def carry_out(self, decisions: Sequence[Decision]) -> Sequence[TasksEvent]:
         """Call and prepare what has to be, and say what was decided."""
@@ -152,7 +152,8 @@ class Conductor:
 
     def is_over(self) -> bool:
         """Whether all steps are over, and no callback is owed."""
-        return self.is_complete and self.fold.defined is not None and not (self.fold.open or self.fold.owing)
+        owes = any(name in self.nodes for name in self.fold.owing)
+        return self.is_complete and self.fold.defined is not None and not (self.fold.open or owes)
 
     def tick(self) -> None:
         """Tell the deaths of processes that said nothing, once all is read that they may have said."""

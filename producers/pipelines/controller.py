@@ -326,6 +326,7 @@ class PipelineController(KnownPipelines):
         self._execution.start()
         self._execution.wait()
         self._execution.finish()
+        self._task.close()
 
     def _new_execution(self, *, in_processes: bool, is_complete: bool = True) -> Execution:
         plan = Plan(

@@ -51,10 +51,13 @@ class Say:
 Decision = Call | Launch | Say
 
 
-def decide(fold: PipelineFold, changed: Iterable[Child], known: Container[str]) -> list[Decision]:
+def decide(
+    fold: PipelineFold, changed: Iterable[Child], known: Container[str], *, is_complete: bool = True
+) -> list[Decision]:
     """Return what is to be done now, given the children that have changed since nothing was to be done.
 
-    Only steps that are `known` are run or called for: a pipeline that goes on may not have come to others yet.
+    Only steps that are `known` are run or called for: a pipeline that goes on may not have come to others yet. Once it
+    `is_complete`, it will not.
     """
     if (owing := next((name for name in fold.owing if name in known), None)) is not None:
         return [Call(owing, *fold.steps[owing].owed()[0])]
@@ -64,6 +67,8 @@ def decide(fold: PipelineFold, changed: Iterable[Child], known: Container[str]) 
         return [_skip(step.name, STOPPED) for step in fold.steps.values() if step.status == "pending"]
     if fold.defined is not None and fold.defined.stops_on_fail and fold.spoilt:
         return [Say(PipelineStopping, {"reason": f"step {next(iter(fold.spoilt))!r} failed", "failed": True})]
+    if is_complete and (forgotten := [name for name in fold.ready if name not in known]):
+        return [_skip(name, "the pipeline's code does not ask for it any more") for name in forgotten]
     return _ready(fold, known)
 
 

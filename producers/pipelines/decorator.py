@@ -302,6 +302,7 @@ class PipelineDecorator(PipelineController):
         finally:
             self.calls = None
         execution.finish()
+        self._task.close()
         return result
 
     def _store(self, name: str | None, result: Any) -> None:

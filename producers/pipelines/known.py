@@ -26,8 +26,7 @@ class KnownPipelines(FunctionDefinition):
         """The pipeline that a task controls, as far as the log tells."""
         made = cls.__new__(cls)
         FunctionDefinition.__init__(made, None)
-        made._task = task
-        made._nodes = nodes_of(task.id)
+        made._task, made._nodes = task, nodes_of(task.id)  # noqa: SLF001  it is of this very class
         return made
 
     @classmethod
