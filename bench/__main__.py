@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tasktape.events.log import Log, open_log
 from tasktape.tests.kafka.broker import VERSION, Broker, KafkaMissingError
 
-from . import dispatch, points, starts
+from . import dispatch, pipelines, points, starts
 from .site import Site, cores
 
 AGENTS = (1, 4, 8)
@@ -56,6 +56,7 @@ def figures(site: Site, wanted: int, *, many: bool = False) -> Iterator[Figure]:
     """Measure everything on one log."""
     yield from starting(site)
     yield from dispatching(site, [*AGENTS, *MANY_AGENTS * many])
+    yield from controlling(site)
     with site.followed():
         yield from reporting(site, wanted)
         yield dying(site)
@@ -93,6 +94,30 @@ def dispatching(site: Site, agents: Sequence[int]) -> Iterator[Figure]:
         yield waiting(site, log)
         for count in agents:
             yield claiming(site, log, count)
+
+
+def controlling(site: Site) -> Iterator[Figure]:
+    """What a pipeline's controller costs."""
+    said = "Steps that do nothing, run by one agent that only pretends to; the controller is a process of its own."
+    with open_log(site.settings.log) as log:
+        small, deep = (pipelines.course(site, log, "deep", count) for count in (pipelines.SMALL, pipelines.LARGE))
+        narrow, wide = (pipelines.course(site, log, "wide", count) for count in (pipelines.SMALL, pipelines.LARGE))
+    between = (
+        "By the log's times, of a chain of steps; median and 99th percentile. ClearML's controller asks every 12 s."
+    )
+    yield Figure("a step's end to the next one enqueued", pipelines.percentiles(deep.to_queue), "", f"{between} {said}")
+    yield Figure("a step's end to the next one's start", pipelines.percentiles(deep.to_start), "< 200 ms", between)
+    yield Figure(
+        "steps per second, one after the other", f"{deep.per_second:.0f}", "", f"{pipelines.LARGE} steps. {said}"
+    )
+    yield Figure("steps per second, side by side", f"{wide.per_second:.0f}", "", f"{pipelines.LARGE} steps. {said}")
+    yield Figure(
+        "the controller's processor time for each step",
+        f"{small.processor:.1f} ms and {deep.processor:.1f} ms deep, {narrow.processor:.1f} ms and "
+        f"{wide.processor:.1f} ms wide",
+        "the same",
+        f"Of {pipelines.SMALL} and of {pipelines.LARGE} steps: as long as it does not grow, the cost is linear.",
+    )
 
 
 def answering(site: Site, log: Log, mode: str, name: str) -> Iterator[Figure]:
