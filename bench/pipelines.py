@@ -6,6 +6,7 @@ Steps are run by an agent that only pretends to run them; all times but the proc
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def course(site: Site, log: Log, shape: str, count: int) -> Course:
 
 @contextmanager
 def _agent(site: Site, queue: str) -> Iterator[None]:
-    with site.start(sys.executable, SHAM, queue) as agent:
+    with site.start(sys.executable, SHAM, queue, stderr=subprocess.DEVNULL) as agent:
         try:
             yield
         finally:
