@@ -66,6 +66,7 @@ class Case:
     inquests: list[Inquest]
     folds: dict[str, QueueFold]
     requests: dict[str, EntryEnqueued] = field(default_factory=dict)
+    read: Positions = field(default_factory=dict)
     caught_up: bool = False
     tombstone: str = ""
 
@@ -85,6 +86,10 @@ class Case:
         )
         if verdict.accepted and isinstance(event, EntryEnqueued):
             self.requests[event.entry] = event
+
+    def knows(self, held: HeldRun) -> bool:
+        """Whether the claim that a heartbeat named was read: a leader that was deposed may tell of an end before it."""
+        return self.read.get(TopicPartition(queue_topic(held.queue), held.partition), 0) > held.claim_offset
 
     @property
     def declared(self) -> bool:
@@ -130,6 +135,7 @@ class Watcher:
             return
         tasks = {inquest.held.task for inquest in case.inquests}
         for record, event in readings:
+            case.read[TopicPartition(record.topic, record.partition)] = record.offset + 1
             if isinstance(event, EntryEvent) and event.task in tasks:
                 case.fold(event, record)
 
@@ -162,7 +168,7 @@ class Watcher:
             self.abandon(case.worker)
         elif case.caught_up:
             for inquest in case.inquests:
-                if not inquest.closed:
+                if not inquest.closed and case.knows(inquest.held):
                     self._look_into(inquest, case, now)
             if all(inquest.closed for inquest in case.inquests):
                 self._bury(case, heard_again=heard_again)

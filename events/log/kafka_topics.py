@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from ..errors import LogSettingsError, TopicMismatchError, UnknownTopicError
 from ..topics import TopicSpec
 from .kafka_clients import ROOM_FOR_FRAMING, KafkaClients
-from .kafka_errors import FORBIDDEN, TOPIC_EXISTS
+from .kafka_errors import FORBIDDEN, NO_ANSWER, TOPIC_EXISTS
 from .port import MAX_RECORD_BYTES, Positions, TopicPartition
 
 _PAUSE: Final = 0.05
@@ -85,7 +85,7 @@ class KafkaTopics:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {KafkaPartition(*source): latest for source in partitions}
         futures = self._admin.list_offsets(asked, request_timeout=min(_ATTEMPT, self._patience)) if asked else {}
-        return {TopicPartition(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+        return {TopicPartition(at.topic, at.partition): _end(future) for at, future in futures.items()}
 
     def committed(self, group: str) -> Positions:
         """Return all positions that a group has committed."""
@@ -167,6 +167,14 @@ class KafkaTopics:
         topics = self._metadata().topics
         partitions = [part for name in names & topics.keys() for part in topics[name].partitions.values()]
         return names <= topics.keys() and bool(partitions) and all(part.leader >= 0 for part in partitions)
+
+
+def _end(future: Any) -> int:
+    """Where a partition ends. Where its leader did not answer, librdkafka reports a negative offset and no error."""
+    offset: int = future.result().offset
+    if offset < 0:
+        raise KafkaException(KafkaError(NO_ANSWER, "a partition's leader did not answer"))
+    return offset
 
 
 def _new_topic(spec: TopicSpec) -> NewTopic:

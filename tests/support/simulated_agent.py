@@ -116,6 +116,14 @@ class Agent:
     def open_case(self, worker: str, positions: Positions) -> None:
         self.follow(worker, positions)
         self.mark(worker, "case", positions)
+        if self.world.faults:
+            self.marks.append(self._as_it_was(self.marks.pop()))
+
+    def _as_it_was(self, mark: Mark) -> Mark:
+        """A mark where the log ended some time ago: a leader that was deposed while it was frozen tells no better."""
+        name, what, ends = mark
+        past = {source: self.world.random.randint(self.places[name][source], end) for source, end in ends.items()}
+        return (name, what, past)
 
     def close_case(self, worker: str) -> None:
         self.places.pop(worker, None)

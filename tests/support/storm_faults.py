@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
-from confluent_kafka import ElectionType, KafkaException
+from confluent_kafka import ElectionType, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
@@ -188,4 +188,7 @@ class BrokerFaults:
         sources = [KafkaPartition(name, number) for name, topic in ours.items() for number in topic.partitions]
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         futures = self._admin.list_offsets(dict.fromkeys(sources, latest))
-        return {(at.topic, at.partition): future.result().leader_epoch for at, future in futures.items()}
+        found = {(at.topic, at.partition): future.result() for at, future in futures.items()}
+        if any(result.offset < 0 for result in found.values()):
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return {source: result.leader_epoch for source, result in found.items()}
