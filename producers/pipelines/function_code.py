@@ -18,7 +18,7 @@ from ..capture.imports import imports_in, own_modules
 from .function_imports import GUARD, RUNTIME, ImportLine, constants, import_of, module_imports
 from .function_source import Definition, FunctionSourceError, read_definition, unwrapped
 from .literals import literal
-from .values import PICKLES, Serialization
+from .values import PICKLES, Deserialization, Serialization
 
 _MISSING: Final = object()
 _OWN_NAMES: Final = frozenset({"__name__", "__file__", "__doc__"})
@@ -46,7 +46,7 @@ def step_code(
     returns: Iterable[str] = (),
     helper_functions: Iterable[Callable[..., Any]] = (),
     serialization: Serialization = None,
-    deserialization: Serialization = None,
+    deserialization: Deserialization = None,
     auto_connect_frameworks: bool | Mapping[str, Any] = True,
     auto_connect_arg_parser: bool | Mapping[str, Any] = True,
     skip_global_imports: bool = False,
@@ -75,7 +75,7 @@ def step_code(
     return StepCode(step.name, source, script.dotted(imports), tuple(script.notes))
 
 
-def _serializer(script: _Script, function: Serialization, ending: str) -> str:
+def _serializer(script: _Script, function: Serialization | Deserialization, ending: str) -> str:
     """What stands in the script for a user's function, or for a pickle."""
     library = getattr(function, "__module__", "").partition(".")[0].lstrip("_")
     if callable(function) and library in PICKLES and getattr(function, "__name__", "") == ending:

@@ -22,10 +22,10 @@ from ..requirements import read_requirements
 from ..task_editing import checked_type
 from ..warn import LOGGER
 from .function_code import StepCode, step_code
-from .function_source import unwrapped
+from .function_source import FunctionSourceError, unwrapped
 from .step_run import ARGUMENTS, ARTIFACTS
 from .value_tree import kind_of
-from .values import Serialization
+from .values import Deserialization, Serialization
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _CONTAINERS: Final = frozenset({list, tuple, set})
@@ -55,7 +55,7 @@ def function_spec(
     auto_connect_arg_parser: bool | Mapping[str, Any] | None = None,
     skip_global_imports: bool = False,
     serialization: Serialization = None,
-    deserialization: Serialization = None,
+    deserialization: Deserialization = None,
     parent: str = "",
     user: str = "",
 ) -> TaskSpec:
@@ -95,16 +95,19 @@ def function_spec(
             type, no requirements file, or no repository at a local folder.
 
     """
-    code = step_code(
-        function,
-        returns=returns or (),
-        helper_functions=helper_functions or (),
-        serialization=serialization,
-        deserialization=deserialization,
-        auto_connect_frameworks=True if auto_connect_frameworks is None else auto_connect_frameworks,
-        auto_connect_arg_parser=True if auto_connect_arg_parser is None else auto_connect_arg_parser,
-        skip_global_imports=skip_global_imports,
-    )
+    try:
+        code = step_code(
+            function,
+            returns=returns or (),
+            helper_functions=helper_functions or (),
+            serialization=serialization,
+            deserialization=deserialization,
+            auto_connect_frameworks=True if auto_connect_frameworks is None else auto_connect_frameworks,
+            auto_connect_arg_parser=True if auto_connect_arg_parser is None else auto_connect_arg_parser,
+            skip_global_imports=skip_global_imports,
+        )
+    except FunctionSourceError as error:
+        raise FunctionSourceError(error.name, error.reason, name) from error
     for note in code.notes:
         LOGGER.warning("step %r: %s", name, note, extra={"action": "step_note"})
     script = Script(
