@@ -29,6 +29,8 @@ from .values import Deserialization, Serialization
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _CONTAINERS: Final = frozenset({list, tuple, set})
+_LIBRARIES: Final = frozenset({"pandas", "scipy", "sklearn"})
+"""Whose objects are read and written by these libraries themselves."""
 
 
 def function_spec(
@@ -115,7 +117,7 @@ def function_spec(
         entry_point=_file_name(code),
         working_dir=working_dir or ".",
         python_version="{}.{}.{}".format(*sys.version_info),
-        requirements=_requirements(packages, code, unwrapped(function), serialization),
+        requirements=_requirements(packages, _imports(code, serialization, takes_values=bool(artifacts)), function),
         **_checkout(repo, repo_branch, repo_commit),
     )
     return TaskSpec(
@@ -171,24 +173,38 @@ def _parameter(function: str, name: str, value: Any) -> Parameter:
 
 def _file_name(code: StepCode) -> str:
     """The script's name; another than the function's where it would hide a module that something imports."""
-    tops = {"tasktape", *(module.partition(".")[0] for module in code.imports)}
+    tops = {"tasktape", *map(_top, code.imports)}
     hides = code.name in sys.stdlib_module_names or code.name in tops
     return f"{code.name}_step.py" if hides else f"{code.name}.py"
 
 
+def _imports(code: StepCode, serialization: Serialization, *, takes_values: bool) -> set[str]:
+    """What the script imports, its functions or those that read and write its values.
+
+    A function need not name the library of a value that it only passes on: then its module's imports tell.
+    """
+    names = set(code.imports)
+    if takes_values:
+        names |= {name for name in code.around if _top(name) in _LIBRARIES}
+    if "sklearn" in map(_top, names) and find_spec("skops"):
+        names.add("skops")
+    if serialization == "cloudpickle":
+        names.add("cloudpickle")
+    return names
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
 def _requirements(
-    packages: bool | str | Path | Sequence[str] | None, code: StepCode, function: Any, serialization: Serialization
+    packages: bool | str | Path | Sequence[str] | None, imports: set[str], function: Callable[..., Any]
 ) -> list[str]:
     if packages is False:
         return []
     if packages is not None and packages is not True:
         return read_requirements(packages)
-    names = set(code.imports)
-    if "sklearn" in {name.partition(".")[0] for name in names} and find_spec("skops"):
-        names.add("skops")
-    if serialization == "cloudpickle":
-        names.add("cloudpickle")
-    return imported(sorted(names), _boundary(function))
+    return imported(sorted(imports), _boundary(unwrapped(function)))
 
 
 def _boundary(function: Any) -> Path:

@@ -159,6 +159,9 @@ def _of_artifact(step: str, name: str, reference: str, deserialize: Deserializat
         return load_artifact(artifact, deserialize)
     except KeyError as error:
         raise StepArgumentError(step, name, f"task {task_id}: {error.args[0]}.") from error
+    except ImportError as error:
+        reason = f"artifact {wanted!r} of task {task_id} needs a package: {error}. Add it to the step's packages."
+        raise StepArgumentError(step, name, reason) from error
     except Exception as error:
         raise StepArgumentError(step, name, f"artifact {wanted!r} of task {task_id} can't be read: {error}") from error
 

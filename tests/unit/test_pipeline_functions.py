@@ -410,6 +410,10 @@ def test_requirements_are_those_of_the_imports_that_are_used(module: MakeModule)
     lines = spec_of(users.one, packages=None).script.requirements
     names = {line.partition("==")[0].partition(" @")[0].lower() for line in lines}
     assert names == {"pandas", "pillow", "scikit-learn", "skops", "tasktape"}
+    taking = module("import matplotlib\nimport pandas\n\ndef taking(frame): return len(frame)\n", "users_taking").taking
+    assert not [line for line in spec_of(taking, packages=None).script.requirements if "pandas" in line]
+    lines = spec_of(taking, packages=None, artifacts={"frame": "T.frame"}).script.requirements
+    assert [line.partition("==")[0] for line in lines if not line.startswith("tasktape")] == ["pandas"]
     assert spec_of(users.one, packages=["a==1", "b"]).script.requirements == ["a==1", "b"]
     assert spec_of(users.one, packages=False).script.requirements == []
 
