@@ -18,7 +18,7 @@ from ..capture.imports import imports_in, own_modules
 from .function_imports import GUARD, RUNTIME, ImportLine, constants, import_of, module_imports
 from .function_source import Definition, FunctionSourceError, read_definition, unwrapped
 from .literals import literal
-from .values import PICKLES, Serialization
+from .values import PICKLES, Deserialization, Serialization
 
 _MISSING: Final = object()
 _OWN_NAMES: Final = frozenset({"__name__", "__file__", "__doc__"})
@@ -32,11 +32,15 @@ from {runtime} import {guard}, run_step
 
 @dataclass(frozen=True)
 class StepCode:
-    """The script, dotted names of what the functions in it import, and what does not travel with it, in sentences."""
+    """The script, and `notes` of what does not travel with it, in sentences.
+
+    `imports` are dotted names of what the functions in it import and use, `around` of all that their modules import.
+    """
 
     name: str
     source: str
     imports: frozenset[str]
+    around: frozenset[str]
     notes: tuple[str, ...]
 
 
@@ -46,7 +50,7 @@ def step_code(
     returns: Iterable[str] = (),
     helper_functions: Iterable[Callable[..., Any]] = (),
     serialization: Serialization = None,
-    deserialization: Serialization = None,
+    deserialization: Deserialization = None,
     auto_connect_frameworks: bool | Mapping[str, Any] = True,
     auto_connect_arg_parser: bool | Mapping[str, Any] = True,
     skip_global_imports: bool = False,
@@ -72,10 +76,10 @@ def step_code(
     run = f'if __name__ == "__main__":\n    run_step(\n        {step.name},\n{given}    )\n'
     head = _HEAD.format(name=step.name, runtime=RUNTIME, guard=GUARD)
     source = "\n\n".join(filter(None, [head + _guarded(imports), script.constant_lines(), *script.texts, run]))
-    return StepCode(step.name, source, script.dotted(imports), tuple(script.notes))
+    return StepCode(step.name, source, script.used_imports(imports), _dotted(imports), tuple(script.notes))
 
 
-def _serializer(script: _Script, function: Serialization, ending: str) -> str:
+def _serializer(script: _Script, function: Serialization | Deserialization, ending: str) -> str:
     """What stands in the script for a user's function, or for a pickle."""
     library = getattr(function, "__module__", "").partition(".")[0].lstrip("_")
     if callable(function) and library in PICKLES and getattr(function, "__name__", "") == ending:
@@ -199,7 +203,11 @@ class _Script:
         bound = {name for line in lines for name in line.names}
         return [*lines, *(line for name, line in sorted(self.extra.items()) if name not in bound)]
 
-    def dotted(self, lines: Iterable[ImportLine]) -> frozenset[str]:
+    def used_imports(self, lines: Iterable[ImportLine]) -> frozenset[str]:
         """Dotted names of what the definitions import, or use of the imports around them."""
-        texts = [*self.texts, *(line.text for line in lines if line.names & self.used or line.names == {"*"})]
-        return frozenset(name for text in texts for found in imports_in(text) for name in found.dotted)
+        own = frozenset(name for text in self.texts for found in imports_in(text) for name in found.dotted)
+        return own | _dotted(line for line in lines if line.names & self.used or line.names == {"*"})
+
+
+def _dotted(lines: Iterable[ImportLine]) -> frozenset[str]:
+    return frozenset(name for line in lines for found in imports_in(line.text) for name in found.dotted)

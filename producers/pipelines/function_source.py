@@ -28,12 +28,14 @@ _Edit = tuple[tuple[int, int], tuple[int, int], str]
 
 
 class FunctionSourceError(TasktapeError, ValueError):
-    """A function can't travel as source."""
+    """A function can't travel as source. `step` is the step it was for, where that is known."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name!r} can't become a step: {reason}")
+    def __init__(self, name: str, reason: str, step: str = "") -> None:
+        where = f"step {step!r}: " if step else ""
+        super().__init__(f"{where}{name!r} can't go into a step's script: {reason}")
         self.name = name
         self.reason = reason
+        self.step = step
 
 
 @dataclass(frozen=True)

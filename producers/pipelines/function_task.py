@@ -22,13 +22,15 @@ from ..requirements import read_requirements
 from ..task_editing import checked_type
 from ..warn import LOGGER
 from .function_code import StepCode, step_code
-from .function_source import unwrapped
+from .function_source import FunctionSourceError, unwrapped
 from .step_run import ARGUMENTS, ARTIFACTS
 from .value_tree import kind_of
-from .values import Serialization
+from .values import Deserialization, Serialization
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _CONTAINERS: Final = frozenset({list, tuple, set})
+_LIBRARIES: Final = frozenset({"pandas", "scipy", "sklearn"})
+"""Whose objects are read and written by these libraries themselves."""
 
 
 def function_spec(
@@ -55,7 +57,7 @@ def function_spec(
     auto_connect_arg_parser: bool | Mapping[str, Any] | None = None,
     skip_global_imports: bool = False,
     serialization: Serialization = None,
-    deserialization: Serialization = None,
+    deserialization: Deserialization = None,
     parent: str = "",
     user: str = "",
 ) -> TaskSpec:
@@ -95,16 +97,19 @@ def function_spec(
             type, no requirements file, or no repository at a local folder.
 
     """
-    code = step_code(
-        function,
-        returns=returns or (),
-        helper_functions=helper_functions or (),
-        serialization=serialization,
-        deserialization=deserialization,
-        auto_connect_frameworks=True if auto_connect_frameworks is None else auto_connect_frameworks,
-        auto_connect_arg_parser=True if auto_connect_arg_parser is None else auto_connect_arg_parser,
-        skip_global_imports=skip_global_imports,
-    )
+    try:
+        code = step_code(
+            function,
+            returns=returns or (),
+            helper_functions=helper_functions or (),
+            serialization=serialization,
+            deserialization=deserialization,
+            auto_connect_frameworks=True if auto_connect_frameworks is None else auto_connect_frameworks,
+            auto_connect_arg_parser=True if auto_connect_arg_parser is None else auto_connect_arg_parser,
+            skip_global_imports=skip_global_imports,
+        )
+    except FunctionSourceError as error:
+        raise FunctionSourceError(error.name, error.reason, name) from error
     for note in code.notes:
         LOGGER.warning("step %r: %s", name, note, extra={"action": "step_note"})
     script = Script(
@@ -112,7 +117,7 @@ def function_spec(
         entry_point=_file_name(code),
         working_dir=working_dir or ".",
         python_version="{}.{}.{}".format(*sys.version_info),
-        requirements=_requirements(packages, code, unwrapped(function), serialization),
+        requirements=_requirements(packages, _imports(code, serialization, takes_values=bool(artifacts)), function),
         **_checkout(repo, repo_branch, repo_commit),
     )
     return TaskSpec(
@@ -168,24 +173,38 @@ def _parameter(function: str, name: str, value: Any) -> Parameter:
 
 def _file_name(code: StepCode) -> str:
     """The script's name; another than the function's where it would hide a module that something imports."""
-    tops = {"tasktape", *(module.partition(".")[0] for module in code.imports)}
+    tops = {"tasktape", *map(_top, code.imports)}
     hides = code.name in sys.stdlib_module_names or code.name in tops
     return f"{code.name}_step.py" if hides else f"{code.name}.py"
 
 
+def _imports(code: StepCode, serialization: Serialization, *, takes_values: bool) -> set[str]:
+    """What the script imports, its functions or those that read and write its values.
+
+    A function need not name the library of a value that it only passes on: then its module's imports tell.
+    """
+    names = set(code.imports)
+    if takes_values:
+        names |= {name for name in code.around if _top(name) in _LIBRARIES}
+    if "sklearn" in map(_top, names) and find_spec("skops"):
+        names.add("skops")
+    if serialization == "cloudpickle":
+        names.add("cloudpickle")
+    return names
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
 def _requirements(
-    packages: bool | str | Path | Sequence[str] | None, code: StepCode, function: Any, serialization: Serialization
+    packages: bool | str | Path | Sequence[str] | None, imports: set[str], function: Callable[..., Any]
 ) -> list[str]:
     if packages is False:
         return []
     if packages is not None and packages is not True:
         return read_requirements(packages)
-    names = set(code.imports)
-    if "sklearn" in {name.partition(".")[0] for name in names} and find_spec("skops"):
-        names.add("skops")
-    if serialization == "cloudpickle":
-        names.add("cloudpickle")
-    return imported(sorted(names), _boundary(function))
+    return imported(sorted(imports), _boundary(unwrapped(function)))
 
 
 def _boundary(function: Any) -> Path:

@@ -15,8 +15,9 @@ from ..artifacts import Artifact, BlockedArtifactTypeError
 from ..parameters import from_text, localized, make
 from ..task_artifacts import are_stored, store_artifact
 from ..warn import LOGGER
+from .function_source import unwrapped
 from .value_tree import UnsupportedValueError, kind_of
-from .values import PICKLED, PICKLES, Serialization, is_pickle, value_format
+from .values import PICKLED, PICKLES, Deserialization, Serialization, is_pickle, value_format
 
 if TYPE_CHECKING:
     from ..task import Task
@@ -60,7 +61,7 @@ def run_step(
     *,
     returns: Sequence[str] = (),
     serialize: Serialization = None,
-    deserialize: Serialization = None,
+    deserialize: Deserialization = None,
     auto_connect_frameworks: bool | Mapping[str, Any] = True,
     auto_connect_arg_parser: bool | Mapping[str, Any] = True,
 ) -> None:
@@ -92,13 +93,13 @@ def _called(function: Callable[..., Any], positional: list[Any], named: dict[str
 
 
 def arguments_of(
-    task: Task, function: Callable[..., Any], deserialize: Serialization = None
+    task: Task, function: Callable[..., Any], deserialize: Deserialization = None
 ) -> tuple[list[Any], dict[str, Any]]:
     """Positional and named arguments for a call of a function, of a task's parameters and of others' artifacts.
 
     Those of `*args` are named by their number.
     """
-    signature = inspect.signature(function).parameters
+    signature = inspect.signature(unwrapped(function)).parameters
     held = task.get_parameters(cast=True)
     given = _of_parameters(task.name, signature, _section(held, ARGUMENTS))
     for name, reference in _section(held, ARTIFACTS).items():
@@ -149,7 +150,7 @@ def _typed(step: str, name: str, value: Any, about: inspect.Parameter | None) ->
         raise StepArgumentError(step, name, f"{error}.") from error
 
 
-def _of_artifact(step: str, name: str, reference: str, deserialize: Serialization) -> Any:
+def _of_artifact(step: str, name: str, reference: str, deserialize: Deserialization) -> Any:
     from ..task import Task  # noqa: PLC0415  as above
 
     task_id, _, wanted = reference.partition(".")
@@ -158,11 +159,14 @@ def _of_artifact(step: str, name: str, reference: str, deserialize: Serializatio
         return load_artifact(artifact, deserialize)
     except KeyError as error:
         raise StepArgumentError(step, name, f"task {task_id}: {error.args[0]}.") from error
+    except ImportError as error:
+        reason = f"artifact {wanted!r} of task {task_id} needs a package: {error}. Add it to the step's packages."
+        raise StepArgumentError(step, name, reason) from error
     except Exception as error:
         raise StepArgumentError(step, name, f"artifact {wanted!r} of task {task_id} can't be read: {error}") from error
 
 
-def load_artifact(artifact: Artifact, deserialize: Serialization = None) -> Any:
+def load_artifact(artifact: Artifact, deserialize: Deserialization = None) -> Any:
     """The object of an artifact. One that was pickled without a request of its user's is read at a request only.
 
     Raises `BlockedArtifactTypeError` for that, `ArtifactError` where it can't be had, and what its loading raises.
@@ -192,22 +196,31 @@ def returned(step: str, names: Sequence[str], result: Any) -> dict[str, Any]:
 def keep(task: Task, name: str, value: Any, serialize: Serialization = None) -> None:
     """Keep a value as an artifact of a task. Raises `StepReturnError` where no format allowed holds it."""
     try:
-        found = value_format(value, name, serialize)
+        store_value(task, name, value, serialize)
     except UnsupportedValueError as error:
-        raise StepReturnError(task.name, f"returns {name!r} as a {kind_of(value)}: {error} {_HOW_TO_PICKLE}") from error
-    library = str(serialize) if is_pickle(found) else ""
-    if library:
-        LOGGER.warning(
-            "%r, a %s, is kept by %s as the pipeline asks: reading it runs code of whoever can write to its storage.",
-            name,
-            kind_of(value),
-            library,
-            extra={"action": "artifact_pickled", "artifact": name},
-        )
-    store_artifact(task, name, found, {PICKLED: library} if library else {})
+        raise StepReturnError(task.name, f"returns {name!r} as a {kind_of(value)}: {error} {HOW_TO_PICKLE}") from error
 
 
-_HOW_TO_PICKLE: Final = (
+def store_value(task: Task, name: str, value: Any, serialize: Serialization = None) -> None:
+    """Store a value as an artifact that `load_artifact` reads; a pickle with a warning.
+
+    Raises `UnsupportedValueError` where no safe format holds it and no pickle is allowed.
+    """
+    found = value_format(value, name, serialize)
+    if not is_pickle(found):
+        store_artifact(task, name, found, {})
+        return
+    LOGGER.warning(
+        "%r, a %s, is kept by %s as the pipeline asks: reading it runs code of whoever can write to its storage.",
+        name,
+        kind_of(value),
+        serialize,
+        extra={"action": "artifact_pickled", "artifact": name},
+    )
+    store_artifact(task, name, found, {PICKLED: str(serialize)})
+
+
+HOW_TO_PICKLE: Final = (
     "Return arrays, tables or plain values instead, or allow pickle, which runs code when it is read: "
     'artifact_serialization_function="pickle" (or "cloudpickle") for the pipeline.'
 )

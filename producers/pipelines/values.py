@@ -30,6 +30,8 @@ PICKLED: Final = "pickled"
 _TREE: Final = "tree.json"
 Serialization = Callable[[Any], Any] | str | None
 """A user's function, the name of a pickle, or None for safe formats alone."""
+Deserialization = Callable[[bytes], Any] | str | None
+"""A user's function, the name of a pickle (which lets those be read that nobody asked for), or None."""
 
 
 def value_format(value: Any, name: str, serialization: Serialization = None) -> Format:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import linecache
 import pickle
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -305,6 +306,24 @@ def test_functions_that_have_no_source_of_their_own_are_refused_with_what_to_do(
     }.items():
         with pytest.raises(FunctionSourceError, match=says):
             step_code(function)
+    with pytest.raises(FunctionSourceError, match="step 'a name': 'len'"):
+        spec_of(len)
+
+
+CELLS = ["import json as j\n%matplotlib inline\nFACTOR = 3", "def one(x):\n    return j.dumps(x * FACTOR)\n"]
+
+
+def test_functions_of_a_notebook_bring_what_its_cells_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook: Any = ModuleType("notebook_of_cells")
+    monkeypatch.setitem(sys.modules, notebook.__name__, notebook)
+    exec("import json as j\nFACTOR = 3", vars(notebook))
+    monkeypatch.setitem(
+        linecache.cache, "/gone/cell.py", (len(CELLS[1]), None, CELLS[1].splitlines(keepends=True), "/gone/cell.py")
+    )
+    exec(compile(CELLS[1], "/gone/cell.py", "exec"), vars(notebook))
+    history = SimpleNamespace(input_hist_raw=["", *CELLS])
+    notebook.get_ipython = lambda: SimpleNamespace(history_manager=history)
+    assert ran(code_of(notebook.one))["one"](2) == "6"
 
 
 def test_users_own_serialisers_travel_and_pickles_are_named(module: MakeModule) -> None:
@@ -391,6 +410,10 @@ def test_requirements_are_those_of_the_imports_that_are_used(module: MakeModule)
     lines = spec_of(users.one, packages=None).script.requirements
     names = {line.partition("==")[0].partition(" @")[0].lower() for line in lines}
     assert names == {"pandas", "pillow", "scikit-learn", "skops", "tasktape"}
+    taking = module("import matplotlib\nimport pandas\n\ndef taking(frame): return len(frame)\n", "users_taking").taking
+    assert not [line for line in spec_of(taking, packages=None).script.requirements if "pandas" in line]
+    lines = spec_of(taking, packages=None, artifacts={"frame": "T.frame"}).script.requirements
+    assert [line.partition("==")[0] for line in lines if not line.startswith("tasktape")] == ["pandas"]
     assert spec_of(users.one, packages=["a==1", "b"]).script.requirements == ["a==1", "b"]
     assert spec_of(users.one, packages=False).script.requirements == []
 

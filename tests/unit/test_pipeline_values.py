@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import skops.io
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -25,13 +26,14 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from tasktape.events.parts import Artifact as ArtifactPart
 from tasktape.producers.archives import unpack
 from tasktape.producers.artifact_formats import ArtifactError, Format
 from tasktape.producers.artifacts import load_file
 from tasktape.producers.pipelines import values
+from tasktape.producers.pipelines.estimators import CONTENT_TYPE
 from tasktape.producers.pipelines.value_tree import UnsupportedValueError, to_json
 from tasktape.producers.pipelines.values import value_format
 
@@ -262,6 +264,15 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     loop.append(loop)
     with pytest.raises(UnsupportedValueError, match="contains itself"):
         value_format(loop, "n")
+
+
+@pytest.mark.parametrize(("value", "named"), [(Mine(), "Mine"), (FunctionTransformer(np.save), "numpy.*save")])
+def test_a_forged_estimator_is_not_made(tmp_path: Path, value: Any, named: str) -> None:
+    file = tmp_path / "n.skops"
+    skops.io.dump(value, file)
+    part = ArtifactPart(name="n", type="sklearn", uri="", size=0, sha256="", content_type=CONTENT_TYPE)
+    with pytest.raises(ArtifactError, match=named):
+        load_file(file, part)
 
 
 @pytest.mark.parametrize("library", ["pickle", "cloudpickle"])
