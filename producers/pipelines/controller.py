@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..errors import InvalidArgumentError, UsageError
 from ..session import current_session
 from . import node as nodes
 from .conductor import Plan
 from .definition import Callback
+from .errors import PipelineError
 from .execution import Execution, check_queues, check_steps, wait_until_over
 from .known import KnownPipelines, nodes_of
 from .pipeline_task import Identity, pipeline_task, version_of
 from .preparing import Surroundings
-from .step_run import keep, load_artifact
+from .step_run import HOW_TO_PICKLE, load_artifact, store_value
 from .steps import RetryRule
+from .value_tree import UnsupportedValueError
 from .values import Serialization
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ _STEP_CONDITIONS: Final[Mapping[str, frozenset[str]]] = {
 class PipelineController(KnownPipelines):
     """A graph of steps, each a task, run by a task of its own, which goes on where it was after whatever kills it."""
 
-    Node = nodes.Node
+    Node: TypeAlias = nodes.Node
 
     def __init__(
         self,
@@ -297,8 +299,14 @@ class PipelineController(KnownPipelines):
         return version_of(self._task)
 
     def upload_value(self, name: str, value: Any) -> None:
-        """Keep a value as an artifact of the pipeline's task, in the format that steps use."""
-        keep(self._task, name, value, self.serialization)
+        """Keep a value as an artifact of the pipeline's task, in the format that steps use.
+
+        Raises `PipelineError` where no format allowed holds it.
+        """
+        try:
+            store_value(self._task, name, value, self.serialization)
+        except UnsupportedValueError as error:
+            raise PipelineError(f"{name!r} can't be kept: {error} {HOW_TO_PICKLE}") from error
         self._task.flush(wait_for_uploads=True)
 
     def value_of(self, artifact: Artifact) -> Any:
