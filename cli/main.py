@@ -21,6 +21,7 @@ from . import (
     audit,
     dashboard,
     demo,
+    demo_pipelines,
     doctor,
     drain,
     exit_codes,
@@ -90,6 +91,7 @@ Named = tuple[tuple[str, Callable[..., None]], ...]
 _TOP: Named = (
     ("init", init.init),
     ("demo", demo.demo),
+    ("demo pipeline", demo_pipelines.demo_pipelines),
     ("agent", agent.agent),
     ("agent drain", drain.drain),
     ("workers", workers.list_workers),
