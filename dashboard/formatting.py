@@ -11,6 +11,7 @@ from ..producers.text import SPANS, duration, one_line
 
 __all__ = [
     "STATUSES",
+    "STEP_COLORS",
     "Color",
     "StatusLook",
     "ago",
@@ -51,6 +52,17 @@ STATUSES: Final[dict[str, StatusLook]] = {
     "stopped": StatusLook("Aborted", "orange", ":material/stop_circle:"),
     "published": StatusLook("Published", "primary", ":material/verified:"),
 }
+STEP_COLORS: Final[dict[str, Color]] = {
+    "pending": "gray",
+    "queued": "violet",
+    "running": "blue",
+    "completed": "green",
+    "cached": "green",
+    "failed": "red",
+    "aborted": "orange",
+    "skipped": "gray",
+}
+"""Statuses of a pipeline's steps, and their colours."""
 _ALIASES: Final = {look.label.lower(): status for status, look in STATUSES.items()} | {"pending": "queued"}
 
 

@@ -10,25 +10,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from ..producers.pipeline_figure import COLORS, Node, drawn
+from ..producers.pipeline_figure import Node, drawn
 from ..producers.text import counted
 from ..projections.rows import TaskRow
 from ..projections.work_rows import PipelineRow, StepRow
 from . import navigation as to
-from .formatting import Color, ago, duration, markdown, one_line
+from .formatting import STEP_COLORS, ago, duration, markdown, one_line
 from .source import queries
 from .widgets import nothing, now
 
-STEP_COLORS: Final[dict[str, Color]] = {
-    "pending": "gray",
-    "queued": "violet",
-    "running": "blue",
-    "completed": "green",
-    "cached": "green",
-    "failed": "red",
-    "aborted": "orange",
-    "skipped": "gray",
-}
 _SHOWN: Final = "_shown_steps"
 _CLICK: Final = "step-click"
 _ROUND: Final = "_graph_round"
@@ -108,7 +98,7 @@ def _table(steps: Sequence[StepRow], moment: datetime) -> None:
         key="steps",
         column_config={
             "name": config.ButtonColumn("Step", type="tertiary", alignment="left", key=_CLICK, pinned=True, width=260),
-            "status": config.MultiselectColumn("Status", options=list(COLORS), color=list(STEP_COLORS.values())),
+            "status": config.MultiselectColumn("Status", options=list(STEP_COLORS), color=list(STEP_COLORS.values())),
             "stage": config.TextColumn("Stage"),
             "queue": config.TextColumn("Queue"),
             "started": config.TextColumn("Started"),
