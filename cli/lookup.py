@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..projections.query import Queries
 
 DEFAULT_QUEUE: Final = "default"
+CONTROLLER: Final = "controller"
+"""The type of tasks that control a pipeline."""
+_WHERE_PIPELINES: Final = "`tasktape pipelines list` shows what there is."
 _ID_START: Final = re.compile(r"[0-9a-f]{1,32}")
 _NAME_START: Final = 200
 
@@ -31,6 +34,22 @@ def find_task(queries: Queries, text: str) -> TaskRow:
     if len(matches) > 1:
         raise AmbiguousError(text, [task.id for task in matches])
     return matches[0]
+
+
+def find_pipeline(queries: Queries, text: str) -> TaskRow:
+    """The controller of the newest pipeline of this name, or the one whose id is or begins with `text`.
+
+    Raises `NotFoundError` with near matches, also for a task that controls no pipeline, and `AmbiguousError`.
+    """
+    if named := queries.pipelines(text, limit=1):
+        return find_task(queries, named[0].task)
+    if not _by_id(queries, text):
+        near = near_matches(text, [pipeline.name for pipeline in queries.pipelines(limit=1000)])
+        raise NotFoundError("pipeline", text, near, _WHERE_PIPELINES)
+    task = find_task(queries, text)
+    if task.task_type != CONTROLLER and not queries.pipelines(task=task.id, archived=True):
+        raise NotFoundError("pipeline", text, hint=f"The task of this id controls none. {_WHERE_PIPELINES}")
+    return task
 
 
 def _by_id(queries: Queries, text: str) -> list[TaskRow]:

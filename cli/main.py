@@ -27,6 +27,7 @@ from . import (
     exit_codes,
     init,
     limits,
+    pipelines,
     queue_changes,
     queues,
     serve,
@@ -125,6 +126,11 @@ _QUEUES: Named = (
     ("clear", queue_changes.clear_queue),
     ("move", queue_changes.move),
 )
+_PIPELINES: Named = (
+    ("list", pipelines.list_pipelines),
+    ("show", pipelines.show_pipeline),
+    ("run", pipelines.run_pipeline),
+)
 _LIMITS: Named = (
     ("list", limits.list_limits),
     ("set", limits.set_limit),
@@ -140,6 +146,7 @@ def commands() -> typer.Typer:
     for name, text, found in (
         ("tasks", "List, inspect and change tasks.", _TASKS),
         ("queues", "List, inspect and change queues and what waits in them.", _QUEUES),
+        ("pipelines", "List, inspect and run pipelines.", _PIPELINES),
         ("limits", "List, set and lift limits on how many runs are under way at once.", _LIMITS),
     ):
         below = group(text)

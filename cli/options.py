@@ -31,6 +31,9 @@ Priority = Annotated[
     int | None, typer.Option("--priority", metavar="NUMBER", help="Higher ones are served first; 0 is usual.")
 ]
 Front = Annotated[bool, typer.Option("--front", help="Before all others; with --priority, before those of the same.")]
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Go on: drawn anew each second; with --json a line per change.")
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept for audit.")]
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..dashboard.formatting import one_line, status_look
+from ..dashboard.formatting import STEP_COLORS, one_line, status_look
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,6 +156,14 @@ def status_text(status: str) -> Text:
     from rich.text import Text  # noqa: PLC0415  the same
 
     color = status_look(status).color
+    return Text(one_line(status, 24), style=_TERMINAL_COLORS.get(color, color))
+
+
+def step_text(status: str) -> Text:
+    """A status of a pipeline's step in its colour."""
+    from rich.text import Text  # noqa: PLC0415  the same
+
+    color = STEP_COLORS.get(status, "gray")
     return Text(one_line(status, 24), style=_TERMINAL_COLORS.get(color, color))
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,8 +11,9 @@ import typer
 from ..dashboard.formatting import ago, duration, one_line
 from ..projections.rows import TaskFilter
 from ..projections.work_rows import EntryRow, QueueRow, WaitRow
+from . import watching
 from .lookup import find_queue
-from .options import Json, QueueName
+from .options import Json, QueueName, Watch
 from .output import (
     Column,
     as_table,
@@ -24,7 +22,6 @@ from .output import (
     note,
     plain,
     print_json,
-    print_json_line,
     print_table,
     short_id_length,
 )
@@ -38,10 +35,6 @@ if TYPE_CHECKING:
 Last = Annotated[
     int, typer.Option("--last", min=1, metavar="COUNT", help="Percentiles of the waits of the last so many taken.")
 ]
-Watch = Annotated[
-    bool, typer.Option("--watch", "-w", help="Go on: drawn anew each second; with --json a line per change.")
-]
-PERIOD_SECONDS: Final = 1.0
 _COLUMNS: Final = (
     Column("#", right=True),
     Column("TASK"),
@@ -99,11 +92,10 @@ def show_queue(queue: QueueName, last: Last = 1000, *, watch: Watch = False, as_
     $ tasktape queues show default
     $ tasktape queues show default --watch
     """
+    seen = _look(queue, last)
     if watch:
-        _watch(queue, last, as_json=as_json)
+        watching.watch(seen, lambda: _look(queue, last, quiet=True), as_json=as_json)
         return
-    with reading() as queries:
-        seen = Seen.of(queries, find_queue(queries, queue), last)
     if as_json:
         print_json(seen.entries)
         return
@@ -120,6 +112,11 @@ class Seen:
     waits: WaitRow | None
     entries: list[EntryRow]
     names: dict[str, str]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can come."""
+        return False
 
     @classmethod
     def of(cls, queries: Queries, queue: str, last: int) -> Seen:
@@ -163,53 +160,20 @@ class Seen:
         row = plain(self.row) if self.row else {"name": self.name}
         return {**row, "waits": _waits(self.waits), "entries": plain(self.entries)}
 
+    def drawn(self) -> RenderableType:
+        """The entries below a line that sums them up."""
+        from rich.console import Group  # noqa: PLC0415  see `console`
 
-def _watch(queue: str, last: int, *, as_json: bool) -> None:
-    """Show the queue anew each second; where nobody looks at a terminal, whenever something has changed."""
-    if console().is_terminal and not as_json:
-        _watch_live(queue, last)
-        return
-    before: dict[str, Any] | None = None
-    for seen in _looks(queue, last):
-        if (said := seen.as_json()) != before:
-            before = said
-            if as_json:
-                print_json_line(said)
-            else:
-                console().print(_drawn(seen))
+        now = datetime.now(UTC)
+        length = short_id_length([entry.task for entry in self.entries])
+        cells = [[cell_text(cell) for cell in row] for row in self.cells(now, length)]
+        table = [as_table(_COLUMNS, cells, console().width)[0]] if cells else []
+        return Group(cell_text(self.summary(now)), *table)
 
 
-def _watch_live(queue: str, last: int) -> None:
-    from rich.live import Live  # noqa: PLC0415  see `console`
-
-    looks = _looks(queue, last)
-    first = next(looks)
-    with Live(_drawn(first), console=console(), auto_refresh=False) as live:
-        for seen in looks:
-            live.update(_drawn(seen), refresh=True)
-
-
-def _looks(queue: str, last: int) -> Iterator[Seen]:
-    for look in count():
-        if look:
-            _pause()
-        with reading(quiet=bool(look)) as queries:
-            seen = Seen.of(queries, find_queue(queries, queue), last)
-        yield seen
-
-
-def _pause() -> None:
-    time.sleep(PERIOD_SECONDS)
-
-
-def _drawn(seen: Seen) -> RenderableType:
-    from rich.console import Group  # noqa: PLC0415  see `console`
-
-    now = datetime.now(UTC)
-    length = short_id_length([entry.task for entry in seen.entries])
-    cells = [[cell_text(cell) for cell in row] for row in seen.cells(now, length)]
-    table = [as_table(_COLUMNS, cells, console().width)[0]] if cells else []
-    return Group(cell_text(seen.summary(now)), *table)
+def _look(queue: str, last: int, *, quiet: bool = False) -> Seen:
+    with reading(quiet=quiet) as queries:
+        return Seen.of(queries, find_queue(queries, queue), last)
 
 
 def _percentiles(waits: WaitRow | None) -> tuple[str, str, str]:

@@ -89,7 +89,7 @@ def clone(
         copy.set_parameter(parameter, value)
     if queue:
         _sdk().enqueue(copy, queue_name=queue)
-    _flush()
+    flush()
     if as_json:
         print_json({"id": copy.id, "name": copy.name, "cloned_from": source.id, "queue": queue})
     else:
@@ -155,7 +155,7 @@ def _change(
             with progress(f"Changing {row.name}"):
                 _guarded(row, change, hint)
     finally:
-        _flush()
+        flush()
     if as_json:
         print_json([{"id": row.id, "name": row.name, "done": done} for row in rows])
         return
@@ -179,7 +179,7 @@ def _task(task_id: str) -> Task:
     return task
 
 
-def _flush() -> None:
+def flush() -> None:
     """What was changed is on the log, or in the spool, before the command ends; raises what the log refuses."""
     from ..producers.session import current_session  # noqa: PLC0415  see `_sdk`
 

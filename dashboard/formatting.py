@@ -7,10 +7,27 @@ import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final, Literal, NamedTuple
 
+from ..producers.text import SPANS, duration, one_line
+
+__all__ = [
+    "STATUSES",
+    "STEP_COLORS",
+    "Color",
+    "StatusLook",
+    "ago",
+    "duration",
+    "local_time",
+    "markdown",
+    "number",
+    "one_line",
+    "size",
+    "status_look",
+    "status_named",
+    "utc_time",
+]
+
 _SIZES: Final = ("B", "KB", "MB", "GB", "TB", "PB")
-_SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _SMALLEST_PLAIN: Final = 1e-4
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _MARKDOWN: Final = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -35,6 +52,17 @@ STATUSES: Final[dict[str, StatusLook]] = {
     "stopped": StatusLook("Aborted", "orange", ":material/stop_circle:"),
     "published": StatusLook("Published", "primary", ":material/verified:"),
 }
+STEP_COLORS: Final[dict[str, Color]] = {
+    "pending": "gray",
+    "queued": "violet",
+    "running": "blue",
+    "completed": "green",
+    "cached": "green",
+    "failed": "red",
+    "aborted": "orange",
+    "skipped": "gray",
+}
+"""Statuses of a pipeline's steps, and their colours."""
 _ALIASES: Final = {look.label.lower(): status for status, look in STATUSES.items()} | {"pending": "queued"}
 
 
@@ -68,27 +96,12 @@ def size(count: float) -> str:
     return f"{count:.1f}".removesuffix(".0") + f" {_SIZES[power]}"
 
 
-def duration(seconds: float | None) -> str:
-    """A span of time in its two largest units: `2 h 5 min`, `0.4 s`; `—` for none."""
-    if seconds is None:
-        return "—"
-    if seconds < 10:  # noqa: PLR2004  short spans need a decimal
-        return f"{max(seconds, 0):.1f}".removesuffix(".0") + " s"
-    rest = round(seconds)
-    parts: list[tuple[int, str]] = []
-    for length, unit in _SPANS:
-        count, rest = divmod(rest, length)
-        if count or parts:
-            parts.append((count, unit))
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
-
-
 def ago(moment: datetime | None, now: datetime) -> str:
     """How long before `now` a moment was, in one unit: `3 min ago`; `—` for none."""
     if moment is None:
         return "—"
     seconds = (now - moment).total_seconds()
-    for length, unit in _SPANS:
+    for length, unit in SPANS:
         if seconds >= length:
             return f"{int(seconds // length)} {unit} ago"
     return "just now"
@@ -102,12 +115,6 @@ def local_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
 def utc_time(moment: datetime | None) -> str:
     """A moment in UTC to the second, marked as such; `—` for none."""
     return "—" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def one_line(text: str, width: int = 120) -> str:
-    """Text on one line of at most `width` characters: control, line and direction characters become spaces."""
-    clean = _CONTROL.sub(" ", text[: 4 * width]).strip()
-    return clean if len(clean) <= width and len(text) <= 4 * width else clean[: width - 1].rstrip() + "…"
 
 
 def markdown(text: str, width: int = 120) -> str:

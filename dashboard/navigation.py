@@ -12,7 +12,10 @@ PROJECTS: Final = "projects"
 TASKS: Final = "tasks"
 TASK: Final = "task"
 COMPARE: Final = "compare"
+PIPELINES: Final = "pipelines"
 QUEUES: Final = "queues"
+TAB: Final = "tab"
+"""Where a page keeps which of its tabs is open, in the session and in the address."""
 _KEY: Final = "_pages"
 
 
@@ -28,7 +31,8 @@ def page(name: str) -> st.Page:
 
 
 def open_task(task_id: str) -> NoReturn:
-    """Go to a task's page."""
+    """Go to a task's page, there to the first of its tabs: it may lack the one that is open here."""
+    st.session_state.pop(TAB, None)
     go(TASK, task=task_id)
 
 

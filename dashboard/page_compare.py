@@ -37,7 +37,7 @@ def draw() -> None:
         return
     st.fragment(_heads, run_every=LIVE)(ids)
     scalars, values, parameters = st.tabs(
-        ["Scalars", "Values", "Parameters"], key="tab", on_change="rerun", bind="query-params"
+        ["Scalars", "Values", "Parameters"], key=to.TAB, on_change="rerun", bind="query-params"
     )
     for tab, part in ((scalars, _scalars), (values, _values), (parameters, _parameters)):
         if tab.open:

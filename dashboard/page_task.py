@@ -11,7 +11,17 @@ from ..projections.rows import TaskRow
 from . import (
     navigation as to,
 )
-from . import tab_artifacts, tab_console, tab_execution, tab_history, tab_media, tab_parameters, tab_plots, tab_scalars
+from . import (
+    tab_artifacts,
+    tab_console,
+    tab_execution,
+    tab_history,
+    tab_media,
+    tab_parameters,
+    tab_pipeline,
+    tab_plots,
+    tab_scalars,
+)
 from .formatting import duration, local_time, markdown, number, one_line
 from .source import queries
 from .widgets import CALM, LIVE, fact, moment, nothing, now, status_badge, tags, zone
@@ -26,8 +36,10 @@ TABS: Final[dict[str, Callable[[TaskRow], None]]] = {
     "Console": tab_console.draw,
     "History": tab_history.draw,
 }
+PIPELINE: Final = "Pipeline"
+"""The first tab of a task that controls one."""
 _TITLE: Final = 100
-_GROWING: Final = ("Scalars", "Console")
+_GROWING: Final = ("Scalars", "Console", PIPELINE)
 """Tabs worth a refresh each second while a task runs; what others show is larger and comes seldom."""
 _ACTIVE: Final = ("queued", "in_progress")
 
@@ -37,14 +49,16 @@ def draw() -> None:
     task_id = st.query_params.get("task", "")
     with queries() as asked:
         task = asked.task(task_id)
+        is_pipeline = task is not None and (task.task_type == "controller" or bool(asked.steps(task_id)))
     if task is None:
         st.title("No such task", anchor=False)
         nothing(f"There is no task {markdown(task_id, 60)}. It may have been deleted.")
         to.link(to.TASKS, "All tasks", icon=":material/list:")
         return
     st.fragment(_header, run_every=LIVE)(task.id)
-    tabs = st.tabs(list(TABS), key="tab", on_change="rerun", bind="query-params")
-    for tab, (name, draw_tab) in zip(tabs, TABS.items(), strict=True):
+    found = {PIPELINE: tab_pipeline.draw, **TABS} if is_pipeline else TABS
+    tabs = st.tabs(list(found), key=to.TAB, on_change="rerun", bind="query-params")
+    for tab, (name, draw_tab) in zip(tabs, found.items(), strict=True):
         if tab.open:
             every = LIVE if task.status in _ACTIVE and name in _GROWING else CALM
             with tab:
@@ -61,9 +75,13 @@ def _tab(task_id: str, draw_tab: Callable[[TaskRow], None]) -> None:
 def _header(task_id: str) -> None:
     with queries() as asked:
         task = asked.task(task_id)
+        parent = asked.task(task.parent) if task is not None and task.parent else None
     if task is None:
         st.rerun()
-    to.link(to.TASKS, f":gray[{markdown(task.project)}]", {"project": task.project}, icon=":material/folder_open:")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        to.link(to.TASKS, f":gray[{markdown(task.project)}]", {"project": task.project}, icon=":material/folder_open:")
+        if parent is not None:
+            _link_to(parent)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.title(markdown(task.name, _TITLE), anchor=False, width="content", help=_whole(task.name))
         status_badge(task.status)
@@ -73,6 +91,13 @@ def _header(task_id: str) -> None:
         st.progress(min(task.progress, 100) / 100, text=f"{task.progress} %")
     if task.status == "failed" and (why := task.status_message or task.status_reason):
         st.error(markdown(why, 400), icon=":material/error:")
+
+
+def _link_to(parent: TaskRow) -> None:
+    """A button, as a link to the page it stands on would leave the browser's address as it is."""
+    label = f":gray[{markdown(parent.name, 60)}]"
+    if st.button(label, type="tertiary", icon=":material/account_tree:", key="parent"):
+        to.open_task(parent.id)
 
 
 def _whole(name: str) -> str | None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from ..events.errors import TasktapeError
 from . import navigation as to
-from . import page_compare, page_projects, page_queues, page_task, page_tasks
+from . import page_compare, page_pipelines, page_projects, page_queues, page_task, page_tasks
 from .formatting import number
 from .source import holder
 from .theme import ICON
@@ -58,6 +58,9 @@ def _pages() -> dict[str, st.Page]:
         to.PROJECTS: st.Page(page_projects.draw, title="Projects", icon=":material/folder_open:", url_path=to.PROJECTS),
         to.TASKS: st.Page(page_tasks.draw, title="Tasks", icon=":material/list:", url_path=to.TASKS),
         to.TASK: st.Page(page_task.draw, title="Task", url_path=to.TASK, visibility="hidden"),
+        to.PIPELINES: st.Page(
+            page_pipelines.draw, title="Pipelines", icon=":material/account_tree:", url_path=to.PIPELINES
+        ),
         to.COMPARE: st.Page(page_compare.draw, title="Compare", icon=":material/compare_arrows:", url_path=to.COMPARE),
         to.QUEUES: st.Page(page_queues.draw, title="Queues and workers", icon=":material/lan:", url_path=to.QUEUES),
     }

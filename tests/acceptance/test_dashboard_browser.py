@@ -49,6 +49,14 @@ TABS = {
     "Console": "epoch 39",
     "History": "Scalar, console",
 }
+FLOW = {
+    "load images": [],
+    "resnet": ["load images"],
+    "vit": ["load images"],
+    "convnext": ["load images"],
+    "compare": ["resnet", "vit", "convnext"],
+    "publish the best": ["compare"],
+}
 HEADING, ROW = 36, 35
 """Heights in the table of tasks, in pixels."""
 PATIENCE = 60_000
@@ -87,6 +95,8 @@ class Told:
         history.queue("default")
         for number in range(3):
             history.enqueue(history.task(f"sweep {number}", "nlp"), "default")
+        self.flow = history.pipeline("train and compare", FLOW, project="vision/flow")
+        self.loaded = history.begin_step(self.flow, "load images", project="vision/flow")
         history.worker("lab/agent-1", ["default"], holds=[(self.running, "default")], cpu_percent=87.0)
         history.settle()
 
@@ -95,6 +105,14 @@ class Told:
         values = falling(first + count)[first:]
         history.scalar(task, "loss", "train", values, first)
         history.console(task, *(f"epoch {first + i}: loss {value:.4f}" for i, value in enumerate(values)))
+        history.settle()
+
+    def finish_loading(self) -> None:
+        """The pipeline's first step completes; those after it start, and one of them fails."""
+        history, flow = self.history, self.flow
+        history.end_step(flow, "load images", self.loaded)
+        children = {name: history.begin_step(flow, name, project="vision/flow") for name in ("resnet", "vit")}
+        history.end_step(flow, "vit", children["vit"], "ValueError: no such layer")
         history.settle()
 
     def _trained(self, name: str, rate: float, speed: float) -> str:
@@ -201,12 +219,32 @@ def test_a_click_on_a_name_opens_it_and_selected_rows_are_compared(told: Told, p
     page.wait_for_url(f"**/task?task={told.done[0]}")
 
 
-def click(page: Page, name: str, column: int) -> None:
-    """Click into the row of a task in the table: into its box (0) or its name (1).
+def test_a_running_pipelines_graph_changes_by_itself_and_leads_to_its_steps(told: Told, page: Page) -> None:
+    page.goto("/pipelines")
+    click(page, "train and compare", column=1, boxes=False)
+    page.wait_for_url(f"**/task?task={told.flow}")
+    graph = page.locator(".js-plotly-plot")
+    graph.get_by_text("running 1").wait_for()
+    page.evaluate("window.loadedOnce = true")
+    told.finish_loading()
+    graph.get_by_text("completed 1").wait_for()
+    graph.get_by_text("failed 1").wait_for()
+    shoot(page, "task-pipeline", "1 failed or aborted")
+    graph.locator(".textpoint text", has_text="load images").click(force=True)
+    page.wait_for_url(f"**/task?task={told.loaded}")
+    page.get_by_role("button", name="train and compare").click()
+    page.wait_for_url(f"**/task?task={told.flow}")
+    click(page, "load images", column=1, boxes=False)
+    page.wait_for_url(f"**/task?task={told.loaded}")
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def click(page: Page, name: str, column: int, *, boxes: bool = True) -> None:
+    """Click into the row of a task in the table: into its box (0) or its name (1); some tables have no `boxes`.
 
     The table is drawn on a canvas; a hidden table beside it, for screen readers, tells what is in which row.
     """
-    cell = page.locator("td[data-testid^='glide-cell-1-']", has_text=re.compile(f"^{name}$")).first
+    cell = page.locator(f"td[data-testid^='glide-cell-{int(boxes)}-']", has_text=re.compile(f"^{name}$")).first
     cell.wait_for(state="attached")
     row = int(str(cell.get_attribute("data-testid")).rpartition("-")[2])
     table = page.get_by_test_id("stDataFrame").bounding_box()
@@ -223,6 +261,9 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
     for link, words in (("Projects", "vision/resnet"), ("Queues and workers", "Longest wait")):
         page.get_by_role("link", name=link).click()
         shoot(page, link.split()[0].lower(), words)
+    page.goto("/pipelines")
+    page.get_by_test_id("stDataFrame").wait_for()
+    shoot(page, "pipelines", "Pipelines")
     page.goto(f"/task?task={told.done[0]}")
     shoot(page, "task", "accuracy")
     for tab, words in TABS.items():
@@ -236,6 +277,8 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     page.goto(f"/task?task={told.running}")
     shoot(page, "task-running-dark", "loss")
+    page.goto(f"/task?task={told.flow}")
+    shoot(page, "task-pipeline-dark", "load images")
 
 
 def shoot(page: Page, name: str, words: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,14 @@ from tasktape.events.base import Event, Stamper, new_task_id, now_us
 from tasktape.events.codec import Codec
 from tasktape.events.log import Delivery, Log, open_log
 from tasktape.events.parts import Artifact, BlobRef, Model, Parameter, Script, TaskSpec
+from tasktape.events.pipeline_events import (
+    PipelineDefined,
+    PipelineStep,
+    StepEvent,
+    StepFinished,
+    StepQueued,
+    StepStarted,
+)
 from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, EntryTaken, QueueCreated, entry_id
 from tasktape.events.report_events import (
     ConsoleLine,
@@ -181,6 +189,34 @@ class History:
                 claim=claim.meta.event_id,
             )
         )
+
+    def pipeline(self, name: str, parents: Mapping[str, Sequence[str]], **spec: Any) -> str:
+        """A controller that runs and has defined these steps, each with its parents."""
+        task = self.task(name, task_type="controller", **spec)
+        self.start(task)
+        steps = [PipelineStep(name=step, parents=list(after), queue="default") for step, after in parents.items()]
+        self.say(PipelineDefined(meta=self.stamp(), task=task, run=1, name=name, version="1.0", steps=steps))
+        return task
+
+    def step(self, kind: type[StepEvent], pipeline: str, step: str, **fields: Any) -> None:
+        self.say(kind.model_validate({"meta": self.stamp(), "task": pipeline, "run": 1, "step": step, **fields}))
+
+    def begin_step(self, pipeline: str, step: str, **spec: Any) -> str:
+        """The step runs, as a task of its own."""
+        child = self.task(step, parent=pipeline, **spec)
+        self.step(StepQueued, pipeline, step, child=child, child_run=1, queue="default")
+        self.start(child)
+        self.step(StepStarted, pipeline, step, child=child, child_run=1)
+        return child
+
+    def end_step(self, pipeline: str, step: str, child: str, message: str = "") -> None:
+        """The step has completed, or with a message failed."""
+        if message:
+            self.fail(child, message)
+        else:
+            self.complete(child)
+        status = "failed" if message else "completed"
+        self.step(StepFinished, pipeline, step, child=child, child_run=1, status=status, message=message)
 
     def worker(self, name: str, queues: Sequence[str], holds: Sequence[tuple[str, str]] = (), **load: float) -> None:
         """A worker that serves queues and holds the first runs of tasks, each with the queue it came from."""

@@ -421,6 +421,7 @@ COMMANDS = [
     ["version"],
     *(["tasks", name] for name in ("list", "show", "logs", "enqueue", "dequeue", "clone", "abort", "reset", "archive")),
     *(["queues", name] for name in ("list", "show", "create", "delete", "pause", "resume", "clear", "move")),
+    *(["pipelines", name] for name in ("list", "show", "run")),
     *(["limits", name] for name in ("list", "set", "remove")),
     ["workers"],
     ["workers", "list"],

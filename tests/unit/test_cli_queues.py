@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from tasktape.cli import exit_codes, queues
+from tasktape.cli import exit_codes, queues, watching
 from tasktape.cli.main import app
 from tasktape.events.queue_events import EntryClaimed, entry_id
 from tasktape.producers.session import change_session
@@ -213,7 +213,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Watching:
                 raise KeyboardInterrupt
             step()
 
-        monkeypatch.setattr(queues, "_pause", pause)
+        monkeypatch.setattr(watching, "_pause", pause)
 
     return happen
 
@@ -238,7 +238,8 @@ def test_a_watched_queue_is_redrawn_in_a_terminal(
 ) -> None:
     with (tmp_path / "screen").open("w+") as screen:
         terminal = Console(file=screen, force_terminal=True, width=80, height=20)
-        monkeypatch.setattr(queues, "console", lambda: terminal)
+        for module in (queues, watching):
+            monkeypatch.setattr(module, "console", lambda: terminal)
         meanwhile(lambda: told.claim("a"), lambda: None)
         run("queues", "show", "gpu", "--watch")
         screen.seek(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from tasktape.dashboard import page_compare, source
+from tasktape.dashboard import page_compare, source, tab_pipeline
 from tasktape.dashboard.page_task import TABS
 from tasktape.dashboard.theme import APP
 from tasktape.events.blobs import BlobStore, open_blob_store
@@ -47,6 +48,7 @@ class Told:
         history.enqueue(self.tasks["waiting"], "gpu")
         for scope in ("queue:gpu", "tag:licence"):
             history.say(LimitSet(meta=history.stamp(), scope=scope, running=2))
+        self._pipeline({"load": [], ODD: ["load"], "test": [ODD]})
         history.worker("lab/1", ["gpu"], holds=[(self.tasks["first"], "gpu")], cpu_percent=50.0)
         history.settle()
 
@@ -67,6 +69,13 @@ class Told:
         history.console(task, "epoch 1", "\x1b[31mred\x1b[0m")
         history.set_parameter(task, "General/lr", rate, old="0.5")
         history.complete(task)
+
+    def _pipeline(self, steps: dict[str, list[str]]) -> None:
+        history = self.history
+        self.tasks["nightly"] = nightly = history.pipeline("nightly", steps, project="flows")
+        self.tasks["load"] = history.begin_step(nightly, "load", project="flows")
+        history.end_step(nightly, "load", self.tasks["load"])
+        self.tasks["odd step"] = history.begin_step(nightly, ODD, project="flows")
 
     def _heavy_plot(self, task: str, store: BlobStore) -> None:
         heavy = json.dumps({"data": [{"type": "bar", "y": [1] * 2_000_000}]}).encode()
@@ -121,6 +130,7 @@ def test_no_page_shares_a_fragment_with_another(told: Told) -> None:
     """One asked for anew while its page is left would be drawn over the next page, and break it in the browser."""
     task, others = told.tasks["first"], ",".join((told.tasks["first"], told.tasks["second"]))
     addresses = {"projects": {}, "tasks": {}, "task": {"task": task}, "compare": {"compare": others}, "queues": {}}
+    addresses |= {"pipelines": {}}
     fragments = [set(opened(page, **query)._fragment_storage._fragments) for page, query in addresses.items()]
     assert all(fragments)
     assert sum(map(len, fragments)) == len(set.union(*fragments))
@@ -286,9 +296,62 @@ def test_queues_and_workers_are_shown(told: Told) -> None:
     assert told.tasks["waiting"] not in said(app)
 
 
+def graph(app: AppTest) -> dict[str, Any]:
+    (chart,) = app.get("plotly_chart")
+    found: dict[str, Any] = json.loads(chart.proto.spec)
+    return found
+
+
+def test_a_controller_shows_its_pipeline_first(told: Told) -> None:
+    app = opened("task", task=told.tasks["nightly"])
+    (steps,) = frames(app)
+    assert list(steps["status"]) == [["completed"], ["running"], ["pending"]]
+    assert app.get("progress")[0].proto.text == "1 of 3 steps done · 1 under way"
+    *_, pending, running, completed, _, targets = graph(app)["data"]
+    assert targets["customdata"][::3] == [told.tasks["load"], told.tasks["odd step"], ""]
+    assert "<script>" not in json.dumps(graph(app))
+    assert [trace["name"] for trace in (pending, running, completed)] == ["pending 1", "running 1", "completed 1"]
+
+
+def test_the_graph_stays_the_same_figure_while_nothing_happens(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit takes a figure that differs for another one, and forgets what was clicked in the one before."""
+
+    soon = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+    def seen(seconds: float) -> dict[str, Any]:
+        monkeypatch.setattr(tab_pipeline, "now", lambda: soon + timedelta(seconds=seconds))
+        return graph(opened("task", task=told.tasks["nightly"]))
+
+    assert seen(10.0) == seen(19.9) != seen(20.0)
+
+
+def test_a_step_leads_back_to_its_pipeline(told: Told) -> None:
+    app = opened("task", task=told.tasks["load"])
+    assert app.button(key="parent").label == ":gray[nightly]"
+    assert "parent" not in [button.key for button in opened("task", task=told.tasks["nightly"]).button]
+
+
+def test_a_controller_without_steps_says_so(told: Told) -> None:
+    task = told.history.task("empty", task_type="controller")
+    told.history.settle()
+    assert "No steps yet" in said(opened("task", task=task))
+
+
+def test_pipelines_show_how_far_they_have_come() -> None:
+    (found,) = frames(opened("pipelines"))
+    row = found.iloc[0]
+    assert (row["name"], row["version"], row["status"], row["steps"]) == ("nightly", "1.0", ["Running"], "1 of 3")
+    assert row["over"] == pytest.approx(100 / 3)
+
+
 @pytest.mark.parametrize(
     ("page", "words"),
-    [("tasks", "Two lines make a script a task"), ("projects", "tasktape demo"), ("queues", "tasktape agent")],
+    [
+        ("tasks", "Two lines make a script a task"),
+        ("projects", "tasktape demo"),
+        ("queues", "tasktape agent"),
+        ("pipelines", "No pipelines yet"),
+    ],
 )
 def test_an_empty_log_tells_what_to_do(tmp_path: Path, elsewhere: pytest.MonkeyPatch, page: str, words: str) -> None:
     elsewhere.setenv("TASKTAPE_HOME", str(tmp_path / "empty"))
