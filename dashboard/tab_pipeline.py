@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from ..producers.pipeline_figure import Node, drawn
+from ..producers.pipelines.figure import Node, drawn
 from ..producers.text import counted
 from ..projections.rows import TaskRow
 from ..projections.work_rows import PipelineRow, StepRow

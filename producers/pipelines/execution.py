@@ -90,7 +90,7 @@ class Execution:
         self._queues: set[str] = set()
         self._task = task
         children = Children()
-        self._reporting = Reporting(task, session)
+        self._reporting = Reporting(task)
         _bring_to_log(session)
         channel = Channel(session, task.id, children)
         runner = ProcessRunner if in_processes else QueueRunner

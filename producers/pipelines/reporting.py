@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from ...projections.pipeline_fold import OVER, PipelineFold
+from .figure import DETAILS, FLOW, execution_details, execution_flow
 
 if TYPE_CHECKING:
-    from ..session import Session
     from ..task import Task
 
 _EVERY_SECONDS: Final = 2.0
@@ -18,9 +18,8 @@ _EVERY_SECONDS: Final = 2.0
 class Reporting:
     """Reports for a pipeline's task whenever it has changed, but not too often: a figure has all the steps in it."""
 
-    def __init__(self, task: Task, session: Session) -> None:
+    def __init__(self, task: Task) -> None:
         self._task = task
-        self._session = session
         self._shown: object = None
         self._again_at = 0.0
         self._percent = 0
@@ -43,4 +42,6 @@ class Reporting:
         if percent != self._percent:
             self._percent = percent
             self._task.set_progress(percent)
-        self._now = datetime.now(UTC)
+        now, logger = datetime.now(UTC), self._task.get_logger()
+        logger.report_plotly(*FLOW, iteration=0, figure=execution_flow(fold.steps, now))
+        logger.report_table(*DETAILS, iteration=0, table_plot=execution_details(fold.steps, now))

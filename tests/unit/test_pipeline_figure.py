@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from tasktape.dashboard.theme import APP
 from tasktape.events.pipeline_events import PipelineStep
-from tasktape.producers.pipeline_figure import COLORS, Node, drawn, execution_details, execution_flow
-from tasktape.producers.pipeline_layout import ACROSS, TALLEST, layout, way
+from tasktape.producers.pipelines.figure import COLORS, Node, drawn, execution_details, execution_flow
+from tasktape.producers.pipelines.layout import ACROSS, TALLEST, layout, way
 from tasktape.projections.pipeline_fold import StepState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

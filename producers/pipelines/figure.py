@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from ..projections.pipeline_fold import StepState
-from .figures import Figure
-from .pipeline_layout import HALF_HEIGHT, HALF_WIDTH, Layout, layout, way
-from .text import duration, one_line
+from ...projections.pipeline_fold import StepState
+from ..figures import Figure
+from ..text import duration, one_line
+from .layout import HALF_HEIGHT, HALF_WIDTH, Layout, layout, way
 
 FLOW: Final = ("Pipeline", "Execution Flow")
 """Title and series of the figure among the plots of the controller's task."""
