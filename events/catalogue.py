@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import limit_events, pipeline_events, queue_events, report_events, task_events, worker_events
+from . import limit_events, pipeline_events, queue_events, report_events, search_events, task_events, worker_events
 from .base import Event
 
 _ABSTRACT = {
@@ -14,6 +14,8 @@ _ABSTRACT = {
     "RunEvent",
     "PipelineEvent",
     "StepEvent",
+    "SearchEvent",
+    "TrialEvent",
     "ReportEvent",
     "EntryEvent",
     "QueueEvent",
@@ -29,6 +31,14 @@ def _concrete(module: object) -> list[type[Event]]:
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
-    for module in (task_events, pipeline_events, report_events, queue_events, limit_events, worker_events)
+    for module in (
+        task_events,
+        pipeline_events,
+        search_events,
+        report_events,
+        queue_events,
+        limit_events,
+        worker_events,
+    )
     for kind in _concrete(module)
 }
