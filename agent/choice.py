@@ -37,10 +37,10 @@ class Candidate(NamedTuple):
 
 
 class Pick(NamedTuple):
-    """An entry to go for: at once where it is this worker's turn, else after a moment, in case nobody else goes."""
+    """An entry to go for: at once where nobody is `ahead`, else after a moment for each of those, if it still waits."""
 
     found: Candidate
-    at_once: bool
+    ahead: int
 
 
 class Sight(Protocol):
@@ -116,9 +116,9 @@ class Choice:
             first = next((idler for idler in ahead(found.queue) if idler.worker not in given), None)
             if first is not None and self._is_expected(first, found.entry, now):
                 given.add(first.worker)
-                others.append(Pick(found, at_once=False))
+                others.append(Pick(found, len(ahead(found.queue))))
             else:
-                mine.append(Pick(found, at_once=first is None))
+                mine.append(Pick(found, 0 if first is None else len(ahead(found.queue))))
         return mine + others[: room - len(mine)]
 
     def waited_in_vain(self, queue: str, now: float) -> None:

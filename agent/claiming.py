@@ -195,19 +195,18 @@ class Claiming:
         best = {pick.found.entry.id: pick for pick in self._choice.picks(now, set(busy), asking, room)}
         for entry in self.pursuits.keys() - set(busy) - best.keys():
             self.release(entry)
-        for entry, (found, at_once) in best.items():
+        for entry, (found, ahead) in best.items():
             if entry not in self.pursuits:
-                self.pursuits[entry] = self._pursuit(found, now)
+                self.pursuits[entry] = self._pursuit(found, ahead, now)
             pursuit = self.pursuits[entry]
             pursuit.scopes = found.scopes
-            if at_once:
-                pursuit.due = min(pursuit.due, now)
-            elif pursuit.due <= now:
+            pursuit.due = min(pursuit.due, now + ahead * LONGEST_WAIT)
+            if ahead and pursuit.due <= now:
                 self._choice.waited_in_vain(pursuit.queue, now)
 
-    def _pursuit(self, found: Candidate, now: float) -> Pursuit:
-        """An entry to go for when others have let it lie for a moment; at random, so that not all then go at once."""
-        due = now + self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT)
+    def _pursuit(self, found: Candidate, ahead: int, now: float) -> Pursuit:
+        """An entry to go for when those ahead have let it lie, each for a moment of random length."""
+        due = now + ahead * self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT)
         return Pursuit(found.queue, found.entry, found.request, self.stamper(), due, scopes=found.scopes)
 
     def _ask(self, pursuit: Pursuit) -> Say:

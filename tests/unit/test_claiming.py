@@ -245,6 +245,16 @@ def test_an_entry_that_is_another_s_is_claimed_after_a_moment_if_it_still_waits(
     assert claim_next(log, claiming).task == "task"
 
 
+def test_a_crowd_waits_for_an_entry_one_after_the_other(log: Log, claiming: Claiming) -> None:
+    log.idle(*map(str, range(20)))
+    log.enqueue("task")
+    assert claiming.step(log.now) == []
+    assert claiming.next_due() - log.now >= 20 * SHORTEST_WAIT
+    log.idle("0")
+    assert claiming.step(log.now) == []
+    assert claiming.next_due() - log.now <= LONGEST_WAIT
+
+
 def test_an_entry_is_claimed_at_once_when_those_ahead_are_busy_before_the_wait_is_over(
     log: Log, claiming: Claiming
 ) -> None:
