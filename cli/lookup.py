@@ -14,7 +14,6 @@ from .errors import AmbiguousError, NotFoundError, near_matches
 if TYPE_CHECKING:
     from ..projections.query import Queries
 
-DEFAULT_QUEUE: Final = "default"
 _ID_START: Final = re.compile(r"[0-9a-f]{1,32}")
 _NAME_START: Final = 200
 
