@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from .lookup import DEFAULT_QUEUE
-from .options import named
+from .options import DEFAULT_QUEUE, named
 
 if TYPE_CHECKING:
     from ..agent.devices import Capacity
