@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from heapq import merge
 from itertools import chain, takewhile
 from math import inf
@@ -19,8 +20,11 @@ from ..events.queue_events import EntryEnqueued
 from ..projections.limit_fold import LimitFold, queue_scope, scopes_of
 from ..projections.queue_fold import Entry, OrderKey, QueueFold
 from ..projections.verdict import Verdict
+from .idlers import Idler
 
 _LOG_MARGIN: Final = 0.05
+PASSED_OVER_US: Final = 100_000
+"""For how long an entry may be passed over because another free worker's turn is first."""
 
 
 class Candidate(NamedTuple):
@@ -30,6 +34,13 @@ class Candidate(NamedTuple):
     entry: Entry
     request: EntryEnqueued
     scopes: tuple[str, ...] = ()
+
+
+class Pick(NamedTuple):
+    """An entry to go for: at once where nobody is `ahead`, else after a moment for each of those, if it still waits."""
+
+    found: Candidate
+    ahead: int
 
 
 class Sight(Protocol):
@@ -44,8 +55,8 @@ class Sight(Protocol):
     def request(self, queue: str, entry: str) -> EntryEnqueued | None:
         """Return the event that enqueued an entry that is not gone."""
 
-    def owns(self, queue: str, partition: int) -> bool:
-        """Whether this worker's membership gives it this partition."""
+    def ahead(self, queue: str, now: float) -> Sequence[Idler]:
+        """Return the workers that serve this queue too and have been free for longer, the first to go first."""
 
     def claimed_at(self, queue: str, entry: str) -> float:
         """Moment at which this worker read the entry's valid claim: it is at least as old as that."""
@@ -88,6 +99,40 @@ class Choice:
     _asking: Counter[str] = field(default_factory=Counter)
     _first: int = 0
     _too_early: tuple[str, float] = ("", -inf)
+    _passive: frozenset[Idler] = frozenset()
+
+    def picks(self, now: float, busy: set[str], asking: Iterable[str], room: int) -> list[Pick]:
+        """Up to `room` entries to go for, best first. See `candidates` for `busy` and `asking`.
+
+        Those that have been free for longer go first: as many of the best entries as there are of them are passed over,
+        for a moment. What is left over is gone for all the same, after a wait.
+        """
+        mine: list[Pick] = []
+        others: list[Pick] = []
+        given: set[str] = set()
+        ahead = cache(partial(self._ahead, now=now))
+        candidates = self.candidates(now, busy, asking)
+        while len(mine) < room and (found := next(candidates, None)) is not None:
+            first = next((idler for idler in ahead(found.queue) if idler.worker not in given), None)
+            if first is not None and self._is_expected(first, found.entry, now):
+                given.add(first.worker)
+                others.append(Pick(found, len(ahead(found.queue))))
+            else:
+                mine.append(Pick(found, 0 if first is None else len(ahead(found.queue))))
+        return mine + others[: room - len(mine)]
+
+    def waited_in_vain(self, queue: str, now: float) -> None:
+        """Learn that those ahead have let an entry lie: nobody counts on them until they have done something."""
+        self._passive = frozenset(self.sight.ahead(queue, now))
+
+    def _ahead(self, queue: str, now: float) -> list[Idler]:
+        return [idler for idler in self.sight.ahead(queue, now) if idler not in self._passive]
+
+    def _is_expected(self, idler: Idler, entry: Entry, now: float) -> bool:
+        """Whether another free worker may be just about to claim the entry: it could not for long."""
+        stale = entry.state == "claimed"
+        free_us = entry.changed_us + round(self.lease * 1e6) if stale else max(entry.changed_us, entry.not_before_us)
+        return self.sight.log_us(now) < max(idler.since_us, free_us) + PASSED_OVER_US
 
     def candidates(self, now: float, busy: set[str], asking: Iterable[str] = ()) -> Iterator[Candidate]:
         """Entries that may be claimed now, best first, except those this worker is busy with.

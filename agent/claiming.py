@@ -1,5 +1,7 @@
 """How a worker comes by a run: the decisions of claiming, from the choice of an entry to the read-back of its start.
 
+Whose turn an entry is decides how soon this worker goes for it, never who gets it: that does the log.
+
 No I/O, clock or randomness of its own: it looks at folds through `Sight`, is told the time, and answers with commands,
 so that a simulation runs the very code that agents run.
 
@@ -18,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from itertools import islice
 from math import inf
 from random import Random
 from typing import Any, Final
@@ -33,7 +34,6 @@ from .choice import Candidate, Choice, Sight
 
 SHORTEST_WAIT: Final = 0.012
 LONGEST_WAIT: Final = 0.040
-_MOST_PATIENT: Final = 8
 
 
 class Stage(Enum):
@@ -158,7 +158,6 @@ class Claiming:
     machine: Mapping[str, str] = field(default_factory=dict)
     fair: bool = False
     stopping: bool = False
-    losses: int = 0
     pursuits: dict[str, Pursuit] = field(default_factory=dict)
     _choice: Choice = field(init=False)
     _now: float = -inf
@@ -193,23 +192,22 @@ class Claiming:
         busy = [entry for entry, pursuit in self.pursuits.items() if pursuit.stage is not Stage.CHOSEN]
         room = 0 if self.stopping else max(0, self.slots - len(busy))
         asking = [s for p in self.pursuits.values() if p.stage is Stage.PERMITTING for s in p.scopes]
-        best = {found.entry.id: found for found in islice(self._choice.candidates(now, set(busy), asking), room)}
+        best = {pick.found.entry.id: pick for pick in self._choice.picks(now, set(busy), asking, room)}
         for entry in self.pursuits.keys() - set(busy) - best.keys():
             self.release(entry)
-        for entry, found in best.items():
+        for entry, (found, ahead) in best.items():
             if entry not in self.pursuits:
-                self.pursuits[entry] = self._pursuit(found, now)
-            self.pursuits[entry].scopes = found.scopes
+                self.pursuits[entry] = self._pursuit(found, ahead, now)
+            pursuit = self.pursuits[entry]
+            pursuit.scopes = found.scopes
+            pursuit.due = min(pursuit.due, now + ahead * LONGEST_WAIT)
+            if ahead and pursuit.due <= now:
+                self._choice.waited_in_vain(pursuit.queue, now)
 
-    def _pursuit(self, found: Candidate, now: float) -> Pursuit:
-        due = now + self._wait(found.queue, found.entry)
+    def _pursuit(self, found: Candidate, ahead: int, now: float) -> Pursuit:
+        """An entry to go for when those ahead have let it lie, each for a moment of random length."""
+        due = now + ahead * self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT)
         return Pursuit(found.queue, found.entry, found.request, self.stamper(), due, scopes=found.scopes)
-
-    def _wait(self, queue: str, entry: Entry) -> float:
-        """Seconds to leave the entry to its partition's owner and to others: longer when this worker keeps losing."""
-        if self.sight.owns(queue, entry.partition):
-            return 0.0
-        return self.random.uniform(SHORTEST_WAIT, LONGEST_WAIT) * min(1 + self.losses, _MOST_PATIENT)
 
     def _ask(self, pursuit: Pursuit) -> Say:
         """Ask for a permit, for all scopes at once: no two runs wait for each other's."""
@@ -256,7 +254,6 @@ class Claiming:
         if verdict is None:
             return
         if not verdict.accepted:
-            self.losses += 1
             self.release(pursuit.id)
         elif self.stopping or pursuit.fenced:
             self.release(pursuit.id)
@@ -274,12 +271,10 @@ class Claiming:
             if pursuit.permit:
                 yield GiveBack(pursuit, "the claim was lost")
             return
-        self.losses = 0
         pursuit.entry, pursuit.stage = entry, Stage.CLAIMED
         yield Prepare(pursuit)
 
     def _lose(self, pursuit: Pursuit, entry: Entry | None) -> None:
-        self.losses += 1
         self.release(pursuit.id)
         if entry is not None and entry.changed_by == pursuit.entry.changed_by:
             self._choice.too_early(entry, self._now + self.lease / 4)

@@ -101,7 +101,7 @@ class Core:
         self.appends = Appends()
         self.view = View(plan.queues, plan.lease, self.appends)
         self.heartbeats = Heartbeats(plan.interval)
-        self._outlook = Outlook(plan.queues, self.view, self.appends, self.heartbeats, clock)
+        self._outlook = Outlook(plan.worker, plan.queues, self.view, self.appends, self.heartbeats, clock)
         self.claiming = Claiming(
             plan.worker, stamper, random, self._outlook, plan.lease, plan.slots, plan.machine, plan.fair
         )
@@ -191,7 +191,6 @@ class Core:
         """Do all that can be done; return after how many seconds to call again at the latest."""
         self._check_lease()
         now = self._clock.monotonic()
-        self._outlook.owned = {queue: self._ports.owned(queue) for queue in self.plan.queues}
         self._heed_drain()
         self.runs.step(now)
         if self.ready:
@@ -218,7 +217,7 @@ class Core:
     def _do_duties(self, now: float) -> None:
         """What this worker owes others: to its queues as owner of partitions, to the workers it watches."""
         for queue, custody in self._custodies.items():
-            known, owned = self.view.queues[queue], self._outlook.owned[queue]
+            known, owned = self.view.queues[queue], self._ports.owned(queue)
             custody.step(known.fold, known.request, owned.__contains__, now)
             self._commit(queue, known.fold, owned)
         watched = self._ports.watched()

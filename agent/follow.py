@@ -23,9 +23,13 @@ from ..events.wire import read_event
 from .run_ledger import RELEVANT
 
 LOGGER = logging.getLogger(__name__)
-_POLL_SECONDS: Final = 0.25
+_POLL_SECONDS: Final = 0.4
+_POLL_SECONDS_TO_MARK: Final = 0.02
+"""The same while a mark is to be passed, which may have been passed already: then no record comes to tell."""
 _RETRY_SECONDS: Final = 1.0
+_RECORDS_AT_ONCE: Final = 100
 _BATCHES_AHEAD: Final = 16
+"""How much of a long past is in memory at once."""
 
 
 class Reading(NamedTuple):
@@ -114,9 +118,9 @@ class Follower:
             self._asked.append((mark, tuple(topics)))
 
     def positions(self) -> Positions:
-        """Return how far all has been handed on."""
+        """Return how far all has been handed on; of partitions added a moment ago, where they are to begin."""
         with self._lock:
-            return dict(self._positions)
+            return self._added | self._positions
 
     def close(self) -> None:
         """Stop reading; returns when the thread has ended."""
@@ -141,7 +145,8 @@ class Follower:
             with self._log.read(self._positions) as reader:
                 while not self._closing.is_set():
                     self._obey(reader)
-                    self._hand_on(reader.poll(_POLL_SECONDS), reader)
+                    patience = _POLL_SECONDS_TO_MARK if self._open else _POLL_SECONDS
+                    self._hand_on(reader.poll(patience, _RECORDS_AT_ONCE), reader)
         except LogUnavailableError as error:
             if isinstance(error, NotAllowedError) and not self._has_passed:
                 raise

@@ -11,6 +11,8 @@ from typing import Final
 
 STOP_AFTER_INTERVALS: Final = 2
 LOST_AFTER_INTERVALS: Final = 3
+FORGET_AFTER: Final = 0.2
+"""Seconds after a heartbeat before another one goes out only because a run is over: the next claim's often says so."""
 _RETRIES_PER_INTERVAL: Final = 10
 
 
@@ -25,14 +27,20 @@ class Heartbeats:
         self._due = -inf
         self._in_flight: tuple[str, frozenset[str], float] | None = None
         self._sent_named: frozenset[str] = frozenset()
+        self._sent_at = -inf
         self._acknowledged: frozenset[str] = frozenset()
         self._lease_from = inf
 
     def wanted(self, attempts: frozenset[str], now: float) -> bool:
-        """Whether a heartbeat is to be sent now: one is due, or the last one named other attempts than these."""
+        """Whether a heartbeat is to be sent now: one is due, or there are attempts that the last one did not name.
+
+        One that names too many is followed by another one soon.
+        """
         if self._in_flight is not None:
             return False
-        return now >= self._due or attempts != self._sent_named
+        if attempts != self._sent_named:
+            self._due = min(self._due, self._sent_at + FORGET_AFTER)
+        return now >= self._due or not attempts <= self._sent_named
 
     def next_due(self) -> float:
         """Moment of the next heartbeat if nothing happens before; infinite while one is in flight."""
@@ -41,7 +49,7 @@ class Heartbeats:
     def sent(self, key: str, attempts: frozenset[str], now: float) -> None:
         """Learn that a heartbeat was sent that names the runs of these attempts."""
         self._in_flight = (key, attempts, now)
-        self._sent_named = attempts
+        self._sent_named, self._sent_at = attempts, now
         self._due = now + self.interval
 
     def delivered(self, key: str) -> None:

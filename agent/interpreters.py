@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 DISTRIBUTION: Final = "tasktape"
 _LIBRARY_FOLDERS: Final = ("site-packages", "dist-packages")
@@ -97,6 +96,8 @@ def _answer(*command: str) -> str:
 
 def runs_tasktape(version: str) -> bool:
     """Whether this installation of tasktape can be had for that Python."""
+    from packaging.specifiers import SpecifierSet  # noqa: PLC0415  see `_parse`
+
     wanted = importlib.metadata.metadata(DISTRIBUTION)["Requires-Python"] or ""
     return SpecifierSet(wanted).contains(version, prereleases=True)
 
@@ -114,11 +115,15 @@ def normalised(requirements: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_ours(line: str) -> bool:
+    from packaging.utils import canonicalize_name  # noqa: PLC0415  see `_parse`
+
     parsed = _parse(line)
     return parsed is not None and canonicalize_name(parsed.name) == DISTRIBUTION
 
 
 def _parse(line: str) -> Requirement | None:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415  a MB, which idle agents save
+
     try:
         return Requirement(line)
     except InvalidRequirement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..events.queue_events import EntryEnqueued
 from ..projections.limit_fold import LimitFold
@@ -13,6 +13,7 @@ from ..projections.verdict import Verdict
 from .appends import Appends
 from .clock import Clock
 from .heartbeat import Heartbeats
+from .idlers import Idler
 from .view import View
 
 
@@ -20,12 +21,12 @@ from .view import View
 class Outlook:
     """What claiming sees of all that an agent knows."""
 
+    worker: str
     queues: Sequence[str]
     view: View
     appends: Appends
     heartbeats: Heartbeats
     clock: Clock
-    owned: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def folds(self) -> Sequence[QueueFold]:
         """Return the queues served, best first."""
@@ -39,9 +40,9 @@ class Outlook:
         """Return the event that enqueued an entry that is not gone."""
         return self.view.queues[queue].request(entry)
 
-    def owns(self, queue: str, partition: int) -> bool:
-        """Whether this worker owns the partition."""
-        return partition in self.owned.get(queue, frozenset())
+    def ahead(self, queue: str, now: float) -> Sequence[Idler]:
+        """Return the workers whose turn it is before this one's."""
+        return self.view.ahead(self.worker, queue, now)
 
     def claimed_at(self, queue: str, entry: str) -> float:
         """Moment at which the entry's valid claim was read."""

@@ -34,6 +34,10 @@ class Peer:
         """Moment from which the worker is taken for dead if nothing is heard of it before."""
         return self.heard_at + LOST_AFTER_INTERVALS * self.interval
 
+    def serves(self, queue: str, now: float) -> bool:
+        """Whether it seems to live and serves the queue."""
+        return not self.stopped and self.silent_from >= now and queue in self.queues
+
 
 class Peers:
     """All workers the log has a record of. Not thread-safe."""
@@ -41,12 +45,12 @@ class Peers:
     def __init__(self) -> None:
         self._peers: dict[str, Peer] = {}
 
-    def apply(self, event: WorkerEvent, partition: int, now: float) -> None:
-        """Take note of an event of a worker, read at this moment."""
+    def apply(self, event: WorkerEvent, partition: int, now: float) -> bool:
+        """Take note of an event of a worker, read at this moment; whether it is news."""
         peer = self._peers.setdefault(event.worker, Peer(event.worker, partition, now))
         meta = event.meta
         if meta.session == peer.session and meta.seq <= peer.seq:
-            return
+            return False
         peer.session, peer.seq, peer.heard_at = meta.session, meta.seq, now
         if isinstance(event, WorkerStarted):
             peer.queues = tuple(event.queues)
@@ -54,6 +58,7 @@ class Peers:
             peer.queues, peer.runs, peer.interval = tuple(event.queues), tuple(event.runs), event.interval
         elif isinstance(event, WorkerStopped):
             peer.stopped = True
+        return True
 
     def bury(self, worker: str, last_known: tuple[str, int] | None = None) -> None:
         """Take note of a worker's tombstone, unless the worker has spoken after all that the tombstone knows of."""
@@ -74,7 +79,11 @@ class Peers:
         moments = (peer.silent_from for peer in self._peers.values() if peer.partition in partitions)
         return min((moment for moment in moments if moment >= now), default=inf)
 
+    def serves(self, worker: str, queue: str, now: float) -> bool:
+        """Whether this worker seems to live and serves the queue."""
+        peer = self._peers.get(worker)
+        return peer is not None and peer.serves(queue, now)
+
     def serve(self, queue: str, now: float) -> bool:
         """Whether some worker that seems to live serves the queue."""
-        living = (peer for peer in self._peers.values() if not peer.stopped and peer.silent_from >= now)
-        return any(queue in peer.queues for peer in living)
+        return any(peer.serves(queue, now) for peer in self._peers.values())

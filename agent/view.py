@@ -21,13 +21,14 @@ from ..events.queue_events import (
     QueueEvent,
     queue_of_topic,
 )
-from ..events.task_events import EntryLeft, TasksEvent
-from ..events.worker_events import DrainRequested, WorkerEvent
+from ..events.task_events import EntryLeft, RunEvent, TasksEvent
+from ..events.worker_events import DrainRequested, WorkerEvent, WorkerHeartbeat
 from ..projections.limit_fold import LimitFold
 from ..projections.queue_fold import QueueFold
 from ..projections.verdict import Verdict
 from .appends import Appends, last_known
 from .follow import Reading
+from .idlers import Idler, Idlers
 from .peers import Peers
 from .run_ledger import CREATED, RunLedger
 
@@ -82,6 +83,7 @@ class View:
         self.queues: dict[str, QueueView] = {}
         self.tasks = RunLedger()
         self.peers = Peers()
+        self.idlers = Idlers()
         self.limits = LimitFold()
         self.existing: set[str] = set()
         self.drains: dict[str, str] = {}
@@ -105,14 +107,14 @@ class View:
         if record.topic.startswith(QUEUE_TOPIC_PREFIX):
             self._apply_to_queue(record, event, now)
         elif isinstance(event, TasksEvent):
-            self._apply_to_tasks(event)
+            self._apply_to_tasks(event, record.timestamp)
         elif record.topic == TasksEvent.topic:
             if reading.kind == CREATED:
                 self.tasks.created(record.key or "")
         elif isinstance(event, WorkerEvent):
-            self.peers.apply(event, record.partition, now)
+            self._apply_to_workers(event, record, now)
         elif record.topic == WorkerEvent.topic and record.value is None:
-            self.peers.bury(record.key or "", last_known(record.headers))
+            self._bury(record.key or "", last_known(record.headers))
         elif isinstance(event, QueueEvent):
             self._apply_to_queues(event)
         elif isinstance(event, LimitSet | PermitEvent):
@@ -141,8 +143,27 @@ class View:
         if event.entry in self._left:
             queue.note_left(event.entry)
 
-    def _apply_to_tasks(self, event: TasksEvent) -> None:
+    def ahead(self, worker: str, queue: str, now: float) -> list[Idler]:
+        """Workers that have been free for longer than this one and serve the queue too, the first to go first."""
+        claimed = {entry.worker for entry in self.queues[queue].fold.claimed()}
+        free = (idler for idler in self.idlers.ahead_of(worker) if idler.worker not in claimed)
+        return sorted(idler for idler in free if self.peers.serves(idler.worker, queue, now))
+
+    def _apply_to_workers(self, event: WorkerEvent, record: LogRecord, now: float) -> None:
+        if self.peers.apply(event, record.partition, now):
+            named = event.runs if isinstance(event, WorkerHeartbeat) else ()
+            runs = {(held.task, held.run) for held in named if self.tasks.outcome(held.task, held.run) is None}
+            self.idlers.heard(event.worker, runs, record.timestamp)
+
+    def _bury(self, worker: str, known: tuple[str, int] | None) -> None:
+        self.peers.bury(worker, known)
+        if self.peers.get(worker) is None:
+            self.idlers.gone(worker)
+
+    def _apply_to_tasks(self, event: TasksEvent, us: int) -> None:
         self._appends.read_back(event.meta.event_id, self.tasks.apply(event))
+        if isinstance(event, RunEvent) and self.tasks.outcome(event.task, event.run) is not None:
+            self.idlers.over((event.task, event.run), us)
         if isinstance(event, EntryLeft):
             self._left.add(event.entry)
             for queue in self.queues.values():

@@ -41,6 +41,7 @@ from .leftovers import Leftovers
 from .load import machine_facts, machine_load
 from .log_wait import LogWait
 from .masking import mask_for
+from .memory import give_back
 from .observer import NOBODY, Observer
 from .places import Housing, Places
 from .processes import Leash
@@ -55,8 +56,10 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 10.0
-PATIENT: Final = {"fetch.wait.max.ms": "500"}
-"""An agent reads for as long as it lives: an idle one asks Kafka twice a second, though its first reads take longer."""
+PATIENT: Final = {"fetch.wait.max.ms": "500", "queued.max.messages.kbytes": "1024"}
+"""An agent reads for as long as it lives: an idle one asks Kafka twice a second, though its first reads take longer,
+and a long past is never in memory as a whole, which librdkafka would fetch ahead."""
+ADOPTED: Final = "adopted"
 T = TypeVar("T")
 
 
@@ -281,8 +284,7 @@ class Worker:
         core = self._core
         match news:
             case Batch():
-                core.on_batch(news)
-                news.handled()
+                self._take_in(news)
             case Delivered(key, error):
                 self._require_to_be_heard(error)
                 core.on_delivered(key, error)
@@ -298,6 +300,14 @@ class Worker:
                 self._lose(name, error)
             case Question():
                 news.put_to(core)
+
+    def _take_in(self, batch: Batch) -> None:
+        self._core.on_batch(batch)
+        batch.handled()
+        if START in batch.marks:
+            self._helper.submit(give_back)
+        if ADOPTED in batch.marks:
+            self._helper.submit(self._hand_over)
 
     def _require_to_be_heard(self, error: TasktapeError | None) -> None:
         """Raise where the access rules never let this worker say that it is there. Rights lost later may return."""
@@ -333,10 +343,18 @@ class Worker:
                 "queue %s can't be looked after: %s", name, error, extra={"action": "adopt_failed", "queue": name}
             )
             return
-        if ORPHANS in self._followers:
-            self._followers[ORPHANS].add(positions)
+        if (follower := self._followers.get(ORPHANS)) is None:
+            self._follow(ORPHANS, positions, ADOPTED)
         else:
-            self._follow(ORPHANS, positions)
+            follower.add(positions)
+            follower.mark(ADOPTED, {source.topic for source in follower.positions()})
+
+    def _hand_over(self) -> None:
+        """Read adopted queues on with all else: their past, which may be long, has held up nothing."""
+        if (follower := self._followers.pop(ORPHANS, None)) is not None:
+            follower.close()
+            self._followers[MAIN].add(follower.positions())
+            give_back()
 
     # Making the parts.
 

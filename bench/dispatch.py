@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
 from random import Random
@@ -20,7 +22,16 @@ from typing import NamedTuple
 from tasktape.events.base import Event, Stamper, new_task_id, to_us
 from tasktape.events.log import Log, Reader
 from tasktape.events.parts import Script, TaskSpec
-from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, EntryTaken, QueueCreated, entry_id, queue_topic
+from tasktape.events.queue_events import (
+    EntryClaimed,
+    EntryEnqueued,
+    EntryTaken,
+    QueueCreated,
+    QueuePaused,
+    QueueResumed,
+    entry_id,
+    queue_topic,
+)
 from tasktape.events.task_events import RunCompleted, TaskCreated
 from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event, read_event
@@ -30,9 +41,12 @@ from .site import TASKTAPE, Site
 TASKS = 40
 """Tasks that an idle agent is given one by one."""
 BACKLOG = 3_000
+STARTED_AT_ONCE = 8
 CLAIM_SECONDS = 4.0
 SETTLING_SECONDS = 2.0
-IDLE_SECONDS = 8.0
+UNTIL_IDLE_SECONDS = 10.0
+"""An agent that has just started is not idle: it joins groups, looks at the machine, adopts queues nobody serves."""
+IDLE_SECONDS = 30.0
 MIXED_AGENTS = 4
 MIXED_SECONDS = 8.0
 SHORT_RUNS = 60
@@ -65,6 +79,14 @@ class Bench:
         self._topics = (TaskCreated.topic, queue_topic(self.queue))
         self._since = log.end_positions(self._topics)
         self._append(QueueCreated(meta=self._stamp(), queue=self.queue))
+
+    def hold(self) -> None:
+        """Have agents claim nothing until told to resume."""
+        self._append(QueuePaused(meta=self._stamp(), queue=self.queue))
+
+    def resume(self) -> None:
+        """Let agents claim."""
+        self._append(QueueResumed(meta=self._stamp(), queue=self.queue))
 
     def put(self, *, source: str = "", count: int = 1, **variables: str) -> None:
         """Put tasks into the queue."""
@@ -99,10 +121,13 @@ class Bench:
     def agents(self, count: int, *command: str) -> Iterator[list[int]]:
         """Have agents serve the queue; gives their processes once they do."""
         said = self._site.settings.home / f"{self.queue}.log"
-        with said.open("a") as log:
-            started = [self._site.start(*command, stderr=log) for _ in range(count)]
+        started: list[subprocess.Popen[str]] = []
         try:
-            _wait_until(lambda: said.read_text().count(" serves ") == count)
+            with said.open("a") as log:
+                for number in range(1, count + 1):
+                    started.append(self._site.start(*command, stderr=log))
+                    if number % STARTED_AT_ONCE == 0 or number == count:
+                        _wait_until(partial(_are_up, said, number))
             yield [agent.pid for agent in started]
         finally:
             for agent in started:
@@ -118,6 +143,10 @@ class Bench:
     def _entry(self, task: str, spec: TaskSpec) -> EntryEnqueued:
         entry = entry_id(self.queue, task, 1)
         return EntryEnqueued(meta=self._stamp(), task=task, queue=self.queue, run=1, entry=entry, spec=spec)
+
+
+def _are_up(said: Path, agents: int) -> bool:
+    return said.read_text().count(" serves ") == agents
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
@@ -192,8 +221,10 @@ class Claims(NamedTuple):
 def claims(site: Site, log: Log, agents: int) -> Claims:
     """Have agents that run nothing work off a backlog; look at what happens once all of them are at it."""
     bench = Bench(site, log)
+    bench.hold()
     bench.put(count=BACKLOG)
     with bench.agents(agents, sys.executable, SHAM, bench.queue) as pids:
+        bench.resume()
         time.sleep(SETTLING_SECONDS)
         began, before = time.time(), sum(map(_processor_seconds, pids))
         time.sleep(CLAIM_SECONDS)
@@ -248,7 +279,7 @@ def idle(site: Site, log: Log) -> Idle:
     """Watch an agent that has nothing to do."""
     bench = Bench(site, log)
     with bench.agents(1, TASKTAPE, "agent", "--queue", bench.queue) as (pid,):
-        time.sleep(SETTLING_SECONDS)
+        time.sleep(UNTIL_IDLE_SECONDS)
         before = _processor_seconds(pid)
         time.sleep(IDLE_SECONDS)
         share = (_processor_seconds(pid) - before) / IDLE_SECONDS

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from .lookup import DEFAULT_QUEUE
-from .options import named
+from .options import DEFAULT_QUEUE, named
 
 if TYPE_CHECKING:
     from ..agent.devices import Capacity
@@ -91,14 +90,14 @@ def agent(
     from ..agent.main import run_agent  # noqa: PLC0415  see `reading`
     from ..agent.onlookers import Address  # noqa: PLC0415  the same
     from ..agent.places import Housing  # noqa: PLC0415  the same
-    from ..events.settings import load_settings  # noqa: PLC0415  the same
+    from ..agent.settings_apart import settings_apart  # noqa: PLC0415  the same
 
     housing = Housing(environment, _engine(docker, podman), docker or podman or "")
     queues = [named(name) for name in (*(queue or ()), *(more or ()))] or [DEFAULT_QUEUE]
     capacity = _capacity(slots or (SERVICES_SLOTS if services else None), gpus, gpus_per_task)
     raise typer.Exit(
         run_agent(
-            load_settings(),
+            settings_apart(),
             queues,
             capacity,
             fair=order_fairness,

@@ -92,7 +92,7 @@ def _guarded(name: str, check: Callable[[Settings], Finding], settings: Settings
 
 
 def _settings(settings: Settings) -> Finding:
-    from ..events.settings import settings_file  # noqa: PLC0415  see `reading`
+    from ..events.settings_sources import settings_file  # noqa: PLC0415  see `reading`
 
     variables = sorted(name for name in os.environ if name.startswith("TASKTAPE_"))
     message = f"from {settings_file() or 'defaults'}" + (f", then {', '.join(variables)}" if variables else "")

@@ -194,7 +194,7 @@ def _check(settings: Settings) -> int:
 
 
 def _tell(target: Path) -> None:
-    from ..events.settings import settings_file  # noqa: PLC0415  see `kafka_properties`
+    from ..events.settings_sources import settings_file  # noqa: PLC0415  see `kafka_properties`
 
     note(f"Wrote {target} (mode 0600).")
     if os.environ.get("TASKTAPE_LOG"):

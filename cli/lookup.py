@@ -14,7 +14,6 @@ from .errors import AmbiguousError, NotFoundError, near_matches
 if TYPE_CHECKING:
     from ..projections.query import Queries
 
-DEFAULT_QUEUE: Final = "default"
 CONTROLLER: Final = "controller"
 """The type of tasks that control a pipeline."""
 _WHERE_PIPELINES: Final = "`tasktape pipelines list` shows what there is."

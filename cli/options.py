@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
 from .output import wants_json
+
+DEFAULT_QUEUE: Final = "default"
 
 
 def _noted(value: bool) -> bool:

@@ -12,8 +12,8 @@ from ..dashboard.formatting import one_line
 from ..events.errors import SettingsError
 from ..projections.rows import TaskRow
 from .errors import NotFoundError, RefusedError
-from .lookup import DEFAULT_QUEUE, find_queue, find_task
-from .options import Front, Json, Priority, Reason, TaskId, TaskIds
+from .lookup import find_queue, find_task
+from .options import DEFAULT_QUEUE, Front, Json, Priority, Reason, TaskId, TaskIds
 from .output import note, print_json, progress
 from .reading import reading
 

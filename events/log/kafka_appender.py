@@ -14,7 +14,7 @@ from .kafka_errors import CLUSTER_FORBIDDEN, FATAL, PURGED, append_failure
 from .port import Delivery, Headers, OnDelivery, check_record
 from .reports import Reports, call
 
-_POLL: Final = 0.25
+_POLL: Final = 1.0
 _PURGE: Final = 1.0
 
 

@@ -18,7 +18,7 @@ from .lifetime import Lifetime, PartLifetime
 from .port import Member, Positions, TopicPartition
 
 _SERVE_EVERY: Final = 0.05
-_SERVE_AT_REST_EVERY: Final = 0.25
+_SERVE_AT_REST_EVERY: Final = 1.0
 _RESTS_AFTER: Final = 5.0
 """Seconds after the last change to what is owned from which on the group counts as settled."""
 _SERVE_WHILE_COMMITTING: Final = 0.01

@@ -16,7 +16,8 @@ from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime, PartLifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
-_SLICE: Final = 0.25
+_SLICE: Final = 0.4
+"""Seconds for which a waiting reader keeps others out. confluent-kafka itself wakes up each 200 ms meanwhile."""
 _SHORTEST: Final = 0.001
 """Seconds that librdkafka can wait at the least: asked for less, it does not wait at all."""
 _HEARD_OF_WITHIN: Final = 2.0
@@ -70,11 +71,9 @@ class KafkaReader(Reader):
                 self._consumer.close()
 
     def _fetch(self, timeout: float, limit: int) -> list[Message[Any, Any]]:
-        """Take what has arrived, else wait for one message: `consume` itself would wait for all of them."""
-        if messages := self._consumer.consume(limit, 0):
-            return messages
+        """Wait for one message, then take what has arrived besides: `consume` itself would wait for all of them."""
         message = self._consumer.poll(timeout)
-        return [] if message is None else [message]
+        return [] if message is None else [message, *self._consumer.consume(limit - 1, 0)]
 
     def _take(self, message: Message[Any, Any]) -> LogRecord | None:
         """Return the record of a message; None for an end of partition, or for trouble that goes by."""

@@ -91,9 +91,11 @@ ON CONFLICT (id) DO UPDATE SET sequence = ?2, timestamp = ?3;
 -- name: tick
 UPDATE clock SET timestamp = max(?1, timestamp + max(0, ?2 - uptime)), uptime = ?2 RETURNING timestamp;
 
--- name: beat
-INSERT INTO members VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (group_name, member) DO UPDATE SET uptime = ?4;
+-- name: renew
+UPDATE members SET uptime = ?3 WHERE group_name = ?1 AND member = ?2;
+
+-- name: enter
+INSERT INTO members VALUES (?, ?, ?, ?);
 
 -- name: leave
 DELETE FROM members WHERE group_name = ? AND member = ?;

@@ -63,7 +63,8 @@ class Groups:
         with self.transaction() as connection:
             self._members.pop(member.identity, None)
             connection.execute(SQL["leave"], (member.group, member.identity))
-            self._settle(connection, member.group)
+            self._drop_dead(connection, member.group)
+            self._share_out(connection, member.group)
 
     def committed(self, group: str) -> Positions:
         """Return all positions that a group has committed."""
@@ -102,17 +103,31 @@ class Groups:
                     self._beat(connection, list(self._members.values()))
 
     def _beat(self, connection: sqlite3.Connection, members: Collection[SqliteMember]) -> None:
-        """Renew leases, or take up again what was given away meanwhile, and share out what the dead have left."""
-        uptime = self._uptime()
-        for member in members:
-            connection.execute(SQL["beat"], (member.group, member.identity, json.dumps(member.topics), uptime))
-        for group in {member.group for member in members}:
-            self._settle(connection, group)
+        """Renew leases, or take up again what was given away meanwhile; share out where that changes who is alive.
 
-    def _settle(self, connection: sqlite3.Connection, group: str) -> None:
-        """Share a group's partitions among its live members; a time of uptime to come is from before a restart."""
+        Between such changes there is nothing to share out: the partitions of a topic are for ever the same.
+        """
+        changed = {member.group for member in members if self._enters(connection, member)}
+        for group in {member.group for member in members}:
+            if self._drop_dead(connection, group) or group in changed:
+                self._share_out(connection, group)
+
+    def _enters(self, connection: sqlite3.Connection, member: SqliteMember) -> bool:
+        """Renew a member's lease; whether the group did not know the member any more, or not yet."""
         uptime = self._uptime()
-        connection.execute(SQL["drop_dead_members"], (group, uptime - int(self._lease * 1e6), uptime))
+        if connection.execute(SQL["renew"], (member.group, member.identity, uptime)).rowcount:
+            return False
+        connection.execute(SQL["enter"], (member.group, member.identity, json.dumps(member.topics), uptime))
+        return True
+
+    def _drop_dead(self, connection: sqlite3.Connection, group: str) -> bool:
+        """Drop members whose lease has run out; whether there were any. An uptime to come is from before a restart."""
+        uptime = self._uptime()
+        oldest = uptime - int(self._lease * 1e6)
+        return connection.execute(SQL["drop_dead_members"], (group, oldest, uptime)).rowcount > 0
+
+    def _share_out(self, connection: sqlite3.Connection, group: str) -> None:
+        """Share a group's partitions among its members."""
         members = {name: json.loads(topics) for name, topics in connection.execute(SQL["members"], (group,))}
         partitions = [TopicPartition(topic, number) for _, topic, number, _ in connection.execute(SQL["partitions"])]
         before = _owners(connection, group)

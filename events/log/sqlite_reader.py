@@ -15,12 +15,13 @@ from .lifetime import Lifetime, PartLifetime
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
-_GLANCE_EVERY: Final = 0.25
+_GLANCE_EVERY: Final = 0.4
 """Seconds after which a waiting reader looks even if the file seems untouched: a commit's last write may come before it
 is to be seen, and its process be stopped in between."""
 _EAGER: Final = 0.001
-_LEAST_EAGER: Final = 0.032
-"""Pauses between looks after a write was seen: each is twice the one before, as most commits follow at once."""
+_BLIND: Final = 0.004
+"""Pauses between looks after a write was seen: each is twice the one before, as most commits follow at once. Short ones
+leave the writer in peace, longer ones end with the next write."""
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _UNKNOWN: Final = -1
 """No version of the file: something may be there to be read although nobody has written since."""
@@ -86,11 +87,13 @@ class SqliteReader(Reader):
         """Wait until another connection has committed; False when the deadline comes first."""
         pause = inf
         while (now := time.monotonic()) < deadline:
-            if pause <= _LEAST_EAGER:
+            if pause <= _BLIND:
                 time.sleep(pause)
                 pause *= 2
-            elif self._wait_for_write(min(_GLANCE_EVERY, deadline - now)):
+            elif self._wait_for_write(min(pause, _GLANCE_EVERY, deadline - now)):
                 pause = _EAGER
+            else:
+                pause *= 2
             if self._has_changed():
                 return True
         return False

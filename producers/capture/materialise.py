@@ -20,7 +20,6 @@ from .changes import apply_changes, update_submodules
 from .git import EXACT, NETWORK_TIMEOUT, ask, git
 from .git_access import GitAccess
 from .mirror import Mirror, resolved
-from .tree import unpack
 
 
 class NothingToRunError(TasktapeError):
@@ -120,6 +119,8 @@ class _Layout:
             apply_changes(self._target, self._diff)
         update_submodules(self._target, self._diff, self._env)
         if self._script.untracked:
+            from .tree import unpack  # noqa: PLC0415  tarfile and gzip, for tasks that have such files
+
             unpack(fetch_blob(self._script.untracked, self._scratch / "untracked.tar.gz"), self._target)
 
     def _fetched_diff(self) -> Path | None:

@@ -19,6 +19,7 @@ from tasktape.events.log import open_log
 from tasktape.events.report_events import SingleValueReported
 from tasktape.events.scalars import read_columns
 from tasktape.events.settings import Settings, load_settings
+from tasktape.events.settings_sources import read_settings
 from tasktape.producers.spool_folder import SpoolFolder, roots, spool_folders
 from tasktape.producers.sync import sync
 from tasktape.tests.kafka.broker import Broker
@@ -123,7 +124,7 @@ def test_sigkill_of_the_whole_group_right_after_the_last_call_loses_nothing(log_
     code, out, err = run(f"say('t', 1)\nreport('t', range({steps}))\nsay('t', 2)\n{KILL}", TASKTAPE_LOG=log_url)
     assert (code, out) == (-signal.SIGKILL, "killing\n"), err
     assert spools(), "the process was to leave something behind"
-    sync(Settings(log=log_url))
+    sync(read_settings(log=log_url))
     heard = Heard(log_url)
     assert heard.numbers == [1, 2]
     assert heard.points == all_of(steps)
@@ -149,7 +150,7 @@ def test_killed_again_and_again_while_it_is_brought_on_everything_arrives_once(l
         )
         assert rescue.wait(60) == -signal.SIGKILL
         rescue.communicate()
-    sync(Settings(log=log_url))
+    sync(read_settings(log=log_url))
     assert Heard(log_url).points == all_of(120_000)
 
 
@@ -168,9 +169,9 @@ def test_a_log_that_is_away_from_start_to_end_gets_everything_later(log_url: str
     assert err.count("tasktape sync") == 1
     if is_embedded:
         with pytest.raises(LogUnavailableError):
-            sync(Settings(log=url))
+            sync(read_settings(log=url))
         (tmp_path / "file").unlink()
-    assert sync(Settings(log=url)).processes == 1
+    assert sync(read_settings(log=url)).processes == 1
     heard = Heard(url)
     assert (heard.numbers, heard.points) == ([1, 2], all_of(5000))
 

@@ -129,6 +129,16 @@ def test_a_mark_comes_after_all_that_was_there_when_it_was_asked_for(
     assert (seen, batch.marks) == (3, ("here",))
 
 
+def test_a_long_past_comes_in_bounded_batches(log: MemoryLog, inbox: Inbox, follow: Follow) -> None:
+    for number in range(250):
+        append(log, created(f"q{number}"))
+    follow("tasktape.queues")
+    found: list[int] = []
+    while sum(found) < 250:
+        found.append(len(inbox.next().readings))
+    assert max(found) <= 100
+
+
 def test_topics_can_be_added(log: MemoryLog, inbox: Inbox, follow: Follow) -> None:
     follower = follow("tasktape.queues")
     append(log, RunCompleted(meta=STAMP(), task="t", run=1))

@@ -7,21 +7,36 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
-from tasktape.events.log import kafka_reader, open_log
+from tasktape.agent import worker as agent_worker
+from tasktape.agent.core import MAIN
+from tasktape.agent.devices import Capacity
+from tasktape.agent.places import Housing
+from tasktape.agent.worker import Worker
+from tasktape.events.base import Stamper
+from tasktape.events.log import kafka_reader, open_log, sqlite_groups
+from tasktape.events.log.groups import assign
 from tasktape.events.log.kafka_reader import KafkaReader
 from tasktape.events.log.lifetime import Lifetime
 from tasktape.events.log.port import LogRecord, TopicPartition
+from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.log.sqlite_reader import SqliteReader
-from tasktape.events.topics import TopicSpec
+from tasktape.events.queue_events import QueueCreated, queue_topic
+from tasktape.events.settings import Settings
+from tasktape.events.topics import TOPICS, TopicSpec, queue_spec
+from tasktape.events.wire import append_event
 
 NOT_FOR_AGENTS = {"IPython", "PIL", "boto3", "duckdb", "httpx", "httpx2", "matplotlib", "numpy", "opentelemetry"}
-NOT_FOR_AGENTS |= {"pandas", "plotly", "prometheus_client", "pyarrow", "requests", "rich", "streamlit"}
+NOT_FOR_AGENTS |= {"packaging", "pandas", "plotly", "prometheus_client", "pyarrow", "requests", "rich", "streamlit"}
+NOT_FOR_AGENTS |= {"asyncio", "pydantic_settings", "ssl", "tarfile"}
+OTHER_COMMANDS = {"demo", "doctor", "queues", "tasks", "workers"}
 AGENT = """
 import atexit, json, sys
 from tasktape.cli.main import main
@@ -41,7 +56,48 @@ def test_an_idle_agent_has_loaded_nothing_heavy(home: Path) -> None:
         said, _ = agent.communicate()
     loaded = json.loads(said.splitlines()[-1])
     assert {name.partition(".")[0] for name in loaded} & NOT_FOR_AGENTS == set()
-    assert len(loaded) < 650
+    assert {f"tasktape.cli.{name}" for name in OTHER_COMMANDS} & set(loaded) == set()
+    assert len(loaded) < 480
+
+
+def test_an_agent_reads_all_it_looks_after_with_one_reader_and_gives_back_what_the_past_took(
+    home: Path, monkeypatch: pytest.MonkeyPatch, until: Callable[[Callable[[], bool]], bool]
+) -> None:
+    given_back = Mock()
+    monkeypatch.setattr(agent_worker, "give_back", given_back)
+    settings = Settings(home=home, log=f"sqlite://{home}/log.db")
+    with settings.open_log() as log:
+        log.create_topics([*TOPICS, queue_spec("left")])
+        append_event(log, QueueCreated(meta=Stamper("user@host")(), queue="left"), codec=settings.codec())
+    worker = Worker(settings, ["served"], Capacity(), housing=Housing("current"), identity="me")
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: set(worker._followers) == {MAIN} and queue_topic("left") in topics(worker))
+    finally:
+        worker.leave("seen enough", now=False)
+        thread.join()
+    assert given_back.call_count == 2
+
+
+def topics(worker: Worker) -> set[str]:
+    return {source.topic for source in worker._followers[MAIN].positions()}
+
+
+def test_members_of_the_embedded_log_share_out_only_when_somebody_came_or_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Mock(side_effect=assign)
+    monkeypatch.setattr(sqlite_groups, "assign", shared)
+    with SqliteLog(tmp_path / "log.db", lease=1000) as log:
+        log.create_topics([TopicSpec("t", 4)])
+        one, other = log.join("group", ["t"]), log.join("group", ["t"])
+        for _ in range(5):
+            log._groups._renew()
+        assert shared.call_count == 2
+        other.close()
+        assert shared.call_count == 3
+        assert len(one.owned()) == 4
 
 
 def test_a_reader_of_the_embedded_log_reads_only_what_somebody_has_written(
@@ -83,3 +139,4 @@ def test_a_reader_of_kafka_does_not_spin_through_the_rest_of_its_timeout(monkeyp
     reader = KafkaReader(clients, Mock(), Lifetime("kafka://nowhere"), {})
     assert reader.poll(0.0105) == []
     assert consumer.poll.call_count <= 3
+    assert consumer.consume.call_count == 0

@@ -10,14 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasktape.agent.appends import Appends, Tombstone, last_known
-from tasktape.agent.heartbeat import Heartbeats
+from tasktape.agent.follow import Reading
+from tasktape.agent.heartbeat import FORGET_AFTER, Heartbeats
+from tasktape.agent.idlers import Idler, Idlers
 from tasktape.agent.peers import Peers
 from tasktape.agent.retry import successor
 from tasktape.agent.run_control import describe_exit
 from tasktape.agent.run_ledger import RELEVANT, RunLedger
-from tasktape.events.base import Stamper
+from tasktape.agent.view import View
+from tasktape.events.base import Event, Stamper
+from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
-from tasktape.events.queue_events import EntryEnqueued, entry_id
+from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, entry_id
 from tasktape.events.task_events import (
     EntryLeft,
     RunCompleted,
@@ -108,6 +112,16 @@ def test_heartbeats_are_one_in_flight_and_follow_what_is_held() -> None:
     assert beats.acknowledged("claim")
     assert not beats.wanted(some, 5.1)
     assert beats.wanted(some, 5.2)
+
+
+def test_a_run_that_is_over_is_left_out_of_the_next_claim_s_heartbeat_or_soon_of_one_of_its_own() -> None:
+    beats = Heartbeats(5.0)
+    beats.sent("1", frozenset({"over"}), 0.0)
+    beats.delivered("1")
+    assert beats.wanted(frozenset({"next"}), 0.1)
+    assert not beats.wanted(frozenset(), 0.1)
+    assert beats.next_due() == FORGET_AFTER
+    assert beats.wanted(frozenset(), FORGET_AFTER)
 
 
 def test_the_lease_counts_from_the_sending_of_the_last_acknowledged_heartbeat() -> None:
@@ -244,6 +258,66 @@ def test_a_tombstone_without_headers_buries() -> None:
     peers.apply(beat(Stamper("w")), 0, now=1.0)
     peers.bury("w", last_known(()))
     assert peers.get("w") is None
+
+
+def test_a_worker_is_idle_from_its_last_run_s_end_on_until_it_holds_another() -> None:
+    idlers = Idlers()
+    idlers.heard("w", [], 1)
+    idlers.heard("w", [], 2)
+    assert list(idlers.ahead_of("me")) == [Idler(1, "w")], "what it says again changes nothing"
+    idlers.heard("w", [("a", 1), ("b", 1)], 3)
+    idlers.over(("a", 1), 4)
+    assert not list(idlers.ahead_of("me"))
+    idlers.over(("b", 1), 5)
+    idlers.over(("b", 1), 6)
+    assert list(idlers.ahead_of("me")) == [Idler(5, "w")]
+    idlers.gone("w")
+    assert not list(idlers.ahead_of("me"))
+
+
+def test_those_idle_for_longer_are_ahead_of_an_idle_worker_and_all_are_ahead_of_a_busy_one() -> None:
+    idlers = Idlers()
+    for worker, us in (("b", 2), ("a", 2), ("c", 1), ("busy", 0)):
+        idlers.heard(worker, [("t", 1)] if worker == "busy" else [], us)
+    assert sorted(idlers.ahead_of("b")) == [Idler(1, "c"), Idler(2, "a")]
+    assert sorted(idlers.ahead_of("busy")) == [Idler(1, "c"), Idler(2, "a"), Idler(2, "b")]
+
+
+def test_a_run_that_another_worker_has_taken_over_is_not_the_first_one_s_to_end() -> None:
+    idlers = Idlers()
+    idlers.heard("first", [("t", 1)], 1)
+    idlers.heard("second", [("t", 1)], 2)
+    idlers.heard("first", [], 3)
+    idlers.over(("t", 1), 4)
+    assert sorted(idlers.ahead_of("me")) == [Idler(3, "first"), Idler(4, "second")]
+
+
+def test_ahead_are_those_that_live_serve_the_queue_and_have_claimed_nothing() -> None:
+    view, stamp = View(["q"], 10.0, Appends()), Stamper("x")
+
+    def read(event: Event, us: int) -> None:
+        view.apply(Reading(LogRecord(event.topic_name, 0, us, us, event.key, b""), event), us / 1e6)
+
+    def ahead() -> list[str]:
+        return [idler.worker for idler in view.ahead("me", "q", 0.0)]
+
+    for us, (worker, queue) in enumerate([("late", "q"), ("early", "q"), ("elsewhere", "other")]):
+        read(WorkerStarted(meta=stamp(), worker=worker, host="h", pid=1, queues=[queue]), 9 - us)
+    assert ahead() == ["early", "late"]
+    about: dict[str, Any] = {"task": "t", "queue": "q", "entry": entry_id("q", "t", 1), "run": 1}
+    read(EntryEnqueued(meta=stamp(), spec=TaskSpec(project="p", name="n"), **about), 20)
+    read(EntryClaimed(meta=stamp(), worker="early", **about), 21)
+    assert ahead() == ["late"]
+    held = HeldRun(task="t", run=1, queue="q", entry="e", partition=0, enqueued_offset=0, claim_offset=1)
+    read(WorkerHeartbeat(meta=stamp(), worker="late", queues=["q"], runs=[held]), 22)
+    assert ahead() == []
+    view.tasks.created("t")
+    read(RunStarted(meta=stamp(), task="t", run=1, worker="late", entry=about["entry"]), 23)
+    read(RunCompleted(meta=stamp(), task="t", run=1), 24)
+    assert ahead() == ["late"]
+    read(WorkerHeartbeat(meta=stamp(), worker="late", queues=["q"], runs=[held]), 25)
+    assert ahead() == ["late"], "a run that is over keeps nobody busy"
+    assert view.ahead("me", "q", 100.0) == []
 
 
 Make = Callable[[int, str, bool], TasksEvent]

@@ -7,7 +7,10 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tasktape.agent.choice import PASSED_OVER_US
 from tasktape.agent.claiming import (
     LONGEST_WAIT,
     SHORTEST_WAIT,
@@ -20,6 +23,7 @@ from tasktape.agent.claiming import (
     Say,
     Stage,
 )
+from tasktape.agent.idlers import Idler, Idlers
 from tasktape.agent.view import QueueView
 from tasktape.events.base import Event, Stamper
 from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
@@ -54,7 +58,7 @@ class Log:
         self.queues = {queue: QueueView(queue, LEASE) for queue in ("first", "second")}
         self.verdicts: dict[str, Verdict] = {}
         self.beaten: set[str] = set()
-        self.owned = True
+        self.ahead_of_me: list[Idler] = []
         self.tasks: set[str] = set()
         self.offset = 0
         self.limit_fold = LimitFold()
@@ -98,8 +102,12 @@ class Log:
     def request(self, queue: str, entry: str) -> EntryEnqueued | None:
         return self.queues[queue].request(entry)
 
-    def owns(self, queue: str, partition: int) -> bool:  # noqa: ARG002  all or nothing is enough here
-        return self.owned
+    def ahead(self, queue: str, now: float) -> Sequence[Idler]:  # noqa: ARG002  the same in both queues
+        return self.ahead_of_me
+
+    def idle(self, *workers: str) -> None:
+        """Other workers that have been free for longer than this one, from now on."""
+        self.ahead_of_me = [Idler(round(self.now * 1e6), worker) for worker in workers]
 
     def claimed_at(self, queue: str, entry: str) -> float:
         return self.queues[queue].claimed_at(entry)
@@ -216,26 +224,93 @@ def test_a_heartbeat_that_named_an_earlier_attempt_at_the_entry_is_not_enough(lo
     assert isinstance(said(claiming.step(log.now)), EntryTaken)
 
 
-def test_who_does_not_own_the_partition_waits_a_moment_and_longer_when_it_keeps_losing(
+def test_who_is_first_claims_the_best_entry_at_once_and_who_is_second_the_second_best(
     log: Log, claiming: Claiming
 ) -> None:
-    log.owned = False
-    waits = []
-    for number in range(6):
-        entry = log.enqueue(f"task{number}")
-        assert claiming.step(log.now) == []
-        waits.append(claiming.next_due() - log.now)
-        log.now = claiming.next_due()
-        mine = claim_next(log, claiming)
-        log.claim(entry, "other")
-        log.append(mine)
-        assert claiming.step(log.now) == []
-    assert SHORTEST_WAIT <= waits[0] <= LONGEST_WAIT
-    assert all(SHORTEST_WAIT * (n + 1) <= wait <= LONGEST_WAIT * (n + 1) for n, wait in enumerate(waits))
+    for task in ("a", "b", "c"):
+        log.enqueue(task)
+    log.idle("other", "another")
+    assert claim_next(log, claiming).task == "c"
+    log.idle()
+    first = Claiming("first", lambda: Stamper("agent/first"), Random(1), log, LEASE)
+    assert claim_next(log, first).task == "a"
+
+
+def test_an_entry_that_is_another_s_is_claimed_after_a_moment_if_it_still_waits(log: Log, claiming: Claiming) -> None:
+    log.idle("other")
+    log.enqueue("task")
+    assert claiming.step(log.now) == []
+    assert SHORTEST_WAIT <= claiming.next_due() - log.now <= LONGEST_WAIT
+    log.now = claiming.next_due()
+    assert claim_next(log, claiming).task == "task"
+
+
+def test_a_crowd_waits_for_an_entry_one_after_the_other(log: Log, claiming: Claiming) -> None:
+    log.idle(*map(str, range(20)))
+    log.enqueue("task")
+    assert claiming.step(log.now) == []
+    assert claiming.next_due() - log.now >= 20 * SHORTEST_WAIT
+    log.idle("0")
+    assert claiming.step(log.now) == []
+    assert claiming.next_due() - log.now <= LONGEST_WAIT
+
+
+def test_an_entry_is_claimed_at_once_when_those_ahead_are_busy_before_the_wait_is_over(
+    log: Log, claiming: Claiming
+) -> None:
+    log.idle("other")
+    log.enqueue("task")
+    assert claiming.step(log.now) == []
+    log.idle()
+    assert claim_next(log, claiming).task == "task"
+
+
+def test_no_entry_is_passed_over_for_somebody_who_could_have_claimed_it_long_ago(log: Log, claiming: Claiming) -> None:
+    log.idle("asleep")
+    log.enqueue("best")
+    log.enqueue("second")
+    log.now += PASSED_OVER_US / 1e6
+    assert claiming.step(log.now) == [], "it may be on its way all the same"
+    log.now = claiming.next_due()
+    mine = claim_next(log, claiming)
+    assert mine.task == "best"
+    log.append(mine)
+    claiming.step(log.now)
+    claiming.release(mine.entry)
+    assert claim_next(log, claiming).task == "second", "nobody counts on the sleeper any more"
+
+
+def test_a_worker_with_two_slots_takes_what_is_left_over_too(log: Log, claiming: Claiming) -> None:
+    claiming.slots = 2
+    log.idle("other")
+    log.enqueue("best")
+    log.enqueue("second")
+    assert claim_next(log, claiming).task == "second"
+    log.now += LONGEST_WAIT
+    assert claim_next(log, claiming).task == "best"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.integers(1, 6), st.integers(0, 8))
+def test_free_workers_that_know_the_same_share_out_the_best_entries(
+    data: st.DataObject, workers: int, entries: int
+) -> None:
+    log, idlers = Log(), Idlers()
+    names = [f"w{number}" for number in range(workers)]
+    for name in names:
+        idlers.heard(name, [], data.draw(st.integers(0, 2)))
+    for number in range(entries):
+        log.enqueue(f"task{number}", rank=float(number))
+    claims = []
+    for name in names:
+        log.ahead_of_me = sorted(idlers.ahead_of(name))
+        commands = Claiming(name, lambda: Stamper("agent"), Random(1), log, LEASE).step(log.now)
+        claims += [command.event.task for command in commands if isinstance(command, Say)]
+    assert sorted(claims) == [f"task{number}" for number in range(min(workers, entries))]
 
 
 def test_an_entry_claimed_by_another_during_the_wait_is_left_alone(log: Log, claiming: Claiming) -> None:
-    log.owned = False
+    log.idle("other")
     entry = log.enqueue("task")
     claiming.step(log.now)
     log.claim(entry, "other")
@@ -285,12 +360,11 @@ def test_a_fair_worker_takes_from_each_queue_in_turn(log: Log, fair: bool, expec
 
 
 def test_a_better_entry_that_comes_during_the_wait_is_claimed_instead(log: Log, claiming: Claiming) -> None:
-    log.owned = False
+    log.idle("other")
     log.enqueue("task", rank=5.0)
     claiming.step(log.now)
+    log.ahead_of_me = []
     log.enqueue("better", rank=1.0)
-    claiming.step(log.now)
-    log.now += 1.0
     assert claim_next(log, claiming).task == "better"
 
 
@@ -602,7 +676,7 @@ def test_a_limit_that_comes_between_claim_and_start_is_heeded(log: Log, claiming
 
 
 def test_a_limit_that_comes_during_the_wait_is_heeded(log: Log, claiming: Claiming) -> None:
-    log.owned = False
+    log.idle("other")
     log.enqueue("task")
     claiming.step(log.now)
     log.limit("queue:first", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from tasktape.dashboard.theme import APP
 from tasktape.events.pipeline_events import PipelineStep
 from tasktape.producers.pipelines.figure import COLORS, Node, drawn, execution_details, execution_flow
-from tasktape.producers.pipelines.layout import ACROSS, TALLEST, layout, way
+from tasktape.producers.pipelines.layout import ACROSS, TALLEST, Layout, layout, way
 from tasktape.projections.pipeline_fold import StepState
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -100,6 +101,11 @@ def test_lines_join_a_step_with_those_it_depends_on() -> None:
         assert all(left[0] < right[0] for left, right in pairwise(points))
 
 
+def tallest(found: Layout) -> int:
+    """Steps in the tallest column."""
+    return max(Counter((place.top, place.x) for place in found.places.values()).values(), default=0)
+
+
 WIDE = {"first": [], **{f"s{n}": ["first"] for n in range(500)}, "last": [f"s{n}" for n in range(500)]}
 DEEP = {f"s{n}": [f"s{n - 1}"] if n else [] for n in range(500)}
 DENSE = {f"s{n}": [f"s{m}" for m in range(n)] for n in range(500)}
@@ -110,6 +116,7 @@ def test_however_many_steps_there_are_each_has_a_place_of_a_size_to_read(parents
     found = layout(parents)
     assert len({place[:2] for place in found.places.values()}) == len(parents)
     assert found.across <= ACROSS
+    assert tallest(found) <= TALLEST
     steps = by_name(*(state(name, after) for name, after in parents.items()))
     whole, report = drawn([Node.of(step) for step in steps.values()], NOW), execution_flow(steps, NOW)
     assert whole["layout"]["height"] >= 46 * found.rows
@@ -140,7 +147,3 @@ def test_a_step_stands_behind_all_it_depends_on(drawn_parents: list[set[int]]) -
     for name, found in parents.items():
         for parent in found:
             assert (places[parent].top, places[parent].x) < (places[name].top, places[name].x)
-    columns: dict[tuple[float, float], int] = {}
-    for place in places.values():
-        columns[place.top, place.x] = columns.get((place.top, place.x), 0) + 1
-    assert max(columns.values(), default=0) <= TALLEST

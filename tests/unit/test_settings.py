@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasktape.agent.settings_apart import settings_apart
 from tasktape.events.errors import SettingsError
 from tasktape.events.settings import Settings, load_settings
 
@@ -204,3 +205,18 @@ def test_a_token_without_a_host_is_an_error_that_does_not_show_it(monkeypatch: p
     with pytest.raises(SettingsError, match="TASKTAPE_GIT_HOST") as raised:
         load_settings()
     assert SECRET not in str(raised.value)
+
+
+def test_settings_read_by_a_child_are_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_HEARTBEAT_INTERVAL", "2.5")
+    monkeypatch.setenv("TASKTAPE_KAFKA_SASL_PASSWORD", "hush")
+    found = settings_apart()
+    assert (found, type(found)) == (load_settings(), Settings)
+    assert found.kafka["sasl.password"] == "hush"
+    assert "hush" not in repr(found)
+
+
+def test_what_is_wrong_with_settings_is_told_by_the_child_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKTAPE_HEARTBEAT_INTERVAL", "never")
+    with pytest.raises(SettingsError, match="TASKTAPE_HEARTBEAT_INTERVAL"):
+        settings_apart()
