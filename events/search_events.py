@@ -44,8 +44,8 @@ class SearchEvent(RunEvent):
 class SearchDefined(SearchEvent):
     """A run of the controller knows what to search for. Trials of earlier runs count.
 
-    `space` is the search space as JSON text. `horizon` and `metrics_horizon` hold, for each partition of
-    `tasktape.tasks` and `tasktape.metrics`, the offset from which on the trials' events lie.
+    `space` is the search space as JSON text. `horizon` holds, for each partition of `tasktape.metrics` and then of
+    `tasktape.tasks`, the offset from which on the trials' events lie.
     """
 
     base_task: str
@@ -55,7 +55,6 @@ class SearchDefined(SearchEvent):
     space: str = ""
     queue: str = ""
     horizon: list[int] = Field(default_factory=list)
-    metrics_horizon: list[int] = Field(default_factory=list)
 
 
 class SearchContinued(SearchEvent):

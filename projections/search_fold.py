@@ -97,9 +97,7 @@ class SearchFold:
 
     def _define(self, event: SearchDefined) -> None:
         self.began_at = self.began_at or event.meta.occurred_at
-        first = self.defined or event
-        kept = {"horizon": first.horizon, "metrics_horizon": first.metrics_horizon}
-        self.defined = event.model_copy(update=kept)
+        self.defined = event.model_copy(update={"horizon": (self.defined or event).horizon})
 
     def _queue(self, event: TrialQueued) -> Verdict:
         if event.trial != len(self.trials):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from ...events.base import TaskEvent
 from ...events.errors import DecodeError, LogUnavailableError, NotAllowedError
 from ...events.log.port import Log, LogRecord, Positions, Reader, TopicPartition, partition_of
 from ...events.task_events import TasksEvent
@@ -27,20 +28,23 @@ _CATCH_UP_SECONDS: Final = 0.05
 
 
 class Channel:
-    """Reads `tasktape.tasks` for the controller `task`, and appends for it. One thread reads, any may append.
+    """Reads topics of tasks for the controller `task`, and appends for it. One thread reads, any may append.
 
-    It yields what is about that task or one of its `children`. Close it.
+    It yields what is about that task or one of its `children`: events of `tasktape.tasks`, and of the other `topics`
+    those about children. Close it.
     """
 
-    def __init__(self, session: Session, task: str, children: Container[str]) -> None:
+    def __init__(self, session: Session, task: str, children: Container[str], topics: Sequence[str] = ()) -> None:
         self.task = task
+        self._topics = [TOPIC, *topics]
         self._codec = session.codec
         self._children = children
         self._reader: Reader | None = None
         self.log: Log = session.open_log()
         self.log.create_topics(TOPICS)
-        self._positions: Positions = self.log.end_positions([TOPIC])
-        self._own = TopicPartition(TOPIC, partition_of(task, len(self._positions)))
+        self._positions: Positions = self.log.end_positions(self._topics)
+        partitions = sum(source.topic == TOPIC for source in self._positions)
+        self._own = TopicPartition(TOPIC, partition_of(task, partitions))
         self._read_up_to = 0
 
     @property
@@ -48,7 +52,7 @@ class Channel:
         """From where on in each partition what comes is read."""
         return [self._positions[source] for source in sorted(self._positions)]
 
-    def history(self) -> Iterator[TasksEvent]:
+    def history(self) -> Iterator[TaskEvent]:
         """Yield what was said about the controller's task up to now."""
         end = self._positions[self._own]
         for record in _between(self.log, {self._own: 0}, {self._own: end}):
@@ -65,13 +69,13 @@ class Channel:
 
     def ends(self) -> Positions:
         """Where everything ends now."""
-        return self.log.end_positions([TOPIC])
+        return self.log.end_positions(self._topics)
 
     def is_beyond(self, ends: Positions) -> bool:
         """Whether all before these positions has been read."""
         return all(self._positions[source] >= end for source, end in ends.items())
 
-    def poll(self, timeout: float) -> list[TasksEvent]:
+    def poll(self, timeout: float) -> list[TaskEvent]:
         """Return what was said since; wait up to `timeout` seconds for it."""
         try:
             if self._reader is None:
@@ -113,15 +117,16 @@ class Channel:
             self._reader = None
 
     def _is_news(self, record: LogRecord) -> bool:
-        is_known = record.source == self._own and record.offset < self._read_up_to and record.key == self.task
-        return not is_known and record.key is not None and (record.key == self.task or record.key in self._children)
+        if record.key == self.task and record.topic == TOPIC:
+            return record.source != self._own or record.offset >= self._read_up_to
+        return record.key is not None and record.key != self.task and record.key in self._children
 
-    def _decoded(self, record: LogRecord) -> Iterator[TasksEvent]:
+    def _decoded(self, record: LogRecord) -> Iterator[TaskEvent]:
         try:
             event = read_event(record, codec=self._codec)
         except DecodeError:
             return
-        if isinstance(event, TasksEvent):
+        if isinstance(event, TaskEvent):
             yield event
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ...events.base import TaskEvent
 from ...events.errors import TasktapeError
 from ...events.task_events import RunEvent, RunLost, RunPreempted, RunStarted, TaskReset, TasksEvent
 from ...projections.task_state import End
@@ -40,6 +41,9 @@ class Policy(Protocol):
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the controller's own."""
+
+    def heard(self, event: TaskEvent) -> None:
+        """Take note of what a child has said on another topic than that of tasks."""
 
     def begin(self, last: Outcome | None, horizon: list[int]) -> Sequence[TasksEvent]:
         """Return what this run says first, given how the last one ended, if there was one."""
@@ -148,9 +152,11 @@ class Engine:
         while not self._channel.is_beyond(ends):
             self._hear(self._channel.poll(POLL_SECONDS))
 
-    def _hear(self, events: Sequence[TasksEvent]) -> None:
+    def _hear(self, events: Sequence[TaskEvent]) -> None:
         for event in events:
-            if event.task == self._task:
+            if not isinstance(event, TasksEvent):
+                self._policy.heard(event)
+            elif event.task == self._task:
                 self._hear_own(event)
             else:
                 self._children.apply(event)

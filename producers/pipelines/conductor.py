@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ...events.base import TaskEvent
 from ...events.pipeline_events import (
     CallbackReturned,
     PipelineContinued,
@@ -23,6 +24,7 @@ from ...events.pipeline_events import (
 from ...events.task_events import TasksEvent
 from ...projections.pipeline_fold import PipelineFold, StepState
 from ...projections.verdict import Verdict
+from ..controllers.runners import Ended, Runner, created, death
 from ..errors import UnknownTaskError
 from .calling import Calls
 from .decide import Call, Decision, Launch, Say, decide
@@ -31,7 +33,6 @@ from .node import Job, Node
 from .outcomes import Outcome
 from .overrides import with_parameters
 from .preparing import Prepared, Preparer, Surroundings, read_base
-from .runners import Ended, Runner, created, death
 
 if TYPE_CHECKING:
     from ...events.log.port import Positions
@@ -91,6 +92,9 @@ class Conductor:
         if verdict.accepted and isinstance(name := getattr(event, "step", None), str) and name in self.nodes:
             self.nodes[name].show(self.fold.steps[name])
         return verdict
+
+    def heard(self, event: TaskEvent) -> None:
+        """Pipelines follow what happens to tasks, and nothing else."""
 
     def begin(self, last: RunOutcome | None, horizon: list[int]) -> Sequence[TasksEvent]:
         """Define the pipeline; one that had ended by itself goes on with what it lacks."""

@@ -11,6 +11,7 @@ from ...projections.pipeline_fold import DONE, StepState
 from ..controllers.channel import Channel
 from ..controllers.children import Children
 from ..controllers.engine import Engine, SupersededError
+from ..controllers.runners import ProcessRunner, QueueRunner
 from ..queues import ALWAYS_THERE, require_queue
 from ..warn import LOGGER
 from .conductor import Conductor, Plan
@@ -19,7 +20,6 @@ from .graph import check_graph
 from .monitoring import take_over
 from .references import check, references
 from .reporting import Reporting
-from .runners import ProcessRunner, QueueRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...events.parts import TaskSpec
+from ..controllers.ids import child_id
 from ..errors import UnknownTaskError
 from ..spec import fit_spec
 from ..task_editing import OWN
@@ -40,6 +40,11 @@ class Prepared:
     is_new: bool = True
     is_draft: bool = False
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it is left to others to enqueue it."""
+        return self.node.draft
+
 
 @dataclass
 class Surroundings:
@@ -52,11 +57,6 @@ class Surroundings:
     queue: str = ""
     output_uri: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-def child_id(controller: str, generation: int, step: str) -> str:
-    """Id of the task that runs a step: the same whoever asks, so that a controller that died makes no second one."""
-    return hashlib.sha256(f"{controller}/{generation}/{step}".encode()).hexdigest()[:32]
 
 
 class Preparer:

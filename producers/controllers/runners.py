@@ -24,11 +24,38 @@ if TYPE_CHECKING:
     from ...events.base import Event
     from ...events.parts import TaskSpec
     from ..session import Session
-    from .preparing import Prepared
 
 Append = Callable[[Sequence["Event"]], None]
 _GRACE_SECONDS: Final = 10.0
 _ABORTED: Final = "the pipeline was stopped"
+
+
+class Runnable(Protocol):
+    """A run to be brought about. `is_new` says that its task has to be made first, `is_left` that others enqueue it."""
+
+    @property
+    def child(self) -> str:
+        """Id of the task."""
+
+    @property
+    def run(self) -> int:
+        """Number of the run."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What is run."""
+
+    @property
+    def queue(self) -> str:
+        """Where it waits to be run."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the task has to be made first."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is left to others to enqueue it."""
 
 
 class Runner(Protocol):
@@ -37,10 +64,10 @@ class Runner(Protocol):
     def retries_of(self, spec: TaskSpec | None) -> int | None:
         """How often the task's own failures are retried without the pipeline; None where nothing is."""
 
-    def start(self, prepared: Sequence[Prepared]) -> None:
+    def start(self, prepared: Sequence[Runnable]) -> None:
         """Have steps run."""
 
-    def repeat(self, prepared: Prepared, run: int) -> None:
+    def repeat(self, prepared: Runnable, run: int) -> None:
         """Have a step run once more, as this run of its task."""
 
     def stop(self, child: str, run: int) -> None:
@@ -59,7 +86,7 @@ class Ended:
     code: int
 
 
-def created(session: Session, prepared: Sequence[Prepared]) -> list[Event]:
+def created(session: Session, prepared: Sequence[Runnable]) -> list[Event]:
     """Events that make the tasks of steps, where these are new."""
     return [TaskCreated(meta=session.stamp(), task=one.child, spec=one.spec) for one in prepared if one.is_new]
 
@@ -75,12 +102,12 @@ class QueueRunner:
         """What the task's description allows its agents."""
         return spec.retries if spec else 0
 
-    def start(self, prepared: Sequence[Prepared]) -> None:
+    def start(self, prepared: Sequence[Runnable]) -> None:
         """Make the tasks, and then enqueue them: an agent may start one as soon as it waits."""
         self._append(created(self._session, prepared))
-        self._append([self._entry(one, one.run) for one in prepared if not one.node.draft])
+        self._append([self._entry(one, one.run) for one in prepared if not one.is_left])
 
-    def repeat(self, prepared: Prepared, run: int) -> None:
+    def repeat(self, prepared: Runnable, run: int) -> None:
         """Enqueue another run."""
         self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
         self._append([self._entry(prepared, run)])
@@ -95,7 +122,7 @@ class QueueRunner:
         """Agents say themselves how a run ended."""
         return ()
 
-    def _entry(self, one: Prepared, run: int) -> EntryEnqueued:
+    def _entry(self, one: Runnable, run: int) -> EntryEnqueued:
         entry = entry_id(one.queue, one.child, run)
         about = {"task": one.child, "queue": one.queue, "entry": entry, "run": run}
         return EntryEnqueued(meta=self._session.stamp(), **about, spec=one.spec)
@@ -117,13 +144,13 @@ class ProcessRunner:
         """Nobody retries but the pipeline."""
         return None
 
-    def start(self, prepared: Sequence[Prepared]) -> None:
+    def start(self, prepared: Sequence[Runnable]) -> None:
         """Make the tasks and start their processes, as far as there is room."""
         self._append(created(self._session, prepared))
         for one in prepared:
             self._run(one, one.run)
 
-    def repeat(self, prepared: Prepared, run: int) -> None:
+    def repeat(self, prepared: Runnable, run: int) -> None:
         """Start another process."""
         self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
         self._run(prepared, run)
@@ -143,10 +170,10 @@ class ProcessRunner:
             found, self._ended = self._ended, []
         return found
 
-    def _run(self, one: Prepared, run: int) -> None:
-        threading.Thread(target=self._run_it, args=(one, run), name=f"tasktape-{one.node.name}", daemon=True).start()
+    def _run(self, one: Runnable, run: int) -> None:
+        threading.Thread(target=self._run_it, args=(one, run), name=f"tasktape-{one.child[:8]}", daemon=True).start()
 
-    def _run_it(self, one: Prepared, run: int) -> None:
+    def _run_it(self, one: Runnable, run: int) -> None:
         with self._slots, tempfile.TemporaryDirectory(prefix="tasktape-step-") as folder:
             code = -1
             try:
@@ -156,7 +183,7 @@ class ProcessRunner:
                     self._processes.pop(one.child, None)
                     self._ended.append(Ended(one.child, run, code))
 
-    def _outcome(self, one: Prepared, run: int, folder: Path) -> int:
+    def _outcome(self, one: Runnable, run: int, folder: Path) -> int:
         """Run the process to its end and return its exit code."""
         command, workplace = self._laid_out(one, folder)
         spec_file = folder / "task.json"
@@ -181,7 +208,7 @@ class ProcessRunner:
             self.stop(one.child, run)
             return process.wait()
 
-    def _laid_out(self, one: Prepared, folder: Path) -> tuple[list[str], Path]:
+    def _laid_out(self, one: Runnable, folder: Path) -> tuple[list[str], Path]:
         """The command that runs the task, and the folder to run it in: the present one for a lone script."""
         script = one.spec.script
         if script.source and not script.repository:

@@ -1,0 +1,107 @@
+"""What the trials of a search have reported of its objectives, from their events as they come. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ...events.base import TaskEvent
+from ...events.report_events import ScalarsReported, SingleValueReported
+from ...events.scalars import columns_of
+from ...events.search_events import Objective
+
+SUMMARY: Final = "Summary"
+"""Title under which ClearML shows single values: an objective may be one."""
+
+_LISTED: Final = 8
+Name = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Seen:
+    """One series of one trial: its last value by iteration, and the extremes of all. NaNs do not count."""
+
+    iteration: int
+    last: float
+    least: float
+    most: float
+
+    def add(self, iteration: int, value: float) -> None:
+        """Take in another value."""
+        if iteration >= self.iteration:
+            self.iteration, self.last = iteration, value
+        self.least, self.most = min(self.least, value), max(self.most, value)
+
+    def value(self, sign: str) -> float:
+        """The value that counts for an objective of this sign."""
+        return {"min_global": self.least, "max_global": self.most}.get(sign, self.last)
+
+
+class Board:
+    """Values of the objectives by trial's task. `changed` are the tasks with news of the first objective."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = list(objectives)
+        self._wanted = {(one.title, one.series) for one in objectives}
+        self._seen: dict[tuple[str, str, str], Seen] = {}
+        self._others: defaultdict[Name, None] = defaultdict()
+        self.changed: dict[str, None] = {}
+
+    def apply(self, event: TaskEvent) -> None:
+        """Take in what a trial has reported."""
+        for name, iteration, value in _points(event):
+            if name not in self._wanted:
+                self._others[name] = None
+            elif not math.isnan(value):
+                self._add(event.task, name, iteration, value)
+
+    def _add(self, task: str, name: Name, iteration: int, value: float) -> None:
+        known = self._seen.get((task, *name))
+        if known is None:
+            self._seen[task, *name] = Seen(iteration, value, value, value)
+        else:
+            known.add(iteration, value)
+        if name == (self._objectives[0].title, self._objectives[0].series):
+            self.changed[task] = None
+
+    def first(self, task: str) -> Seen | None:
+        """What is known of a trial's first objective; None as long as nothing is."""
+        objective = self._objectives[0]
+        return self._seen.get((task, objective.title, objective.series))
+
+    def values(self, task: str) -> list[float]:
+        """Values of all objectives; empty where one is missing."""
+        found = [self._seen.get((task, one.title, one.series)) for one in self._objectives]
+        return (
+            [seen.value(one.sign) for seen, one in zip(found, self._objectives, strict=True) if seen]
+            if all(found)
+            else []
+        )
+
+    def iteration(self, task: str) -> int:
+        """The last iteration of any objective; 0 where there is none."""
+        found = (self._seen.get((task, *name)) for name in self._wanted)
+        return max((seen.iteration for seen in found if seen), default=0)
+
+    @property
+    def missing(self) -> str:
+        """Which objectives nobody has ever reported, and what was reported instead; empty where all were."""
+        reported = {(title, series) for _, title, series in self._seen}
+        lacking = [f"{one.title}/{one.series}" for one in self._objectives if (one.title, one.series) not in reported]
+        if not lacking:
+            return ""
+        others = sorted(f"{title}/{series}" for title, series in self._others if not title.startswith(":monitor:"))
+        listed = ", ".join(others[:_LISTED]) + (" …" if len(others) > _LISTED else "") or "nothing"
+        return f"no trial has reported {' and '.join(lacking)}; they reported {listed}"
+
+
+def _points(event: TaskEvent) -> Iterator[tuple[Name, int, float]]:
+    if isinstance(event, SingleValueReported):
+        yield (SUMMARY, event.name), 0, event.value
+    elif isinstance(event, ScalarsReported):
+        columns = columns_of(event)
+        for place, number in enumerate(columns.index):
+            yield columns.series[number], int(columns.steps[place]), float(columns.values[place])

@@ -1,0 +1,286 @@
+"""A search as the policy of a controller: folds its events, decides, has trials proposed and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ...events.parts import TaskSpec
+from ...events.search_events import (
+    Objective,
+    SearchContinued,
+    SearchDefined,
+    SearchEvent,
+    SearchLimits,
+    SearchStopping,
+    TrialFinished,
+    TrialQueued,
+    TrialStopping,
+    TrialTold,
+)
+from ...events.task_events import TasksEvent
+from ...projections import spec_fold
+from ...projections.search_fold import UNDER_WAY, SearchFold, TrialState
+from ..controllers.ids import child_id
+from ..parameters import full_name, make, value_of
+from ..spec import fit_spec
+from ..task_editing import OWN
+from ..text import shown
+from .decide import Decision, End, Propose, Say, Situation, Tell, decide
+
+if TYPE_CHECKING:
+    from ...events.base import TaskEvent
+    from ...projections.retries import Outcome
+    from ...projections.verdict import Verdict
+    from ..controllers.channel import Channel
+    from ..controllers.children import Child, Children
+    from ..controllers.runners import Runner
+    from ..session import Session
+    from .board import Board
+
+_ENDED_ITSELF: Final = frozenset({"completed", "stopped", "failed"})
+_GIVEN_UP: Final = "its curve is worse than those of other trials"
+OnFinished = Callable[[TrialState, "TrialState | None"], object]
+
+
+class Proposals(Protocol):
+    """A strategy: what is tried next, and which trials are given up."""
+
+    def propose(self) -> Mapping[str, Any] | None:
+        """Parameters of the next trial by full name; None when there are no more."""
+
+    def report(self, trial: int, value: float, iteration: int) -> bool:
+        """Learn an intermediate value of a running trial; True to give the trial up."""
+
+    def finish(self, trial: int, status: str, values: Sequence[float] | None) -> None:
+        """Learn what a trial has come to; `values` is None where an objective was never reported."""
+
+    def resume(self, trials: Sequence[TrialState]) -> None:
+        """Go on after trials that an earlier run of the controller has proposed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search is: `base` is the id of the task to try, `spec` what it says; the trials go to `project`."""
+
+    base: str
+    spec: TaskSpec
+    objectives: Sequence[Objective]
+    limits: SearchLimits
+    strategy: str
+    space: str = ""
+    queue: str = "default"
+    project: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that can be run."""
+
+    child: str
+    spec: TaskSpec
+    queue: str
+    run: int = 1
+    is_new: bool = True
+    is_left: bool = False
+
+
+@dataclass
+class Searcher:
+    """Runs one search. `on_finished` is the user's callback, with a trial and the best one so far."""
+
+    session: Session
+    task: str
+    run: int
+    plan: Plan
+    proposals: Proposals
+    children: Children
+    board: Board
+    runner: Runner
+    channel: Channel
+    catch_up: Callable[[], None] = lambda: None
+    on_finished: OnFinished | None = None
+    on_change: Callable[[SearchFold], None] = lambda _: None
+    fold: SearchFold = field(default_factory=SearchFold)
+    _is_live: bool = False
+    _is_exhausted: bool = False
+    _given_up: dict[int, str] = field(default_factory=dict)
+
+    def apply(self, event: TasksEvent) -> Verdict:
+        """Fold an event of the search's own, and let the strategy know what came of a trial."""
+        verdict = self.fold.apply(event)
+        if verdict.accepted and isinstance(event, TrialQueued):
+            self.children.watch(event.child, 1, self.runner.retries_of(self.plan.spec))
+        elif verdict.accepted and isinstance(event, TrialFinished) and self._is_live:
+            self.proposals.finish(event.trial, event.status, event.values or None)
+        return verdict
+
+    def heard(self, event: TaskEvent) -> None:
+        """Take in what a trial has reported."""
+        self.board.apply(event)
+
+    def begin(self, last: Outcome | None, horizon: list[int]) -> Sequence[TasksEvent]:
+        """Define the search; one that had ended by itself goes on."""
+        events: list[TasksEvent] = []
+        has_ended = last is not None and last.kind in _ENDED_ITSELF and last.cause == "task"
+        if has_ended and self.fold.defined is not None:
+            events.append(self._said(SearchContinued))
+        if self.fold.trials:
+            self.proposals.resume(self.fold.trials)
+        self._is_live = True
+        plan = self.plan
+        about = {
+            "base_task": plan.base,
+            "strategy": plan.strategy,
+            "objectives": list(plan.objectives),
+            "limits": plan.limits,
+            "space": plan.space,
+            "queue": plan.queue,
+            "horizon": horizon,
+        }
+        return [*events, self._said(SearchDefined, **about)]
+
+    def horizon(self) -> Sequence[int]:
+        """From where on the trials' events lie."""
+        return self.fold.defined.horizon if self.fold.defined else ()
+
+    def decide(self) -> Sequence[Decision]:
+        """What is to be done now."""
+        self._judge()
+        return decide(
+            self.fold,
+            Situation(
+                [self.children[task] for task in self.children.changed],
+                self.board,
+                datetime.now(UTC),
+                self._given_up,
+                has_callback=self.on_finished is not None,
+                is_exhausted=self._is_exhausted,
+            ),
+        )
+
+    def carry_out(self, decisions: Sequence[Decision]) -> Sequence[TasksEvent]:
+        """Have trials proposed, tell the user, and say what was decided."""
+        return [event for decision in decisions for event in self._events(decision)]
+
+    def act(self, events: Sequence[TasksEvent]) -> None:
+        """Have run what is queued now, and stopped what is to end."""
+        if queued := [self._trial(self.fold.trials[e.trial]) for e in events if isinstance(e, TrialQueued)]:
+            self.runner.start(queued)
+        for event in events:
+            if isinstance(event, TrialStopping):
+                self._stop(self.fold.trials[event.trial])
+        self.on_change(self.fold)
+
+    def resume(self) -> None:
+        """Have queued trials run of which nothing was heard, and stop again those that were to stop."""
+        for trial in [self.fold.trials[number] for number in self.fold.under_way]:
+            if trial.stopping:
+                self._stop(trial)
+            elif trial.status == "queued" and self.children[trial.child].status == "waiting":
+                self.runner.start([self._trial(trial)])
+        self.on_change(self.fold)
+
+    def is_over(self) -> bool:
+        """Whether no trial is under way, none is to come, and the user knows of all."""
+        fold = self.fold
+        if fold.defined is None or fold.under_way or (fold.untold and self.on_finished is not None):
+            return False
+        limit = fold.defined.limits.trials
+        return fold.stopping is not None or self._is_exhausted or bool(limit and len(fold.trials) >= limit)
+
+    def tick(self) -> None:
+        """Show how far the search is."""
+        self.on_change(self.fold)
+
+    def stop(self, reason: str, *, failed: bool = False) -> None:
+        """Start no more trials, and stop those that run. From any thread."""
+        self.channel.append([self._said(SearchStopping, reason=reason, failed=failed)])
+
+    def _judge(self) -> None:
+        """Let the strategy see new values of running trials, and note which it gives up."""
+        while self.board.changed:
+            task, _ = self.board.changed.popitem()
+            number = self.fold.owners.get(task)
+            seen = self.board.first(task)
+            if number is None or seen is None or self.fold.trials[number].status not in UNDER_WAY:
+                continue
+            if self.proposals.report(number, seen.last, seen.iteration) and seen.iteration >= self._fewest:
+                self._given_up.setdefault(number, f"{_GIVEN_UP} at iteration {seen.iteration}")
+
+    @property
+    def _fewest(self) -> int:
+        return self.plan.limits.fewest_iterations
+
+    def _events(self, decision: Decision) -> Sequence[TasksEvent]:
+        match decision:
+            case Propose(count):
+                return self._proposed(count)
+            case End(number):
+                return [self._finished(self.fold.trials[number])]
+            case Tell(number):
+                self._tell(self.fold.trials[number])
+                return [self._said(TrialTold, trial=number)]
+            case Say(kind, fields):
+                return [self._said(kind, **fields)]
+
+    def _proposed(self, count: int) -> list[TasksEvent]:
+        events: list[TasksEvent] = []
+        while len(events) < count:
+            proposed = self.proposals.propose()
+            if proposed is None:
+                self._is_exhausted = True
+                break
+            number = len(self.fold.trials) + len(events)
+            parameters = [make(full_name(name), value) for name, value in proposed.items()]
+            child = child_id(self.task, 0, str(number))
+            events.append(self._said(TrialQueued, trial=number, child=child, parameters=parameters))
+        return events
+
+    def _finished(self, trial: TrialState) -> TasksEvent:
+        """Say what a trial has come to, once all is read that it has reported."""
+        self.catch_up()
+        child = self.children[trial.child]
+        status = trial.stopping or child.status
+        return self._said(
+            TrialFinished,
+            trial=trial.number,
+            status="failed" if child.status == "failed" and trial.stopping != "pruned" else status,
+            values=self.board.values(trial.child),
+            iteration=self.board.iteration(trial.child),
+            seconds=_duration(child),
+            message=trial.message if trial.stopping else child.message,
+        )
+
+    def _tell(self, trial: TrialState) -> None:
+        if self.on_finished is not None:
+            best = None if self.fold.best is None else self.fold.trials[self.fold.best]
+            self.on_finished(trial, best)
+
+    def _trial(self, trial: TrialState) -> Trial:
+        """A trial's task: the base task with the trial's parameters, named by them."""
+        base = self.plan.spec
+        told = ", ".join(f"{p.name.partition('/')[2]}={shown(value_of(p))}" for p in trial.parameters)
+        changes = {
+            "name": f"{base.name} #{trial.number}: {told}"[:200],
+            "project": self.plan.project or base.project,
+            "user": self.session.actor,
+            "parent": self.task,
+            "tags": [*base.tags, f"opt: {self.task}"],
+            "system_tags": [tag for tag in base.system_tags if tag != OWN],
+        }
+        spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)
+        return Trial(trial.child, fit_spec(spec), self.plan.queue)
+
+    def _stop(self, trial: TrialState) -> None:
+        self.runner.stop(trial.child, self.children[trial.child].run)
+
+    def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
+        return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)
+
+
+def _duration(child: Child) -> float:
+    run = child.state.run
+    return (run.ended_at - run.started_at).total_seconds() if run.started_at and run.ended_at else 0.0
