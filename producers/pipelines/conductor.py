@@ -206,13 +206,10 @@ class Conductor:
 
     def result(self) -> tuple[Result, str]:
         """How the pipeline has ended, and why."""
-        stopping = self.fold.stopping
-        spoilt = [f"step {name!r} {self.fold.steps[name].status}" for name in self.fold.spoilt]
-        if spoilt and (stopping is None or stopping.failed):
-            return "failed", ", ".join(spoilt)
-        if stopping is not None:
+        if (stopping := self.fold.stopping) is not None:
             return ("failed" if stopping.failed else "stopped"), stopping.reason
-        return "completed", ""
+        spoilt = [f"step {name!r} {self.fold.steps[name].status}" for name in self.fold.spoilt]
+        return ("failed" if spoilt else "completed"), ", ".join(spoilt)
 
     def _said(self, kind: type[PipelineEvent], **fields: Any) -> PipelineEvent:
         return kind(meta=self.surroundings.session.stamp(), task=self.surroundings.task, run=self.run, **fields)

@@ -133,6 +133,7 @@ class World:
     entries: dict[str, EntryEnqueued] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
     pace: int = 1
+    time_limit: float = 0.0
     generation: int = 0
     run: int = 0
     polls: int = 0
@@ -140,7 +141,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.plan.chance)
-        self.session = Session(self)
+        self.session: Any = Session(self)  # all that a controller asks a session for
         self.log = MemoryLog.named(self.name)
         self.log.create_topics([*TOPICS, queue_spec(QUEUE)])
         self.states: defaultdict[str, TaskState] = defaultdict(TaskState)
@@ -206,10 +207,10 @@ class World:
     def _run_once(self, **options: Any) -> tuple[Conductor, BaseException | None]:
         children = Children()
         channel = MortalChannel(self.session, children, self)
-        runner = WorldRunner(self.session, channel.append)  # type: ignore[arg-type]  all that it asks for
+        runner = WorldRunner(self.session, channel.append)
         runner.world = self
-        surroundings = Surroundings(self.session, CONTROLLER, project="p", queue=QUEUE)  # type: ignore[arg-type]
-        plan = conductor.Plan("nightly", queue=QUEUE, stops_on_fail=self.plan.stops_on_fail)
+        surroundings = Surroundings(self.session, CONTROLLER, project="p", queue=QUEUE)
+        plan = conductor.Plan("nightly", queue=QUEUE, stops_on_fail=self.plan.stops_on_fail, time_limit=self.time_limit)
         made = Conductor(plan, surroundings, self.run, self.nodes(), children, self, runner, channel, **options)
         engine = Engine(channel, self.run, made, children)
         made.catch_up = engine.catch_up
@@ -219,7 +220,7 @@ class World:
 
     def end(self, status: str) -> None:
         """The controller's task says how the pipeline ended."""
-        kinds = {"completed": task_events.RunCompleted, "failed": task_events.RunFailed}
+        kinds: dict[str, type[Event]] = {"completed": task_events.RunCompleted, "failed": task_events.RunFailed}
         fields = {"reason": "pipeline failed"} if status == "failed" else {}
         self.say(kinds.get(status, task_events.RunStopped), CONTROLLER, run=self.run, **fields)
         self.say(task_events.RunLost, CONTROLLER, run=self.run, worker=WORKER)
@@ -291,7 +292,7 @@ class World:
 
     def go_on(self) -> None:
         """Let one run go on; fail if nothing has happened for a while, and nothing can."""
-        self._idle = 0 if any([self._advance() for _ in range(self.pace)]) else self._idle + 1
+        self._idle = 0 if sum(self._advance() for _ in range(self.pace)) else self._idle + 1
         if self._idle > _PATIENCE:
             raise StuckError
 

@@ -11,7 +11,7 @@ from tasktape.producers.pipelines.graph import check_graph, order
 
 
 def test_an_unknown_parent_is_named_with_its_step() -> None:
-    with pytest.raises(PipelineError, match="step 'b'.*'nobody'"):
+    with pytest.raises(PipelineError, match=r"step 'b'.*'nobody'"):
         check_graph({"a": [], "b": ["a", "nobody"]})
 
 

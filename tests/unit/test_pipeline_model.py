@@ -171,7 +171,7 @@ def check_what_was_passed_on(world: World) -> None:
 
 
 def check_passed_on(world: World, parent: int, generation: int, value: object) -> None:
-    """What a step has got from its parent is what the parent's last task has made; of one that failed there may be none."""
+    """What a step has got from its parent is what the parent's last task has made: nothing, maybe, if that failed."""
     if world.plan.steps[parent].cached:
         assert value in {f"mem://cached-s{parent}", None}
         return
