@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...events.pipeline_events import (
@@ -32,6 +33,7 @@ from .outcomes import Outcome
 from .overrides import with_parameters
 from .preparing import Prepared, Preparer, Surroundings, read_base
 from .runners import Ended, Runner, created, death
+from .telling import ending, line_of, tell
 
 if TYPE_CHECKING:
     from ...events.log.port import Positions
@@ -78,6 +80,8 @@ class Conductor:
     progress: threading.Condition = field(default_factory=threading.Condition)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _last_words: list[tuple[Ended, Positions]] = field(default_factory=list)
+    _stopped: set[tuple[str, int]] = field(default_factory=set)
+    _is_told_to_stop: bool = False
 
     def __post_init__(self) -> None:
         self._preparer = Preparer(self.surroundings, self.outcome_of)
@@ -90,6 +94,8 @@ class Conductor:
             self._watch(self.fold.steps[event.step])
         if verdict.accepted and isinstance(name := getattr(event, "step", None), str) and name in self.nodes:
             self.nodes[name].show(self.fold.steps[name])
+        if verdict.accepted and isinstance(event, PipelineEvent) and event.run == self.run:
+            self._tell_of(event)
         return verdict
 
     def begin(self, last: RunOutcome | None, horizon: list[int]) -> Sequence[TasksEvent]:
@@ -133,12 +139,10 @@ class Conductor:
                 self.on_end(self.nodes.get(event.step), self.fold.steps[event.step])
             elif isinstance(event, StepRetried):
                 self.runner.repeat(self._again(self.fold.steps[event.step]), event.child_run)
-            elif isinstance(event, PipelineStopping):
-                self._stop_all()
         self._tell()
 
     def resume(self) -> None:
-        """Have queued steps run of which nothing was heard, and stop them where that was decided."""
+        """Have queued steps run of which nothing was heard."""
         for step in [self.fold.steps[name] for name in self.fold.under_way]:
             if step.status == "queued" and self.children[step.child].status == "waiting":
                 again = self._again(step)
@@ -146,8 +150,6 @@ class Conductor:
                     self.runner.repeat(again, step.child_run)
                 else:
                     self.runner.start([again])
-        if self.fold.stopping is not None:
-            self._stop_all()
         self._tell()
 
     def is_over(self) -> bool:
@@ -156,7 +158,11 @@ class Conductor:
         return self.is_complete and self.fold.defined is not None and not (self.fold.open or owes)
 
     def tick(self) -> None:
-        """Tell the deaths of processes that said nothing, once all is read that they may have said."""
+        """Stop what is to end; tell the deaths of processes that said nothing, once all is read that they may have."""
+        if self.fold.stopping is not None:
+            self._stop_all()
+        elif self._is_late():
+            self.stop(f"it has taken longer than {self.plan.time_limit / 60:g} minutes", failed=True)
         self._last_words += [(ended, self.channel.ends()) for ended in self.runner.ended()]
         for ended, ends in [words for words in self._last_words if self.channel.is_beyond(words[1])]:
             self._last_words.remove((ended, ends))
@@ -173,6 +179,7 @@ class Conductor:
 
     def stop(self, reason: str, *, failed: bool) -> None:
         """Start nothing more, and abort what runs. From any thread."""
+        self._is_told_to_stop = True
         self.channel.append([self._said(PipelineStopping, reason=reason, failed=failed)])
 
     def outcome_of(self, step: str) -> Outcome:
@@ -184,9 +191,9 @@ class Conductor:
     def result(self) -> tuple[Result, str]:
         """How the pipeline has ended, and why."""
         stopping = self.fold.stopping
-        spoilt = [f"step {name!r} {self.fold.steps[name].status}" for name in self.fold.spoilt]
+        spoilt = [f"step {name!r} {ending(self.fold.steps[name])}" for name in self.fold.spoilt]
         if spoilt and (stopping is None or stopping.failed):
-            return "failed", ", ".join(spoilt)
+            return "failed", "; ".join(spoilt)
         if stopping is not None:
             return ("failed" if stopping.failed else "stopped"), stopping.reason
         return "completed", ""
@@ -266,9 +273,22 @@ class Conductor:
             return replace(made, child=step.child, run=step.child_run, queue=step.queue)
 
     def _stop_all(self) -> None:
+        """Stop each run that is under way, once."""
         for name in self.fold.under_way:
-            step = self.fold.steps[name]
-            self.runner.stop(step.child, self.children[step.child].run)
+            child = self.children[self.fold.steps[name].child]
+            if (child.task, child.run) not in self._stopped:
+                self._stopped.add((child.task, child.run))
+                self.runner.stop(child.task, child.run)
+
+    def _is_late(self) -> bool:
+        began, limit = self.fold.began_at, self.plan.time_limit
+        if not limit or began is None or self._is_told_to_stop or self.is_over():
+            return False
+        return (datetime.now(UTC) - began).total_seconds() > limit
+
+    def _tell_of(self, event: PipelineEvent) -> None:
+        if line := line_of(event, self.fold):
+            tell(line)
 
     def _tell(self) -> None:
         with self.progress:
