@@ -51,7 +51,9 @@ def line_of(event: PipelineEvent, fold: PipelineFold) -> str:
 def ending(step: StepState) -> str:
     """How a step has ended: in which time, as which task, and why, where it was not well."""
     took = (step.ended_at - step.started_at).total_seconds() if step.ended_at and step.started_at else None
-    about = ", ".join(filter(None, [f"task {step.child}" if step.child else "", "" if took is None else f"{took:.1f} s"]))
+    about = ", ".join(
+        filter(None, [f"task {step.child}" if step.child else "", "" if took is None else f"{took:.1f} s"])
+    )
     why = f": {short(step.message)}" if step.message and step.status != "completed" else ""
     verb = {"aborted": "was aborted"}.get(step.status, step.status)
     return f"{verb}{f' ({about})' if about else ''}{why}"
