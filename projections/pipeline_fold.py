@@ -159,6 +159,18 @@ class PipelineFold:
         """Whether a step is over, and no callback is owed for it."""
         return name in self.steps and self.steps[name].status in OVER and name not in self.owing
 
+    def is_lost(self, name: str) -> bool:
+        """Whether a step is skipped because the pipeline stops, or what it depends on has made the pipeline fail."""
+        pending, seen = [name], {name}
+        for one in pending:  # grows while it is walked
+            step = self.steps[one]
+            if step.spoils or (step.status == "skipped" and step.message == STOPPED):
+                return True
+            if step.status == "skipped":
+                pending += [parent for parent in step.definition.parents if parent not in seen]
+                seen.update(step.definition.parents)
+        return False
+
     def dependents(self, names: Iterable[str]) -> set[str]:
         """Return the steps with these names and all that depend on them."""
         found: set[str] = set()

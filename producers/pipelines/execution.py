@@ -108,7 +108,7 @@ class Execution:
             is_complete=is_complete,
         )
         self._engine = Engine(channel, task.run, self.conductor, children)
-        self.conductor.catch_up = self._engine.catch_up
+        self.conductor.readying.catch_up = self._engine.catch_up
         self.began = time.monotonic()
 
     def start(self) -> None:
@@ -190,7 +190,7 @@ class Execution:
         if node is None or step.status not in DONE or not node.is_monitored:
             return
         try:
-            take_over(self._task, node, self.conductor.outcome_of(step.name))
+            take_over(self._task, node, self.conductor.readying.outcome_of(step.name))
         except (TasktapeError, ValueError) as error:
             LOGGER.warning(
                 "what step %r was to be watched for is not shown: %s",

@@ -213,7 +213,7 @@ class World:
         plan = conductor.Plan("nightly", queue=QUEUE, stops_on_fail=self.plan.stops_on_fail, time_limit=self.time_limit)
         made = Conductor(plan, surroundings, self.run, self.nodes(), children, self, runner, channel, **options)
         engine = Engine(channel, self.run, made, children)
-        made.catch_up = engine.catch_up
+        made.readying.catch_up = engine.catch_up
         self.conductor = made
         engine.run()
         return made, engine.error
