@@ -6,8 +6,8 @@ A decision counts once it has been read back. A log that is away is waited for, 
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...events.base import TaskEvent
 from ...events.errors import DecodeError, LogUnavailableError, NotAllowedError
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 TOPIC: Final = TasksEvent.topic
 _RETRY_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 0.05
+T = TypeVar("T")
 
 
 class Channel:
     """Reads topics of tasks for the controller `task`, and appends for it. One thread reads, any may append.
 
-    It yields what is about that task or one of its `children`: events of `tasktape.tasks`, and of the other `topics`
-    those about children. Close it.
+    It yields what `tasktape.tasks` holds about that task or one of its `children`, and other `topics` about those.
+    Close it.
     """
 
     def __init__(self, session: Session, task: str, children: Container[str], topics: Sequence[str] = ()) -> None:
@@ -52,12 +53,12 @@ class Channel:
         """From where on in each partition what comes is read."""
         return [self._positions[source] for source in sorted(self._positions)]
 
-    def history(self) -> Iterator[TaskEvent]:
+    def history(self) -> Iterator[TasksEvent]:
         """Yield what was said about the controller's task up to now."""
         end = self._positions[self._own]
         for record in _between(self.log, {self._own: 0}, {self._own: end}):
             if record.key == self.task:
-                yield from self._decoded(record)
+                yield from (event for event in self._decoded(record) if isinstance(event, TasksEvent))
         self._read_up_to = end
 
     def go_back(self, horizon: Sequence[int]) -> Positions:
@@ -69,7 +70,7 @@ class Channel:
 
     def ends(self) -> Positions:
         """Where everything ends now."""
-        return self.log.end_positions(self._topics)
+        return patient(lambda: self.log.end_positions(self._topics))
 
     def is_beyond(self, ends: Positions) -> bool:
         """Whether all before these positions has been read."""
@@ -128,6 +129,17 @@ class Channel:
             return
         if isinstance(event, TaskEvent):
             yield event
+
+
+def patient(ask: Callable[[], T]) -> T:
+    """Ask until the log answers, however long it is away."""
+    while True:
+        try:
+            return ask()
+        except NotAllowedError:
+            raise
+        except LogUnavailableError as error:
+            _wait(error)
 
 
 def _wait(error: LogUnavailableError) -> None:

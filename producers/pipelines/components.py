@@ -112,33 +112,30 @@ class Calls:
         return f"{self.pipeline.id}.{artifact}"
 
     def _add(self, node: Node) -> None:
-        """Let the controller know of the step, unless it does from an earlier run."""
+        """Let the controller know of the step."""
         self.execution.check(node)
-        known = self.execution.conductor.fold.steps.get(node.name)
-        if known is None:
-            self.execution.conductor.add(node)
-        else:
-            node.show(known)
-            self.nodes[node.name] = node
+        self.execution.conductor.add(node)
 
     def _loader(self, step: str, name: str) -> Callable[[], Any]:
         return lambda: self._result(step, name)
 
     def _result(self, step: str, name: str) -> Any:
-        """Wait for a step and load one of its results; None of one that was skipped, or may have none.
+        """Wait for a step and load one of its results; None of one that a callback skipped, or that may have none.
 
         Raises:
-            StepFailedError: The step failed or was aborted, and the pipeline does not go on without it.
+            StepFailedError: The step failed or was aborted, or is not run as one did that it depends on, and the
+                pipeline does not go on without that.
 
         """
         self.execution.wait_for(step)
         self._evaluated[step] = None
-        state = self.execution.conductor.fold.steps[step]
-        if state.spoils:
+        fold = self.execution.conductor.fold
+        state = fold.steps[step]
+        if state.spoils or fold.is_lost(step):
             raise StepFailedError(step, state.status, state.child, state.message)
         if state.status not in DONE:
             return None
-        part = self.execution.conductor.outcome_of(step).artifacts.get(name)
+        part = self.execution.conductor.readying.outcome_of(step).artifacts.get(name)
         if part is None:
             raise StepFailedError(step, "has returned nothing of that name", state.child, name)
         assert state.ended_at is not None  # noqa: S101  for the type checker

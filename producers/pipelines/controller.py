@@ -15,7 +15,7 @@ from .definition import Callback
 from .errors import PipelineError
 from .execution import Execution, check_queues, check_steps, wait_until_over
 from .known import KnownPipelines, nodes_of
-from .pipeline_task import Identity, pipeline_task, version_of
+from .pipeline_task import Identity, is_pipeline, pipeline_task, version_of
 from .preparing import Surroundings
 from .step_run import HOW_TO_PICKLE, load_artifact, store_value
 from .steps import RetryRule
@@ -261,17 +261,17 @@ class PipelineController(KnownPipelines):
 
     @classmethod
     def get_logger(cls) -> Logger:
-        """Return the logger of the pipeline's task."""
+        """Return the logger of the pipeline's task, in a step as well."""
         return _current().get_logger()
 
     @classmethod
     def upload_artifact(cls, name: str, artifact_object: Any, **options: Any) -> bool:
-        """Upload an artifact of the pipeline's task, see `Task.upload_artifact`."""
+        """Upload an artifact of the pipeline's task, in a step as well, see `Task.upload_artifact`."""
         return _current().upload_artifact(name, artifact_object, **options)
 
     @classmethod
     def upload_model(cls, model_name: str, model_local_path: str, upload_uri: str | None = None) -> OutputModel:
-        """Upload a file as a model of the pipeline's task."""
+        """Upload a file as a model of the pipeline's task, in a step as well."""
         from ..output_model import OutputModel  # noqa: PLC0415  only where used
 
         model = OutputModel(task=_current(), name=model_name)
@@ -365,9 +365,11 @@ class PipelineController(KnownPipelines):
 
 
 def _current() -> Task:
+    """The task of the pipeline that runs in this process, or whose step this process is."""
     from ..task import Task  # noqa: PLC0415  the pipeline is a part of what that offers
 
     task = Task.current_task()
     if task is None:
         raise UsageError("there is no pipeline in this process: make a PipelineController first.")
-    return task
+    parent = Task.get_task(task.parent) if task.parent and not is_pipeline(task) else None
+    return parent if parent is not None and is_pipeline(parent) else task

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from .. import lineage
 from ..errors import UsageError
+from ..queues import ALWAYS_THERE
 from .components import Calls, Component
 from .controller import PipelineController
 from .function_steps import FunctionStep
@@ -310,5 +311,5 @@ class PipelineDecorator(PipelineController):
             self.upload_value(name, loaded(result))
 
     def _new_execution(self, *, in_processes: bool, is_complete: bool = True) -> Any:
-        self._default_execution_queue = self._default_queue
+        self._default_execution_queue = self._default_queue or ALWAYS_THERE[0]
         return super()._new_execution(in_processes=in_processes, is_complete=is_complete)

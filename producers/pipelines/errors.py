@@ -37,6 +37,7 @@ class StepFailedError(PipelineError):
 
     def __init__(self, step: str, status: str, child: str, message: str) -> None:
         about = f" (task {child})" if child else ""
-        super().__init__(f"it has no result, for it {status}{about}{': ' + message if message else '.'}", step)
+        verb = f"was {status}" if status in {"aborted", "skipped"} else status
+        super().__init__(f"it has no result, for it {verb}{about}{': ' + message if message else '.'}", step)
         self.status = status
         self.child = child

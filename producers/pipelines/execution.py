@@ -108,7 +108,7 @@ class Execution:
             is_complete=is_complete,
         )
         self._engine = Engine(channel, task.run, self.conductor, children)
-        self.conductor.catch_up = self._engine.catch_up
+        self.conductor.readying.catch_up = self._engine.catch_up
         self.began = time.monotonic()
 
     def start(self) -> None:
@@ -144,9 +144,10 @@ class Execution:
 
     def wait_for(self, step: str) -> None:
         """Wait until a step is over, and its callbacks have been called."""
-        fold, progress = self.conductor.fold, self.conductor.progress
+        conductor = self.conductor
+        fold, progress = conductor.fold, conductor.progress
         with progress:
-            while not (fold.is_settled(step) or self._engine.over.is_set()):
+            while not ((conductor.has_begun and fold.is_settled(step)) or self._engine.over.is_set()):
                 progress.wait(_WAIT_SECONDS)
         self._raise_trouble()
 
@@ -189,7 +190,7 @@ class Execution:
         if node is None or step.status not in DONE or not node.is_monitored:
             return
         try:
-            take_over(self._task, node, self.conductor.outcome_of(step.name))
+            take_over(self._task, node, self.conductor.readying.outcome_of(step.name))
         except (TasktapeError, ValueError) as error:
             LOGGER.warning(
                 "what step %r was to be watched for is not shown: %s",

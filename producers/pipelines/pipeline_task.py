@@ -64,8 +64,13 @@ def set_version(task: Task, version: str) -> None:
     task.set_user_properties(**{_VERSION: version})
 
 
+def is_pipeline(task: Task) -> bool:
+    """Whether a task controls a pipeline."""
+    return TAG in task.get_system_tags()
+
+
 def _mark(task: Task) -> None:
-    if TAG not in task.get_system_tags():
+    if not is_pipeline(task):
         task.set_system_tags([*task.get_system_tags(), TAG])
 
 

@@ -54,13 +54,13 @@ Decision = Tell | End | Propose | Say
 
 @dataclass(frozen=True)
 class Situation:
-    """What a search decides from, beside its own events.
+    """What a search decides from, beside its own events: the `news` that follow from what trials have come to.
 
     `given_up` names the trials that the pruner wants no more, by number and with the reason. `is_exhausted` says that
     the strategy has nothing more to propose.
     """
 
-    changed: Iterable[Child]
+    news: Iterable[Decision]
     board: Board
     now: datetime
     given_up: Mapping[int, str]
@@ -74,8 +74,8 @@ def decide(fold: SearchFold, seen: Situation) -> Sequence[Decision]:
         return []
     if seen.has_callback and fold.untold:
         return [Tell(next(iter(fold.untold)))]
-    if observed := [decision for child in seen.changed for decision in _observed(fold, child)]:
-        return observed
+    if news := list(seen.news):
+        return news
     if fold.stopping is not None:
         return [_stop(fold.trials[number], "aborted", fold.stopping.reason) for number in _stoppable(fold)]
     return _end_of_search(fold, fold.defined.limits, seen) or _next(fold, fold.defined.limits, seen)
@@ -98,7 +98,8 @@ def _next(fold: SearchFold, limits: SearchLimits, seen: Situation) -> Sequence[D
     return [Propose(free)] if free > 0 and not seen.is_exhausted else []
 
 
-def _observed(fold: SearchFold, child: Child) -> list[Decision]:
+def observed(fold: SearchFold, child: Child) -> list[Decision]:
+    """What has come of the trial that a child runs."""
     number = fold.owners.get(child.task)
     if number is None or fold.trials[number].status not in UNDER_WAY or child.status == "waiting":
         return []

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ...events.parts import Parameter
-from ...events.report_events import ScalarsReported
-from ...events.search_events import Objective, SearchLimits
-from ...projections.search_fold import SearchFold, TrialState
-from ..controllers.channel import Channel
-from ..controllers.children import Children
+from ...events.search_events import SearchLimits
 from ..controllers.engine import Engine
-from ..controllers.runners import ProcessRunner, QueueRunner
-from ..errors import InvalidArgumentError, UsageError
-from ..parameters import value_of
-from ..pipelines.execution import bring_to_log
 from ..pipelines.preparing import read_base
-from ..queues import require_queue
 from ..session import current_session
-from ..types import TaskTypes
-from .board import Board
-from .searcher import Plan, Searcher
+from .searcher import Searcher
 from .strategies import RandomSearch, SearchStrategy
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,19 +21,19 @@ from ...events.search_events import (
     TrialStopping,
     TrialTold,
 )
-from ...events.task_events import TasksEvent
+from ...events.task_events import TaskReset, TasksEvent
 from ...projections import spec_fold
 from ...projections.search_fold import UNDER_WAY, SearchFold, TrialState
+from ..controllers.children import outcome_of
 from ..controllers.ids import child_id
 from ..parameters import full_name, make, value_of
 from ..spec import fit_spec
 from ..task_editing import OWN
 from ..text import shown
-from .decide import Decision, End, Propose, Say, Situation, Tell, decide
+from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
 
 if TYPE_CHECKING:
     from ...events.base import TaskEvent
-    from ...projections.retries import Outcome
     from ...projections.verdict import Verdict
     from ..controllers.channel import Channel
     from ..controllers.children import Child, Children
@@ -106,11 +107,13 @@ class Searcher:
     fold: SearchFold = field(default_factory=SearchFold)
     _is_live: bool = False
     _is_exhausted: bool = False
+    _has_ended: bool = False
     _given_up: dict[int, str] = field(default_factory=dict)
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the search's own, and let the strategy know what came of a trial."""
         verdict = self.fold.apply(event)
+        self._note_end(event)
         if verdict.accepted and isinstance(event, TrialQueued):
             self.children.watch(event.child, 1, self.runner.retries_of(self.plan.spec))
         elif verdict.accepted and isinstance(event, TrialFinished) and self._is_live:
@@ -121,11 +124,10 @@ class Searcher:
         """Take in what a trial has reported."""
         self.board.apply(event)
 
-    def begin(self, last: Outcome | None, horizon: list[int]) -> Sequence[TasksEvent]:
+    def begin(self, horizon: list[int]) -> Sequence[TasksEvent]:
         """Define the search; one that had ended by itself goes on."""
         events: list[TasksEvent] = []
-        has_ended = last is not None and last.kind in _ENDED_ITSELF and last.cause == "task"
-        if has_ended and self.fold.defined is not None:
+        if self._has_ended and self.fold.defined is not None:
             events.append(self._said(SearchContinued))
         if self.fold.trials:
             self.proposals.resume(self.fold.trials)
@@ -152,7 +154,7 @@ class Searcher:
         return decide(
             self.fold,
             Situation(
-                [self.children[task] for task in self.children.changed],
+                self.children.news(functools.partial(observed, self.fold)),
                 self.board,
                 datetime.now(UTC),
                 self._given_up,
@@ -198,6 +200,14 @@ class Searcher:
     def stop(self, reason: str, *, failed: bool = False) -> None:
         """Start no more trials, and stop those that run. From any thread."""
         self.channel.append([self._said(SearchStopping, reason=reason, failed=failed)])
+
+    def _note_end(self, event: TasksEvent) -> None:
+        """Remember that a run has ended by itself, until one after it has said that it goes on."""
+        outcome = outcome_of(event)
+        if outcome is not None and outcome.kind in _ENDED_ITSELF and outcome.cause == "task":
+            self._has_ended = True
+        elif isinstance(event, SearchContinued | TaskReset):
+            self._has_ended = False
 
     def _judge(self) -> None:
         """Let the strategy see new values of running trials, and note which it gives up."""

@@ -185,11 +185,11 @@ class AgentSite:
 
 
 @contextmanager
-def agent_site(url: str, home: Path, folder: Path) -> Iterator[AgentSite]:
+def agent_site(url: str, home: Path, folder: Path, queues: Sequence[str] = ("default",)) -> Iterator[AgentSite]:
     """Give a site; at its end all agents are ended, and so is what they ran."""
     folder.mkdir()
     with open_log(url) as log:
-        site = AgentSite(url, home, folder, log)
+        site = AgentSite(url, home, folder, log, queues)
         try:
             yield site
         finally:
