@@ -39,7 +39,7 @@ class RandomSeed:
 
     @staticmethod
     def set_random_seed(seed: int = _SEED) -> None:
-        """Begin to draw anew, from this seed; a search takes it when it is made."""
+        """Begin to draw anew, from this seed; a search takes it when it first draws."""
         RandomSeed._seed = seed
         RandomSeed._random = Random(seed)  # noqa: S311  reproducible on purpose
 
