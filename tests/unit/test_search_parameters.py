@@ -1,0 +1,220 @@
+"""What a search may try: values stay in their ranges, keep their types, and a kept parameter is the same again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tasktape.errors import InvalidArgumentError
+from tasktape.producers.search.parameters import (
+    DiscreteParameterRange,
+    LogUniformParameterRange,
+    Parameter,
+    ParameterSet,
+    RandomSeed,
+    UniformIntegerParameterRange,
+    UniformParameterRange,
+)
+
+NUMBERS = st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
+WHOLE = st.integers(-1000, 1000)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> Iterator[None]:
+    RandomSeed.set_random_seed()
+    yield
+    RandomSeed.set_random_seed()
+
+
+@st.composite
+def uniform(draw: st.DrawFn, *, stepped: bool | None = None) -> UniformParameterRange:
+    low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
+    included = draw(st.booleans())
+    assume(low < high or included)
+    parts = draw(st.integers(1, 60)) if draw(st.booleans() if stepped is None else st.just(stepped)) else None
+    step = round((high - low) / parts, 4) or 0.5 if parts else None
+    return UniformParameterRange("lr", low, high, step_size=step, include_max_value=included)
+
+
+@st.composite
+def logarithmic(draw: st.DrawFn) -> LogUniformParameterRange:
+    low, high = sorted((draw(st.integers(-80, 60)) / 8, draw(st.integers(-80, 60)) / 8))
+    step = draw(st.none() | st.sampled_from([0.25, 0.3, 1.0]))
+    return LogUniformParameterRange("lr", low, high, base=draw(st.sampled_from([10, 2, math.e, 0.5])), step_size=step)
+
+
+@st.composite
+def whole(draw: st.DrawFn) -> UniformIntegerParameterRange:
+    low, high = sorted((draw(WHOLE), draw(WHOLE)))
+    included = draw(st.booleans())
+    assume(low < high or included)
+    return UniformIntegerParameterRange("n", low, high, draw(st.integers(1, 50)), included)
+
+
+RANGES = uniform() | logarithmic() | whole() | st.lists(JSON, min_size=1).map(lambda v: DiscreteParameterRange("d", v))
+
+
+def listed(parameter: Parameter) -> list[Any]:
+    values = parameter.to_list()
+    assert all(set(value) == {parameter.name} for value in values)
+    return [value[str(parameter.name)] for value in values]
+
+
+@given(uniform(stepped=False))
+def test_a_continuous_range_draws_between_its_bounds_and_lists_100_points_and_its_greatest(
+    given_range: UniformParameterRange,
+) -> None:
+    low, high = given_range.min_value, given_range.max_value
+    drawn = [given_range.get_value()["lr"] for _ in range(20)]
+    assert all(low <= value <= high and isinstance(value, float) for value in drawn)
+    values = listed(given_range)
+    assert len(values) == (1 if low == high else 100 + given_range.include_max)
+    assert values == pytest.approx(np.linspace(low, high, 101)[: len(values)].tolist())
+    assert values[0] == low
+    assert (values[-1] == high) is given_range.include_max
+
+
+@given(uniform(stepped=True))
+def test_a_range_with_steps_has_every_step_below_its_greatest_and_that_one_only_where_it_is_included(
+    given_range: UniformParameterRange,
+) -> None:
+    low, high, step = given_range.min_value, given_range.max_value, given_range.step_size or 0.0
+    values = listed(given_range)
+    below = [value for value in values if value < high]
+    assert below == pytest.approx([low + number * step for number in range(len(below))])
+    assert high - (low + len(below) * step) <= 1e-9
+    assert values == [*below, high] if given_range.include_max else values == below
+    assert {given_range.get_value()["lr"] for _ in range(30)} <= set(values)
+
+
+def test_steps_are_as_one_writes_them() -> None:
+    assert listed(UniformParameterRange("lr", 0, 0.3, step_size=0.1)) == [0.0, 0.1, 0.2, 0.3]
+    assert listed(UniformParameterRange("lr", 0, 1, step_size=0.3)) == [0.0, 0.3, 0.6, 0.9, 1.0]
+    assert listed(UniformIntegerParameterRange("n", 1, 6, 2)) == [1, 3, 5, 6]
+    assert listed(LogUniformParameterRange("lr", -3, 0, step_size=1)) == [0.001, 0.01, 0.1, 1.0]
+
+
+@given(logarithmic())
+def test_bounds_and_steps_of_a_logarithmic_range_are_exponents(given_range: LogUniformParameterRange) -> None:
+    exponents = UniformParameterRange("lr", given_range.min_value, given_range.max_value, given_range.step_size)
+    assert listed(given_range) == [given_range.base**exponent for exponent in listed(exponents)]
+    for value in (given_range.get_value()["lr"] for _ in range(10)):
+        exponent = math.log(value, given_range.base)
+        assert given_range.min_value - 1e-9 <= exponent <= given_range.max_value + 1e-9
+
+
+@given(whole())
+def test_whole_numbers_stay_whole_and_in_their_range(given_range: UniformIntegerParameterRange) -> None:
+    values = listed(given_range)
+    steps = list(range(given_range.min_value, given_range.max_value, given_range.step_size))
+    assert values == ([*steps, given_range.max_value] if given_range.include_max else steps)
+    assert all(type(value) is int for value in values)
+    assert {given_range.get_value()["n"] for _ in range(30)} <= set(values)
+
+
+@given(st.lists(JSON, min_size=1))
+def test_discrete_values_come_back_as_they_were_given(values: list[Any]) -> None:
+    parameter = DiscreteParameterRange("d", values)
+    assert all(taken is value for taken, value in zip(listed(parameter), values, strict=True))
+    drawn = parameter.get_value()["d"]
+    assert any(drawn is value for value in values)
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    values = listed(DiscreteParameterRange("d", np.array([1, 2])))
+    assert (values, {type(value) for value in values}) == ([1, 2], {int})
+
+
+def test_a_set_lists_each_combination_and_each_value_of_the_ranges_in_it() -> None:
+    choices = ParameterSet(
+        [
+            {"optimizer": "sgd", "momentum": DiscreteParameterRange("momentum", [0.8, 0.9])},
+            {"optimizer": "adam"},
+        ]
+    )
+    expected = [
+        {"optimizer": "sgd", "momentum": 0.8},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "adam"},
+    ]
+    assert choices.to_list() == expected
+    drawn = [choices.get_value() for _ in range(50)]
+    assert all(value in expected for value in drawn)
+    assert all(value in drawn for value in expected)
+    assert choices.names == {"optimizer", "momentum"}
+
+
+def test_a_range_in_a_set_sets_the_parameter_of_its_own_name() -> None:
+    choices = ParameterSet([{"whatever": UniformIntegerParameterRange("layers", 1, 2)}])
+    assert choices.to_list() == [{"layers": 1}, {"layers": 2}]
+
+
+@given(st.lists(RANGES, min_size=1, max_size=3))
+def test_a_parameter_that_was_kept_as_json_is_the_same_again(ranges: list[Parameter]) -> None:
+    together = ParameterSet([{str(place): range_} for place, range_ in enumerate(ranges)] + [{"plain": [1, {"a": 2}]}])
+    for parameter in (*ranges, together):
+        again = Parameter.from_dict(json.loads(json.dumps(parameter.to_dict())))
+        assert (again, again.to_list()) == (parameter, parameter.to_list())
+
+
+def test_parameters_are_kept_under_the_names_that_clearml_gives_them() -> None:
+    assert UniformIntegerParameterRange("n", 1, 9).to_dict() == {
+        "type": "UniformIntegerParameterRange",
+        "name": "n",
+        "min_value": 1,
+        "max_value": 9,
+        "step_size": 1,
+        "include_max": True,
+    }
+
+
+def test_the_same_seed_draws_the_same_values_and_1337_is_the_first() -> None:
+    parameter = UniformParameterRange("lr", 0, 1)
+    assert RandomSeed.get_random_seed() == 1337
+    first = [parameter.get_value() for _ in range(3)]
+    RandomSeed.set_random_seed(7)
+    assert RandomSeed.get_random_seed() == 7
+    other = [parameter.get_value() for _ in range(3)]
+    RandomSeed.set_random_seed()
+    assert [parameter.get_value() for _ in range(3)] == first != other
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: UniformParameterRange("lr", 2, 1), "above its max_value"),
+        (lambda: UniformParameterRange("lr", 1, 1, include_max_value=False), "has no value"),
+        (lambda: UniformParameterRange("lr", 0, 1, step_size=0), "greater than 0"),
+        (lambda: UniformParameterRange("lr", 0, math.inf), "finite"),
+        (lambda: UniformParameterRange("", 0, 1), "no name"),
+        (lambda: LogUniformParameterRange("lr", -1, 2, base=1), "base"),
+        (lambda: LogUniformParameterRange("lr", 1, 500), "exponents"),
+        (lambda: LogUniformParameterRange("lr", -500, 1), "exponents"),
+        (lambda: UniformIntegerParameterRange("n", 1.5, 2), "whole"),  # type: ignore[arg-type]
+        (lambda: UniformIntegerParameterRange("n", 1, 2, -1), "greater than 0"),
+        (lambda: DiscreteParameterRange("d"), "at least one"),
+        (lambda: DiscreteParameterRange("d", "adam"), "give a list"),
+        (lambda: DiscreteParameterRange("d", [{1, 2}]), "what JSON has"),
+        (lambda: DiscreteParameterRange("d", [math.nan]), "what JSON has"),
+        (ParameterSet, "at least one"),
+        (lambda: ParameterSet([3]), "no combination"),  # type: ignore[list-item]
+        (lambda: ParameterSet([{"a": 1, "b": DiscreteParameterRange("a", [2])}]), "set twice"),
+        (lambda: Parameter.from_dict({"type": "Gaussian", "name": "lr"}), "no kind"),
+    ],
+)
+def test_nonsense_is_refused_in_words(make: Any, said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        make()
