@@ -91,7 +91,7 @@ class Execution:
         self._task = task
         children = Children()
         self._reporting = Reporting(task)
-        _bring_to_log(session)
+        bring_to_log(session)
         channel = Channel(session, task.id, children)
         runner = ProcessRunner if in_processes else QueueRunner
         self.conductor = Conductor(
@@ -210,7 +210,7 @@ class Execution:
         self._engine.over.wait(_GRACE_SECONDS)
 
 
-def _bring_to_log(session: Session) -> None:
+def bring_to_log(session: Session) -> None:
     """Wait until the log has what was said of the task: its own events count only behind its beginning."""
     while not session.outbox.synced(session.settings.close_timeout):
         error = session.outbox.refusal

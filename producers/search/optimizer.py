@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ...events.report_events import ScalarsReported
+from ...events.search_events import Objective as ObjectivePart
 from ...events.search_events import SearchLimits
+from ...projections.search_fold import SearchFold, TrialState
+from ..controllers.channel import Channel
+from ..controllers.children import Children
 from ..controllers.engine import Engine
+from ..controllers.runners import ProcessRunner, QueueRunner
+from ..errors import UsageError
+from ..parameters import encode, value_of
+from ..pipelines.execution import bring_to_log
 from ..pipelines.preparing import read_base
+from ..queues import require_queue
 from ..session import current_session
-from .searcher import Searcher
+from ..types import TaskTypes
+from .board import Board
+from .objectives import Objective, Objectives, objectives
+from .searcher import Plan, Searcher
 from .strategies import RandomSearch, SearchStrategy
 
 if TYPE_CHECKING:
     from ..task import Task
 
 Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
-_SIGNS: Final = frozenset({"min", "max", "min_global", "max_global"})
-_GRACE_SECONDS: Final = 20.0
 _WAIT_SECONDS: Final = 0.25
 _MINUTE: Final = 60.0
 
@@ -64,11 +76,11 @@ class HyperParameterOptimizer:
                 `min_iteration_per_job`, `max_iteration_per_job`; `pool_period_min` has no effect, nothing is polled.
 
         Raises:
-            InvalidArgumentError: An objective has no such sign, or names and signs are not as many; also a `ValueError`.
+            InvalidArgumentError: Objectives' names and signs don't go together; also a `ValueError`.
             UnknownTaskError: There is no such base task; also a `ValueError`.
 
         """
-        self._objectives = objectives(objective_metric_title, objective_metric_series, objective_metric_sign)
+        self._metric = objectives(objective_metric_title, objective_metric_series, objective_metric_sign)
         session = current_session()
         session.outbox.synced(session.settings.close_timeout)
         self._base = read_base(session, base_task_id)
@@ -76,7 +88,6 @@ class HyperParameterOptimizer:
         self._queue = execution_queue
         self._project = spawn_project or ""
         self._keeps = save_top_k_tasks_only
-        self._parameters = list(hyper_parameters)
         self._limits = SearchLimits(
             concurrent=max_number_of_concurrent_tasks,
             trials=optimizer_kwargs.get("total_max_jobs") or 0,
@@ -86,7 +97,183 @@ class HyperParameterOptimizer:
             fewest_iterations=optimizer_kwargs.get("min_iteration_per_job") or 0,
             most_iterations=optimizer_kwargs.get("max_iteration_per_job") or 0,
         )
-        self._strategy = self._made(optimizer_class, compute_time_limit, optimizer_kwargs)
+        self._strategy = optimizer_class
+        if isinstance(optimizer_class, type):
+            self._strategy = optimizer_class(
+                base_task_id=base_task_id,
+                hyper_parameters=hyper_parameters,
+                objective_metric=self._metric,
+                execution_queue=execution_queue,
+                num_concurrent_workers=max_number_of_concurrent_tasks,
+                compute_time_limit=compute_time_limit,
+                **optimizer_kwargs,
+            )
+        self._space = encode([parameter.to_dict() for parameter in hyper_parameters])
         self._searcher: Searcher | None = None
         self._engine: Engine | None = None
         self._began = 0.0
+
+    def start(self, job_complete_callback: Callback | None = None) -> bool:
+        """Begin the search, and return at once; the trials run through their queue.
+
+        Args:
+            job_complete_callback: `f(job_id, objective_value, objective_iteration, job_parameters, best_job_id)` after
+                each trial.
+
+        Returns:
+            True.
+
+        Raises:
+            UnknownQueueError: There is no such queue; also a `ValueError`.
+            UsageError: There is no task that could control the search.
+
+        """
+        session = current_session()
+        with session.queries() as queries:
+            existing = [row.name for row in queries.queues()]
+        require_queue(session, self._queue, existing)
+        self._start(QueueRunner, self._queue, job_complete_callback)
+        return True
+
+    def start_locally(self, job_complete_callback: Callback | None = None) -> bool:
+        """Begin the search, and return at once; the trials run as processes of this machine. See `start`."""
+        self._start(ProcessRunner, "", job_complete_callback)
+        return True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the search's end, so many minutes at the most; returns whether it has ended.
+
+        Raises whatever kept the search from going on.
+        """
+        deadline = None if timeout is None else time.monotonic() + _MINUTE * timeout
+        while self.is_active() and (deadline is None or time.monotonic() < deadline):
+            self._require_engine().over.wait(_WAIT_SECONDS)
+        if self._engine is not None and self._engine.error is not None:
+            raise self._engine.error
+        return not self.is_active()
+
+    def stop(self, timeout: float | None = None, wait_for_reporter: bool = True) -> None:
+        """Start no more trials, stop those that run, and wait for that, so many minutes at the most."""
+        del wait_for_reporter
+        if self._searcher is not None and self.is_active():
+            self._searcher.stop("stopped by its script")
+        self.wait(timeout)
+
+    def is_active(self) -> bool:
+        """Return whether the search is under way."""
+        return self._engine is not None and not self._engine.over.is_set()
+
+    def is_running(self) -> bool:
+        """The same as `is_active`."""
+        return self.is_active()
+
+    def elapsed(self) -> float:
+        """Return how many minutes the search has been running here; -1 before its start."""
+        return (time.monotonic() - self._began) / _MINUTE if self._engine is not None else -1.0
+
+    @property
+    def fold(self) -> SearchFold:
+        """All trials so far, and the best of them."""
+        if self._searcher is None:
+            raise UsageError("the search has not been started.")
+        return self._searcher.fold
+
+    def get_top_experiments(self, top_k: int) -> list[Task]:
+        """Return the tasks of the best trials, the best first."""
+        from ..task import Task  # noqa: PLC0415  what a search returns
+
+        return [Task.get_task(task_id=trial.child) for trial in self._ranked()[:top_k]]
+
+    def get_num_active_experiments(self) -> int:
+        """Return how many trials are queued or run."""
+        return len(self.fold.under_way)
+
+    def get_active_experiments(self) -> list[Task]:
+        """Return the tasks of trials that are queued or run."""
+        from ..task import Task  # noqa: PLC0415  what a search returns
+
+        return [Task.get_task(task_id=self.fold.trials[number].child) for number in self.fold.under_way]
+
+    def get_optimizer(self) -> SearchStrategy:
+        """Return the strategy."""
+        assert isinstance(self._strategy, SearchStrategy)  # noqa: S101  made in __init__
+        return self._strategy
+
+    @property
+    def objective_metric(self) -> Objectives:
+        """What is optimised."""
+        return self._metric
+
+    def _ranked(self) -> list[TrialState]:
+        trials = self.fold.trials
+        return [trials[place] for place in self._metric.ranking([trial.values or None for trial in trials])]
+
+    def _start(self, runner: type[QueueRunner | ProcessRunner], queue: str, told: Callback | None) -> None:
+        session = current_session()
+        bring_to_log(session)
+        children, signs = Children(), [_sign(one) for one in self._metric.each]
+        parts = [
+            ObjectivePart(title=one.title, series=one.series, sign=sign)
+            for one, sign in zip(self._metric.each, signs, strict=True)
+        ]
+        channel = Channel(session, self._task.id, children, [ScalarsReported.topic])
+        plan = Plan(
+            self._base.task,
+            self._base.spec,
+            parts,
+            self._limits,
+            type(self._strategy).__name__,
+            self._space,
+            queue,
+            self._project,
+        )
+        self._searcher = Searcher(
+            session,
+            self._task.id,
+            self._task.run,
+            plan,
+            self.get_optimizer(),
+            children,
+            Board(parts),
+            runner(session, channel.append),
+            channel,
+            on_finished=None if told is None else _telling(told),
+        )
+        self._engine = Engine(channel, self._task.run, self._searcher, children)
+        self._searcher.catch_up = self._engine.catch_up
+        self._began = time.monotonic()
+        self._engine.start()
+
+    def _require_engine(self) -> Engine:
+        if self._engine is None:
+            raise UsageError("the search has not been started.")
+        return self._engine
+
+
+def _sign(objective: Objective) -> str:
+    return f"{objective.order}_global" if objective.extremum else objective.order
+
+
+def _telling(told: Callback) -> Callable[[TrialState, TrialState | None], object]:
+    """The user's callback as the search calls it."""
+
+    def tell(trial: TrialState, best: TrialState | None) -> object:
+        parameters = {held.name: value_of(held) for held in trial.parameters}
+        value = trial.values[0] if trial.values else None
+        return told(trial.child, value, trial.iteration, parameters, best.child if best else None)
+
+    return tell
+
+
+def _controller(given: bool | Task, *, creates: bool, name: str) -> Task:
+    """The task that controls the search. Raises `UsageError` where there is none."""
+    from ..task import Task  # noqa: PLC0415  the search is a part of what that offers
+
+    if isinstance(given, Task):
+        return given
+    task = Task.current_task()
+    if task is None and creates:
+        task = Task.init("Hyper-Parameter Optimization", f"search: {name}", task_type=TaskTypes.optimizer)
+    if task is None:
+        raise UsageError("no task can control the search: call Task.init first, or pass always_create_task=True.")
+    return task

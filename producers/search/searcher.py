@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ...events.parts import TaskSpec
 from ...events.search_events import (
@@ -31,6 +31,7 @@ from ..spec import fit_spec
 from ..task_editing import OWN
 from ..text import shown
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
+from .proposals import Known
 
 if TYPE_CHECKING:
     from ...events.base import TaskEvent
@@ -40,26 +41,11 @@ if TYPE_CHECKING:
     from ..controllers.runners import Runner
     from ..session import Session
     from .board import Board
+    from .proposals import Proposals
 
 _ENDED_ITSELF: Final = frozenset({"completed", "stopped", "failed"})
 _GIVEN_UP: Final = "its curve is worse than those of other trials"
 OnFinished = Callable[[TrialState, "TrialState | None"], object]
-
-
-class Proposals(Protocol):
-    """A strategy: what is tried next, and which trials are given up."""
-
-    def propose(self) -> Mapping[str, Any] | None:
-        """Parameters of the next trial by full name; None when there are no more."""
-
-    def report(self, trial: int, value: float, iteration: int) -> bool:
-        """Learn an intermediate value of a running trial; True to give the trial up."""
-
-    def finish(self, trial: int, status: str, values: Sequence[float] | None) -> None:
-        """Learn what a trial has come to; `values` is None where an objective was never reported."""
-
-    def resume(self, trials: Sequence[TrialState]) -> None:
-        """Go on after trials that an earlier run of the controller has proposed."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ class Searcher:
         if self._has_ended and self.fold.defined is not None:
             events.append(self._said(SearchContinued))
         if self.fold.trials:
-            self.proposals.resume(self.fold.trials)
+            self.proposals.resume([_known(trial) for trial in self.fold.trials])
         self._is_live = True
         plan = self.plan
         about = {
@@ -289,6 +275,14 @@ class Searcher:
 
     def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)
+
+
+def _known(trial: TrialState) -> Known:
+    """A trial as strategies know it."""
+    parameters = {held.name: value_of(held) for held in trial.parameters}
+    if trial.status in UNDER_WAY:
+        return Known(parameters)
+    return Known(parameters, trial.status, trial.values or None)
 
 
 def _duration(child: Child) -> float:
