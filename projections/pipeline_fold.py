@@ -157,7 +157,7 @@ class PipelineFold:
         return name in self.steps and self.steps[name].status in OVER and name not in self.owing
 
     def is_lost(self, name: str) -> bool:
-        """Whether a step is skipped because the pipeline stops, or one that it depends on has made the pipeline fail."""
+        """Whether a step is not run since the pipeline stops, or since one that it depends on has made that fail."""
         pending, seen = [name], {name}
         for one in pending:  # grows while it is walked
             step = self.steps[one]

@@ -11,6 +11,7 @@ from ...events.pipeline_events import (
     PipelineEvent,
     PipelineStopping,
     StepCached,
+    StepEvent,
     StepFinished,
     StepQueued,
     StepRetried,
@@ -34,17 +35,24 @@ def line_of(event: PipelineEvent, fold: PipelineFold) -> str:
             return f"the pipeline goes on: {len(event.steps)} of {len(fold.steps)} steps are run afresh"
         case PipelineStopping():
             return f"the pipeline stops: {event.reason}"
+        case StepEvent():
+            about = _of_step(event, fold.steps[event.step])
+            return f"step {event.step!r} {about}" if about else ""
+    return ""
+
+
+def _of_step(event: StepEvent, step: StepState) -> str:
+    match event:
         case StepQueued():
-            where = f" in queue {event.queue!r}" if event.queue else ""
-            return f"step {event.step!r} starts{where}: task {event.child}"
+            return f"starts{f' in queue {event.queue!r}' if event.queue else ''}: task {event.child}"
         case StepRetried():
-            return f"step {event.step!r} is run again: task {event.child}, run {event.child_run}: {short(event.reason)}"
+            return f"is run again: task {event.child}, run {event.child_run}: {short(event.reason)}"
         case StepCached():
-            return f"step {event.step!r} is taken from the cache: task {event.child}"
+            return f"is taken from the cache: task {event.child}"
         case StepSkipped():
-            return f"step {event.step!r} is skipped: {event.reason}"
+            return f"is skipped: {event.reason}"
         case StepFinished():
-            return f"step {event.step!r} {ending(fold.steps[event.step])}"
+            return ending(step)
     return ""
 
 
