@@ -21,18 +21,18 @@ class LazyResult(wrapt.LazyObjectProxy[Any]):
         self._self_name = name
 
     @property
-    def __iter__(self) -> Callable[[], Iterator[Any]]:
-        return self.__wrapped__.__iter__  # type: ignore[no-any-return]  as the value's own
+    def __iter__(self) -> Any:
+        return self.__wrapped__.__iter__
 
     @property
-    def __next__(self) -> Callable[[], Any]:
-        return self.__wrapped__.__next__  # type: ignore[no-any-return]
+    def __next__(self) -> Any:
+        return self.__wrapped__.__next__
 
     def __getitem__(self, key: Any) -> Any:
         return self.__wrapped__[key]
 
     @property
-    def __fspath__(self) -> Callable[[], str | bytes]:
+    def __fspath__(self) -> Any:
         value = self.__wrapped__
         return (lambda: value) if isinstance(value, (str, bytes)) else value.__fspath__
 
