@@ -182,6 +182,7 @@ def test_the_end_of_a_run_lies_behind_all_that_it_has_reported(home: Path, monke
     script.write_text(
         "from tasktape import Task\n"
         "task = Task.init('p', 'reports')\n"
+        "task._execution.tidied.wait()\n"
         "for step in range(1000):\n"
         "    task.get_logger().report_scalar('loss', 'train', step, step)\n"
         "print('last words')\n"
