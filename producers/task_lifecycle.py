@@ -232,9 +232,13 @@ class LifecycleMixin(EditingMixin, ArtifactsMixin):
         self.end(ending_of(error))
 
     def _say_end(self, execution: Execution, ending: Ending) -> None:
-        """Say how the run ended, where that is this process's business; an agent says itself that all went well."""
+        """Say how the run ended, where that is this process's business; an agent says itself that all went well.
+
+        Who reads the end on the log finds there all that the run has reported, so that comes first.
+        """
         if self._status != Status.in_progress:
             return
+        self._session.outbox.flush(FLUSH_SECONDS)
         publishes = execution.publishes and ending.status == Status.completed
         if execution.says_end or publishes or ending.status == Status.failed:
             self._say(ending)

@@ -78,7 +78,7 @@ class StepState:
         """Whether the pipeline fails by it."""
         if self.status == "failed":
             return not self.definition.goes_on_on_fail
-        return self.status == "aborted" and not self.definition.goes_on_on_abort
+        return self.status == "aborted" and not self.definition.goes_on_on_abort and self.message != FORGOTTEN
 
     def owed(self) -> list[tuple[str, int]]:
         """Callbacks that are to be called now, by name and occasion, in that order."""

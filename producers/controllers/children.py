@@ -88,7 +88,7 @@ class Child:
         if self.was_dequeued:
             return "it was taken out of its queue"
         run = self.state.run
-        if run.message.startswith(run.reason):
+        if run.message.partition(":")[0].endswith(run.reason):
             return run.message
         return ": ".join(part for part in (run.reason, run.message) if part)
 

@@ -25,7 +25,7 @@ from ...events.pipeline_events import (
     StepRetried,
 )
 from ...events.task_events import TaskReset, TasksEvent
-from ...projections.pipeline_fold import UNDER_WAY, PipelineFold, StepState
+from ...projections.pipeline_fold import FORGOTTEN, UNDER_WAY, PipelineFold, StepState
 from ...projections.verdict import Verdict
 from ..controllers.children import outcome_of
 from ..controllers.runners import Ended, Runner, death
@@ -149,6 +149,8 @@ class Conductor:
         if queued := [self.readying.take(event.step) for event in events if isinstance(event, StepQueued)]:
             self.runner.start(queued)
         for event in events:
+            if isinstance(event, StepFinished) and event.message == FORGOTTEN:
+                self.runner.stop(event.child, event.child_run)
             if isinstance(event, StepFinished | StepCached):
                 self.on_end(self.nodes.get(event.step), self.fold.steps[event.step])
             elif isinstance(event, StepRetried):

@@ -92,9 +92,12 @@ def _failed(fold: PipelineFold) -> str | None:
 def observed(fold: PipelineFold, child: Child, known: Container[str], *, is_complete: bool = True) -> list[Decision]:
     """What has come of the step that a child runs; whether one that has failed runs again, its definition tells."""
     step = fold.steps.get(fold.owners.get(child.task, ""))
-    if step is None or step.status not in UNDER_WAY or child.status == "waiting":
+    if step is None or step.status not in UNDER_WAY:
         return []
     about = {"step": step.name, "child": child.task, "child_run": child.run}
+    if child.status == "waiting":
+        is_wanted = not is_complete or step.name in known or step.status != "queued"
+        return [] if is_wanted else [Say(StepFinished, {**about, "status": "aborted", "message": FORGOTTEN})]
     begins = step.status == "queued" and child.state.run.started
     begun: list[Decision] = [Say(StepStarted, about)] if begins else []
     if child.status == "running" or (child.status == "failed" and not is_complete and step.name not in known):

@@ -1,7 +1,7 @@
 """DataFrames and Series as Parquet that comes back as it went: index, types and labels; checked before it is kept.
 
-What Parquet itself can't say (columns of the same name or of mixed names, Python objects in cells) goes into the tree
-beside the file.
+What Parquet itself can't say (columns of the same name or of mixed names, Python objects in cells or as labels of rows)
+goes into the tree beside the file.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def frame_tree(frame: Any, tree: _Tree, store: Store) -> Any:
     Raises `UnsupportedValueError` where a cell or a label is no plain value, or where the frame would not come back.
     """
     plain = frame.set_axis(range(frame.shape[1]), axis=1)
+    index = frame.index if _is_odd(frame.index) else None
+    if index is not None:
+        plain = plain.reset_index(drop=True)
     objects = [place for place, dtype in enumerate(plain.dtypes) if getattr(dtype, "hasobject", False)]
     columns = frame.columns
     try:
@@ -58,7 +61,10 @@ def frame_tree(frame: Any, tree: _Tree, store: Store) -> Any:
             "names": tree(list(columns.names)),
             "objects": [[place, tree(plain[place].tolist())] for place in objects],
         }
-        _check(frame, _assembled(_read(content), columns.tolist(), list(columns.names), _cells(plain, objects)))
+        if index is not None:
+            parts["index"] = [tree(index.tolist()), tree(list(index.names))]
+        back = _assembled(_read(content), columns.tolist(), list(columns.names), _cells(plain, objects))
+        _check(frame, back if index is None else back.set_axis(_labels(index.tolist(), list(index.names))))
     except UnsupportedValueError:
         raise
     except Exception as error:
@@ -74,7 +80,8 @@ def series_tree(series: Any, tree: _Tree, store: Store) -> Any:
 def frame_of(content: Any, value: _Tree, fetch: Fetch) -> Any:
     """The frame of a tree that `frame_tree` made."""
     objects = {place: value(cells) for place, cells in content["objects"]}
-    return _assembled(fetch(content["table"]), value(content["columns"]), value(content["names"]), objects)
+    frame = _assembled(fetch(content["table"]), value(content["columns"]), value(content["names"]), objects)
+    return frame.set_axis(_labels(*map(value, content["index"]))) if "index" in content else frame
 
 
 def series_of(content: Any, value: _Tree, fetch: Fetch) -> Any:
@@ -85,6 +92,20 @@ def series_of(content: Any, value: _Tree, fetch: Fetch) -> Any:
 
 def _cells(plain: Any, objects: list[int]) -> dict[int, list[Any]]:
     return {place: plain[place].tolist() for place in objects}
+
+
+def _is_odd(index: Any) -> bool:
+    """Whether labels of rows may be of several types, which Parquet does not take."""
+    return any(getattr(level.dtype, "hasobject", False) for level in getattr(index, "levels", [index]))
+
+
+def _labels(labels: list[Any], names: list[Any]) -> Any:
+    """An index of Python objects."""
+    import pandas as pd  # noqa: PLC0415  optional
+
+    if len(names) > 1:
+        return pd.MultiIndex.from_tuples(labels, names=names)
+    return pd.Index(labels, dtype=object, name=names[0])
 
 
 def _assembled(table: Any, labels: list[Any], names: list[Any], objects: dict[int, list[Any]]) -> Any:

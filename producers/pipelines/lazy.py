@@ -11,6 +11,7 @@ import wrapt
 class LazyResult(wrapt.LazyObjectProxy[Any]):
     """One return value of a step. It behaves like the value; passed to another component it stays a reference.
 
+    What only some values can (to be iterated, to be a path) it can where its value can: programs ask before they do it.
     `result == None` tells whether there is no value, which comes of a step that was skipped; `is None` can't.
     """
 
@@ -18,6 +19,27 @@ class LazyResult(wrapt.LazyObjectProxy[Any]):
         super().__init__(load)
         self._self_step = step
         self._self_name = name
+
+    @property
+    def __iter__(self) -> Any:
+        return self.__wrapped__.__iter__
+
+    @property
+    def __next__(self) -> Any:
+        return self.__wrapped__.__next__
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.__wrapped__[key]
+
+    @property
+    def __fspath__(self) -> Any:
+        value = self.__wrapped__
+        return (lambda: value) if isinstance(value, (str, bytes)) else value.__fspath__
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy as np  # noqa: PLC0415  it is NumPy that asks
+
+        return np.array(self.__wrapped__, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)

@@ -100,7 +100,8 @@ def _fault(reference: Reference, arguments: Mapping[str, Any], steps: Mapping[st
     if reference.step not in steps:
         return f"there is no step {reference.step!r}"
     if kind in steps[reference.step] and not rest:
-        return ""
+        by_url = f"${{{reference.step}.artifacts.{kind}.url}}"
+        return f"a return value is one of function_kwargs by itself, of a step that is added first; or take {by_url}"
     if kind not in KINDS:
         return f"{kind!r} is neither a return value of that step nor one of {', '.join(sorted(KINDS))}"
     if not rest and kind not in _ALONE:

@@ -27,6 +27,7 @@ ARTIFACTS: Final = "kwargs_artifacts"
 _READABLE: Final = frozenset({"bool", "int", "float", "list", "tuple", "set", "dict"})
 _POSITIONAL: Final = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 _failed_imports: Final[list[str]] = []
+_WHENCE: Final = "Modules of your own come with the step's repo, others with its packages."
 
 
 class StepArgumentError(TasktapeError, ValueError):
@@ -86,9 +87,10 @@ def run_step(
 def _called(function: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> Any:
     try:
         return function(*positional, **named)
-    except NameError as error:
-        for failed in _failed_imports:
-            error.add_note(failed)
+    except (NameError, ModuleNotFoundError) as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        for note in [*_failed_imports, *([_WHENCE] if missing or _failed_imports else [])]:
+            error.add_note(note)
         raise
 
 

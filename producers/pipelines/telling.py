@@ -64,6 +64,6 @@ def ending(step: StepState) -> str:
 
 
 def short(text: str) -> str:
-    """The first line of a text, and not too much of that."""
-    first = text.strip().partition("\n")[0]
-    return first if len(first) <= _LONGEST else f"{first[:_LONGEST]}…"
+    """A text as one line that is not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,13 +39,15 @@ def run(settings: Settings, tmp_path: Path) -> Run:
     folder = tmp_path / "work"
     folder.mkdir()
 
-    def start(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def start(name: str, *arguments: str, uses: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        for used in (name, *uses):
+            text = (SCRIPTS / f"{used}.py").read_text()
+            (folder / f"{used}.py").write_text(re.sub(r"\bclearml\b", "tasktape", text))
         script = folder / f"{name}.py"
-        script.write_text(re.sub(r"\bclearml\b", "tasktape", (SCRIPTS / script.name).read_text()))
         command = [sys.executable, str(script), *arguments]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150, check=False)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert uses or "Traceback" not in done.stderr
         return done
 
     return start
@@ -249,3 +251,52 @@ def test_the_same_on_kafka(broker: Broker, run: Run, monkeypatch: pytest.MonkeyP
     check_several_tasks(run, settings)
     check_sub_processes(run, settings)
     check_orchestration(run, settings)
+
+
+def test_a_pipeline_of_functions_and_a_task(run: Run, settings: Settings) -> None:
+    done = run("pipeline_functions", uses=["step"])
+    assert "RuntimeError: not yet" in done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "after load True True",
+        "before copied 3 numbers",
+        "before unwanted None",
+        "copied step 3 numbers 3.0",
+        "successful True ['add', 'copied', 'flaky', 'load']",
+    ]
+    with open_queries(settings) as queries:
+        (pipeline,) = queries.pipelines()
+        task = task_named(queries, "functions #1")
+        assert (pipeline.name, pipeline.version, pipeline.task) == ("functions", "1.1", task.id)
+        assert (task.status, task.task_type, task.project) == (
+            *("completed", "controller", "examples/.pipelines/functions"),
+        )
+        assert typed(queries, task) == {"Args/count": 3, "Args/scale": "0.5", "properties/version": "1.1"}
+        steps = {step.name: (step.status, step.parents, step.stage) for step in queries.steps(task.id)}
+        assert steps == {
+            "load": ("completed", (), "data"),
+            "add": ("completed", ("load",), ""),
+            "copied": ("completed", ("add",), ""),
+            "flaky": ("completed", ("load",), ""),
+            "unwanted": ("skipped", ("load",), ""),
+        }
+        assert curves(queries, task) == {("load", "count"): [(0, 3.0)]}
+        assert [artifact.name for artifact in queries.artifacts(task.id)] == ["sum of all"]
+        assert set(task_named(queries, "load").tags) == {f"pipe: {task.id}"}
+
+
+def test_a_pipeline_of_components(run: Run, settings: Settings) -> None:
+    done = run("pipeline_components")
+    assert done.stdout.splitlines() == ["scores [0, -1] mock", "process completed"]
+    with open_queries(settings) as queries:
+        task = task_named(queries, "components #1")
+        assert task.status == "completed"
+        assert {step.name: set(step.parents) for step in queries.steps(task.id)} == {
+            "split": set(),
+            "fit": {"split"},
+            "fit_1": {"split"},
+            "score": {"split", "fit"},
+            "score_1": {"split", "fit", "fit_1"},
+        }
+        assert {step.status for step in queries.steps(task.id)} == {"completed"}
+        assert set(curves(queries, task)) == {("fit", "offset 0"), ("fit", "offset 1")}
+        assert {artifact.name for artifact in queries.artifacts(task.id)} == {"seen 0", "seen 1", "best"}

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tasktape import Task
+from tasktape.events.codec import TYPE_HEADER
+from tasktape.events.log import open_log
 from tasktape.events.settings import Settings, load_settings
 from tasktape.producers.session import change_session
 from tasktape.projections import open_queries
@@ -173,3 +175,22 @@ def test_every_event_of_a_life_counts(start: Start, settings: Settings) -> None:
     kinds = [event.type for event in found]
     assert kinds[:2] == ["TaskCreated", "RunStarted"]
     assert {"ParametersSet", "SingleValueReported", "TaskEdited", "RunCompleted"} <= set(kinds)
+
+
+def test_the_end_of_a_run_lies_behind_all_that_it_has_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = home.parent / "reports.py"
+    script.write_text(
+        "from tasktape import Task\n"
+        "task = Task.init('p', 'reports')\n"
+        "task._execution.tidied.wait()\n"
+        "for step in range(1000):\n"
+        "    task.get_logger().report_scalar('loss', 'train', step, step)\n"
+        "print('last words')\n"
+    )
+    monkeypatch.setenv("TASKTAPE_LOG", url := f"sqlite://{home}/log.db")
+    subprocess.run([sys.executable, str(script)], check=True)
+    topics = {"tasktape.tasks", "tasktape.metrics", "tasktape.console"}
+    with open_log(url) as log, log.read(log.start_positions(topics)) as reader:
+        records = list(reader.poll(1.0))
+    kinds = {dict(record.headers)[TYPE_HEADER].decode(): record.timestamp for record in records}
+    assert kinds["RunCompleted"] > max(kinds["ScalarsReported"], kinds["ConsoleWritten"])

@@ -42,7 +42,7 @@ WORKER: Final = "agent/1"
 MARK: Final = "General/mark"
 TAKEN: Final = "General/taken"
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_PATIENCE: Final = 3
+_PATIENCE: Final = 20
 _LONG: Final = 300
 
 Life = Iterator[object]

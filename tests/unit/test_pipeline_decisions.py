@@ -162,8 +162,9 @@ def test_a_pipeline_that_is_to_stop_on_failures_stops_what_runs_and_skips_the_re
 
 
 def test_what_was_aborted_or_may_fail_stops_nothing(make: Make) -> None:
-    world = make(fates("aborted"), fates("failed", goes_on_on_fail=True), StepPlan(), stops_on_fail=True)
-    assert statuses(world.conduct()) == "aborted failed completed"
+    others = [StepPlan(), *(StepPlan(parents=(number,)) for number in range(2, 8))]
+    world = make(fates("aborted"), fates("failed", goes_on_on_fail=True), *others, stops_on_fail=True)
+    assert statuses(world.conduct()) == "aborted failed" + 7 * " completed"
 
 
 def stopping(world: World, **about: Any) -> Callable[[object], None]:
@@ -252,22 +253,35 @@ def test_a_pipeline_ends_only_when_the_step_added_last_has_run(make: Make) -> No
     assert statuses(world.conduct(on_change=add, is_complete=False)) == "completed completed"
 
 
-def test_code_that_comes_to_its_steps_later_takes_up_what_an_earlier_run_has_queued(make: Make) -> None:
-    world = make(fates("failed", retries=1), StepPlan(), kills=((5,),))
-    nodes, looks = world.nodes(), []
+def later(world: World, looks: int, *, asks_again: bool = True) -> Callable[[object], None]:
+    """Code that comes to its one step in its first run, and after some time (or never) in later ones."""
+    nodes, seen = World.nodes(world), list[int]()
     world.nodes = dict  # type: ignore[method-assign]
 
     def come_to(_: object) -> None:
-        conductor = world.conductor
-        looks.append(world.run)
-        if looks.count(world.run) == 2:
-            conductor.add(nodes["s0"])
-            conductor.is_complete = True
+        seen.append(world.run)
+        if world.run == 1 or seen.count(world.run) == looks:
+            if world.run == 1 or asks_again:
+                world.conductor.add(nodes["s0"])
+            world.conductor.is_complete = True
 
-    conductor = world.conduct(on_change=come_to, is_complete=False)
-    assert world.deaths == 1
-    assert statuses(conductor) == "completed"
-    assert conductor.fold.steps["s0"].retries == 1
+    return come_to
+
+
+@pytest.mark.parametrize("kill", [5, 11], ids=["before it ran", "while it ran"])
+def test_code_that_comes_to_its_steps_later_takes_up_what_an_earlier_run_has_queued(make: Make, kill: int) -> None:
+    world = make(fates("failed", retries=1), kills=((kill,),))
+    conductor = world.conduct(on_change=later(world, 15 if kill == 11 else 2), is_complete=False)
+    assert (world.deaths, statuses(conductor), conductor.fold.steps["s0"].retries) == (1, "completed", 1)
+
+
+@pytest.mark.parametrize(("kill", "status", "result"), [(9, "aborted", "completed"), (11, "failed", "failed")])
+def test_what_the_code_does_not_come_to_again_runs_no_more(make: Make, kill: int, status: str, result: str) -> None:
+    world = make(fates("failed", retries=1), kills=((kill,),))
+    conductor = world.conduct(on_change=later(world, 15, asks_again=False), is_complete=False)
+    assert (world.deaths, statuses(conductor), conductor.result()[0]) == (1, status, result)
+    world.end(result)
+    assert statuses(world.conduct(on_change=later(world, 15), is_complete=False)) == "completed"
 
 
 def test_steps_the_code_asks_for_no_more_are_skipped_and_made_up_for_when_it_does_again(make: Make) -> None:

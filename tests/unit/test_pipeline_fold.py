@@ -211,7 +211,7 @@ def test_a_task_that_two_steps_run_one_after_the_other_belongs_to_the_one_that_r
         assert story.fold.owners["shared"] == step
         if step == "early":
             story.say(said.StepFinished, step=step, status="completed", child="shared", child_run=run)
-    story.say(said.PipelineDefined, name="n", steps=[story.fold.steps[name].definition for name in ("early", "late")])
+    story.say(said.PipelineDefined, name="n", steps=[story.fold.steps[name].definition for name in ("late", "early")])
     assert story.fold.owners["shared"] == "late"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,3 +98,11 @@ def test_an_import_that_failed_is_told_to_whoever_misses_its_name(monkeypatch: p
     with pytest.raises(NameError) as missed:
         step_run._called(lambda: not_installed_anywhere_either, [], {})  # type: ignore[name-defined]  # noqa: F821
     assert "not_installed_anywhere" in missed.value.__notes__[0]
+    assert "the step's repo" in missed.value.__notes__[1]
+
+
+def test_a_module_that_is_missing_is_said_to_come_with_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_run, "_failed_imports", [])
+    with pytest.raises(ModuleNotFoundError) as missed:
+        step_run._called(import_module, ["not_installed_anywhere"], {})
+    assert "the step's repo" in missed.value.__notes__[0]

@@ -154,6 +154,8 @@ FRAMES = {
     "only objects": pd.DataFrame({"o": pd.Series(["a", 1.5], dtype=object)}),
     "twice the same name": pd.DataFrame([[1, 2]], columns=["x", "x"]),
     "names of mixed types": pd.DataFrame([[1, 2]], columns=["x", 1]),
+    "labels of mixed types": pd.DataFrame({"x": [1, 2], "o": [(1,), None]}, index=pd.Index([0, "avg"], name="class")),
+    "levels of mixed types": pd.DataFrame({"x": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", 1), ("b", "y")])),
     "no rows": pd.DataFrame({"x": pd.Series([], dtype="int8")}),
     "nothing": pd.DataFrame(),
 }
