@@ -101,8 +101,7 @@ def _places(values: list[float]) -> Dimension:
 def _choices(values: Sequence[Any]) -> Dimension:
     """As they are where Optuna can hold them and tell them apart, else their texts."""
     texts = {canonical(value): value for value in values}
-    if all(isinstance(value, (bool, int, float, str, type(None))) for value in values) and len(set(values)) == len(
-        texts
-    ):
+    is_plain = all(isinstance(value, (bool, int, float, str, type(None))) for value in values)
+    if is_plain and len(set(values)) == len(texts):
         return Dimension(CategoricalDistribution(tuple(texts.values())), len(texts))
     return Dimension(CategoricalDistribution(tuple(texts)), len(texts), texts.__getitem__, canonical)

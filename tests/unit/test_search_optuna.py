@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +201,30 @@ def test_a_suggestion_that_was_tried_is_pruned_and_another_follows_until_there_i
     assert len(found) == len(set(found)) == 12
     pruned = [trial for trial in strategy.study.trials if trial.state == TrialState.PRUNED]
     assert len(pruned) == len(strategy.study.trials) - 12 > 0
+    assert strategy.study.trials[-1].state == TrialState.COMPLETE
+
+
+class Stubborn(optuna.samplers.RandomSampler):
+    """Suggests the same again and again."""
+
+    def sample_independent(self, *_: Any) -> Any:
+        return 1
+
+
+def test_a_sampler_that_comes_to_nothing_new_is_asked_no_more() -> None:
+    strategy = made(GRID[:1], optuna_sampler=Stubborn())
+    assert [strategy.propose() for _ in range(2)] == [{"a": 1}, None]
+    asked = len(strategy.study.trials)
+    strategy.finish(0, "completed", (1.0,))
+    assert strategy.propose() is None
+    assert len(strategy.study.trials) == asked
+
+
+def test_an_excluded_end_is_not_suggested() -> None:
+    narrow = UniformParameterRange("x", 1.0, math.nextafter(1.0, 2.0), include_max_value=False)
+    strategy = made([narrow], optuna_sampler=optuna.samplers.GridSampler({"x": [1.0]}))
+    assert strategy.propose() == {"x": 1.0}
+    assert strategy.study.trials[0].distributions["x"].single()
 
 
 @pytest.mark.filterwarnings("ignore:BruteForceSampler is experimental")
@@ -288,10 +314,11 @@ def test_a_study_is_continued_with_its_trials_and_those_that_were_enqueued() -> 
             value=-5.0, params={"a": 2}, distributions={"a": optuna.distributions.IntDistribution(1, 4)}
         )
     )
-    strategy = made(GRID, continue_previous_study=study, optuna_pruner=optuna.pruners.NopPruner())
+    pruner = optuna.pruners.NopPruner()
+    strategy = made(GRID, continue_previous_study=study, optuna_pruner=pruner)
     assert strategy.propose() == {"a": 1, "b": "x"}
     strategy.finish(0, "completed", (1.0,))
-    assert strategy.study is study
+    assert (strategy.study, study.pruner) == (study, pruner)
     assert study.best_value == -5.0
     with pytest.raises(InvalidArgumentError, match="continue"):
         made(objective=Objective("a", "b", "max"), continue_previous_study=study).propose()
@@ -306,6 +333,8 @@ def test_a_restart_over_a_study_that_was_stored_adds_nothing_twice() -> None:
         first.study.enqueue_trial({"a": a, "b": "y"})
     proposed = [parameters for _ in range(3) if (parameters := first.propose())]
     first.finish(1, "completed", (2.0,))
+    again: dict[str, Any] = {"params": dict(proposed[0]), "distributions": first.study.trials[0].distributions}
+    first.study.add_trial(optuna.trial.create_trial(state=TrialState.PRUNED, **again))
     first.study.enqueue_trial({"a": 3, "b": None})
     second = made(GRID, storage=storage)
     second.set_optimizer_task(task)
@@ -318,6 +347,13 @@ def test_a_restart_over_a_study_that_was_stored_adds_nothing_twice() -> None:
     assert second.propose() == {"a": 3, "b": None}
     second.finish(0, "completed", (1.0,))
     assert second.study.best_params == proposed[0]
+
+
+def test_without_optuna_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, OptimizerOptuna.__module__)
+    with pytest.raises(ImportError, match=r"pip install 'tasktape\[hpo\]'"):
+        importlib.import_module(OptimizerOptuna.__module__)
 
 
 def bohb(**kwargs: Any) -> OptimizerBOHB:

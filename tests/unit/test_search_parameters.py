@@ -100,6 +100,11 @@ def test_a_range_with_steps_has_every_step_below_its_greatest_and_that_one_only_
     assert {given_range.get_value()["lr"] for _ in range(30)} <= set(values)
 
 
+def test_the_greatest_of_a_continuous_range_is_not_drawn_where_it_is_excluded() -> None:
+    narrow = UniformParameterRange("lr", 1.0, math.nextafter(1.0, 2.0), include_max_value=False)
+    assert {narrow.get_value()["lr"] for _ in range(30)} == {1.0}
+
+
 def test_steps_are_as_one_writes_them() -> None:
     assert listed(UniformParameterRange("lr", 0, 0.3, step_size=0.1)) == [0.0, 0.1, 0.2, 0.3]
     assert listed(UniformParameterRange("lr", 0, 1, step_size=0.3)) == [0.0, 0.3, 0.6, 0.9, 1.0]
