@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..task import Task
 
 Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
+_UNLIMITED: Final[dict[str, Any]] = dict.fromkeys(("min_iteration_per_job", "max_iteration_per_job", "total_max_jobs"))
 _WAIT_SECONDS: Final = 0.25
 _MINUTE: Final = 60.0
 
@@ -106,7 +107,7 @@ class HyperParameterOptimizer:
                 execution_queue=execution_queue,
                 num_concurrent_workers=max_number_of_concurrent_tasks,
                 compute_time_limit=compute_time_limit,
-                **optimizer_kwargs,
+                **(_UNLIMITED | optimizer_kwargs),
             )
         self._space = encode([parameter.to_dict() for parameter in hyper_parameters])
         self._searcher: Searcher | None = None
