@@ -40,7 +40,7 @@ def _no_log_is_left() -> Iterator[None]:
 
 
 def world_of(plan: Plan) -> World:
-    return World(plan, f"pipeline-{uuid.uuid4().hex}")
+    return World(plan, f"pipeline-{uuid.uuid4().hex}", straight=True)
 
 
 def statuses(conductor: Conductor) -> list[str]:
