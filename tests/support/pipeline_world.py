@@ -141,6 +141,7 @@ class World:
     made: dict[str, str] = field(default_factory=dict)
     pace: int = 1
     straight: bool = False
+    left: bool = False
     time_limit: float = 0.0
     generation: int = 0
     run: int = 0
@@ -203,6 +204,7 @@ class World:
             kills = self.plan.kills[self.generation] if self.generation < len(self.plan.kills) else ()
             self._breaths = kills[self.deaths] + 1 if self.deaths < len(kills) else 0
             found, error = self._run_once(**options)
+            self.left |= isinstance(error, LeftError)
             if error is None or isinstance(error, LeftError):
                 return found
             if not isinstance(error, KilledError):
