@@ -87,12 +87,16 @@ class StepAdded(PipelineEvent):
 
 
 class StepQueued(StepEvent):
-    """The step is to run as run `child_run` of `child`. `cache_key` tells what the outcome depends on."""
+    """The step is to run as run `child_run` of `child`. `cache_key` tells what the outcome depends on.
+
+    `retries` is how often its agents retry the child's own failures without the pipeline, None where it has none.
+    """
 
     child: str
     child_run: int
     queue: str = ""
     cache_key: str = ""
+    retries: int | None = None
 
 
 class StepCached(StepEvent):

@@ -35,7 +35,9 @@ UNDER_WAY: Final = frozenset({"queued", "running"})
 DONE: Final = frozenset({"completed", "cached"})
 OVER: Final = DONE | {"failed", "aborted", "skipped"}
 STOPPED: Final = "the pipeline was stopped"
-"""Why a step is skipped that a later run of the pipeline is to make up for."""
+FORGOTTEN: Final = "the pipeline's code does not ask for it any more"
+MADE_UP_FOR: Final = frozenset({STOPPED, FORGOTTEN})
+"""Why steps are skipped that a later run of the pipeline is to make up for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class StepState:
         """Whether the pipeline fails by it."""
         if self.status == "failed":
             return not self.definition.goes_on_on_fail
-        return self.status == "aborted" and not self.definition.goes_on_on_abort
+        return self.status == "aborted" and not self.definition.goes_on_on_abort and self.message != FORGOTTEN
 
     def owed(self) -> list[tuple[str, int]]:
         """Callbacks that are to be called now, by name and occasion, in that order."""
@@ -91,10 +93,10 @@ class StepState:
 class PipelineFold:
     """A pipeline's steps. Feed it its controller's events, each once and in order. Not thread-safe.
 
-    `ready` are the pending steps whose parents are all over, `under_way` those whose child is queued or runs, `owing`
-    those with callbacks that are to be called, `spoilt` those the pipeline fails by; `owners` names the step that a
-    child runs, `open` counts what is not over, `changes` the events that counted. All are kept as steps change, so that
-    a decision does not cost a look at every step.
+    `pending` are the steps of which nothing was decided, `ready` those of them whose parents are all over, `under_way`
+    those whose child is queued or runs, `owing` those with callbacks that are to be called, `spoilt` those the pipeline
+    fails by; `owners` names the step that a child runs, `open` counts what is not over, `changes` the events that
+    counted. All are kept as steps change, so that a decision does not cost a look at every step.
     """
 
     def __init__(self) -> None:
@@ -103,6 +105,7 @@ class PipelineFold:
         self.began_at: datetime | None = None
         self.generation = 0
         self.steps: dict[str, StepState] = {}
+        self.pending: dict[str, None] = {}
         self.ready: dict[str, None] = {}
         self.under_way: dict[str, None] = {}
         self.owing: dict[str, None] = {}
@@ -131,7 +134,7 @@ class PipelineFold:
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the controller's task; what means nothing to a pipeline changes nothing."""
         verdict = self._apply(event)
-        self.changes += verdict.accepted
+        self.changes += verdict.accepted and isinstance(event, PipelineEvent | TaskReset)
         return verdict
 
     def _apply(self, event: TasksEvent) -> Verdict:
@@ -141,7 +144,7 @@ class PipelineFold:
             case PipelineDefined():
                 self._define(event)
             case PipelineContinued():
-                self._continue(event.steps)
+                self._continue(event)
             case PipelineStopping():
                 self.stopping = self.stopping or event
             case StepAdded():
@@ -180,12 +183,16 @@ class PipelineFold:
         return found
 
     def unfinished(self) -> set[str]:
-        """Return the steps that a later run of an ended pipeline has to make up for: what failed, what needs that."""
-        lacking = {"failed", "aborted"}
-        spoilt = [s.name for s in self.steps.values() if s.status in lacking or s.message == STOPPED]
-        return self.dependents(spoilt)
+        """Return the steps that a later run of an ended pipeline has to make up for: what failed, what needs that.
+
+        What a pipeline that was stopped has left running is being aborted, so that it is to be made up for as well.
+        """
+        lacking = {"failed", "aborted", *(UNDER_WAY if self.stopping else ())}
+        return self.dependents(s.name for s in self.steps.values() if s.status in lacking or s.message in MADE_UP_FOR)
 
     def _forget(self) -> None:
+        """Begin anew, with tasks of their own for the steps: those they had have run."""
+        self.generation += self.defined is not None
         self.defined = self.stopping = self.began_at = None
         self.steps = {}
         self._index()
@@ -203,16 +210,16 @@ class PipelineFold:
         known = self.steps.get(name)
         return replace(known, definition=definition) if known else StepState(definition)
 
-    def _continue(self, steps: Iterable[str]) -> None:
+    def _continue(self, event: PipelineContinued) -> None:
         self.generation += 1
-        self.stopping = self.began_at = None
-        self.steps |= {name: StepState(self.steps[name].definition) for name in steps if name in self.steps}
+        self.stopping, self.began_at = None, event.meta.occurred_at
+        self.steps |= {name: StepState(self.steps[name].definition) for name in event.steps if name in self.steps}
         self._index()
 
     def _index(self) -> None:
         """Find out anew what may be decided on."""
         self._children_of.clear()
-        self.ready, self.open = {}, 0
+        self.pending, self.ready, self.open = {}, {}, 0
         self.under_way, self.owing, self.spoilt, self.owners = {}, {}, {}, {}
         for step in self.steps.values():
             self._count(step)
@@ -245,20 +252,21 @@ class PipelineFold:
             return after
         if after.status != step.status:
             after = replace(after, history=(*after.history, after.status))
-        self.steps[step.name] = after
         self._note(after)
+        self.steps[step.name] = after
         if after.status in OVER and step.status not in OVER:
             self._end(step.name)
         return ACCEPTED
 
     def _note(self, step: StepState) -> None:
-        """Keep what may be decided on."""
+        """Keep what may be decided on. A step that is over owes its callbacks before others can see that it is."""
         name = step.name
+        _keep(self.pending, name, wanted=step.status == "pending")
         _keep(self.ready, name, wanted=step.status == "pending" and not self._open_parents[name])
         _keep(self.under_way, name, wanted=step.status in UNDER_WAY)
         _keep(self.owing, name, wanted=bool(step.owed()))
         _keep(self.spoilt, name, wanted=step.spoils)
-        if step.child:
+        if step.child and (step.status in UNDER_WAY or step.child not in self.owners):
             self.owners[step.child] = name
 
     def _end(self, name: str) -> None:

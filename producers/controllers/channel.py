@@ -6,8 +6,8 @@ A decision counts once it has been read back. A log that is away is waited for, 
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...events.errors import DecodeError, LogUnavailableError, NotAllowedError
 from ...events.log.port import Log, LogRecord, Positions, Reader, TopicPartition, partition_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TOPIC: Final = TasksEvent.topic
 _RETRY_SECONDS: Final = 1.0
 _CATCH_UP_SECONDS: Final = 0.05
+T = TypeVar("T")
 
 
 class Channel:
@@ -65,7 +66,7 @@ class Channel:
 
     def ends(self) -> Positions:
         """Where everything ends now."""
-        return self.log.end_positions([TOPIC])
+        return patient(lambda: self.log.end_positions([TOPIC]))
 
     def is_beyond(self, ends: Positions) -> bool:
         """Whether all before these positions has been read."""
@@ -123,6 +124,17 @@ class Channel:
             return
         if isinstance(event, TasksEvent):
             yield event
+
+
+def patient(ask: Callable[[], T]) -> T:
+    """Ask until the log answers, however long it is away."""
+    while True:
+        try:
+            return ask()
+        except NotAllowedError:
+            raise
+        except LogUnavailableError as error:
+            _wait(error)
 
 
 def _wait(error: LogUnavailableError) -> None:

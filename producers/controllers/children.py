@@ -5,23 +5,25 @@ A run that ended is not the end where another follows it by itself: what an agen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from ...events.parts import Artifact, Model, TaskSpec
 from ...events.task_events import (
     ArtifactDeleted,
     ArtifactUploaded,
     EntryLeft,
+    ModelAttached,
     ModelDeleted,
     ModelSaved,
     RunCompleted,
     RunFailed,
     RunLost,
     RunPreempted,
-    RunStarted,
     RunStopped,
+    TaskCreated,
     TaskReset,
     TasksEvent,
 )
@@ -31,7 +33,8 @@ from ...projections.task_state import COMPLETED, FAILED, IN_PROGRESS, TaskState,
 ChildStatus = Literal["waiting", "running", "completed", "failed", "aborted"]
 NO_RETRIES: Final = Counts()
 _DEQUEUED: Final = "dequeued"
-_NAMELESS: Final = TaskSpec(project="", name="")
+_UNREAD: Final = TaskSpec(project="", name="")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Child:
     """A child as its events tell it. `run` is the furthest run known of, its own or one that is to follow.
 
     `retries` are those its agents allow the task itself; None where no agent runs it, so that nothing is retried.
+    `made` and `saved` are its artifacts by name and its models by id, each with its run; `borrows` tells whether it
+    uses models of other tasks.
     """
 
     task: str
@@ -47,8 +52,19 @@ class Child:
     state: TaskState = field(default_factory=TaskState)
     counts: Counts = NO_RETRIES
     was_dequeued: bool = False
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    models: dict[str, Model] = field(default_factory=dict)
+    made: dict[str, tuple[int, Artifact]] = field(default_factory=dict)
+    saved: dict[str, tuple[int, Model]] = field(default_factory=dict)
+    borrows: bool = False
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """Its artifacts by name."""
+        return {name: artifact for name, (_, artifact) in self.made.items()}
+
+    @property
+    def models(self) -> list[Model]:
+        """The models it made, the first of them first."""
+        return [model for _, model in self.saved.values()]
 
     @property
     def status(self) -> ChildStatus:
@@ -78,11 +94,11 @@ class Child:
 
 
 class Children:
-    """All children of a controller. `changed` are those to look at, until `seen` says that nothing more follows."""
+    """All children of a controller, and which of them have changed since nothing more followed from what they said."""
 
     def __init__(self) -> None:
         self._known: dict[str, Child] = {}
-        self.changed: dict[str, None] = {}
+        self._changed: OrderedDict[str, None] = OrderedDict()
 
     def __contains__(self, task: object) -> bool:
         return task in self._known
@@ -93,11 +109,24 @@ class Children:
     def __iter__(self) -> Iterator[Child]:
         return iter(self._known.values())
 
-    def watch(self, task: str, run: int, retries: int | None) -> None:
-        """Look after a run of a task from now on; its events up to here, if any, stay known."""
-        known = self._known.get(task) or Child(task, run)
-        self._known[task] = replace(known, run=run, retries=retries, counts=NO_RETRIES, was_dequeued=False)
-        self.changed[task] = None
+    def watch(self, task: str, run: int, retries: int | None, spec: TaskSpec | None = None) -> None:
+        """Look after a run of a task from now on; its events up to here, if any, stay known.
+
+        `spec` is what the task was when that was read, where its events are not heard from the first on.
+        """
+        known = self._known.get(task) or Child(task, run, state=TaskState(spec=spec))
+        self._known[task] = replace(known, retries=retries)
+        self.await_run(task, run)
+
+    def await_run(self, task: str, run: int) -> None:
+        """Look after another run of a task that is watched."""
+        self._known[task] = replace(self._known[task], run=run, counts=NO_RETRIES, was_dequeued=False)
+        self._changed[task] = None
+
+    def look_again(self, task: str) -> None:
+        """More may follow from what a child has said than before."""
+        if task in self._known:
+            self._changed[task] = None
 
     def apply(self, event: TasksEvent) -> None:
         """Fold an event of a child; those of other tasks, and those that do not count, change nothing."""
@@ -105,37 +134,54 @@ class Children:
         after = None if known is None else _after(known, event)
         if after is not None:
             self._known[event.task] = after
-            self.changed[event.task] = None
+            self._changed[event.task] = None
 
-    def seen(self) -> None:
-        """Nothing more is to be decided on what has changed so far."""
-        self.changed.clear()
+    def news(self, follows: Callable[[Child], Iterable[T]]) -> Iterator[T]:
+        """Yield what follows from each child that has changed; it is looked at again until nothing does."""
+        for _ in range(len(self._changed)):
+            task, _ = self._changed.popitem(last=False)
+            if found := list(follows(self._known[task])):
+                self._changed[task] = None
+                yield from found
 
 
 def _after(child: Child, event: TasksEvent) -> Child | None:
-    """Return the child after the event, or None where the event does not count."""
-    state = child.state
-    if state.spec is None and isinstance(event, RunStarted):
-        state = state.model_copy(update={"spec": _NAMELESS})
-    after = apply(state, event)
+    """Return the child after the event, or None where the event does not count.
+
+    A task that was there before its controller looked is known to exist, though nobody has read what it is.
+    """
+    is_unread = child.state.spec is None and not isinstance(event, TaskCreated)
+    after = apply(child.state.model_copy(update={"spec": _UNREAD}) if is_unread else child.state, event)
     if not isinstance(after, TaskState):
         return None
-    return _followed(_with_outputs(replace(child, state=after), event), event)
+    state = after.model_copy(update={"spec": None}) if is_unread else after
+    return _followed(_with_outputs(replace(child, state=state), event), event)
 
 
 def _with_outputs(child: Child, event: TasksEvent) -> Child:
+    made, saved = child.made, child.saved
     match event:
         case ArtifactUploaded():
-            return replace(child, artifacts={**child.artifacts, event.artifact.name: event.artifact})
+            made = {**made, event.artifact.name: (event.run, event.artifact)}
         case ArtifactDeleted():
-            return replace(child, artifacts={name: a for name, a in child.artifacts.items() if name != event.name})
+            made = {name: one for name, one in made.items() if name != event.name}
         case ModelSaved():
-            return replace(child, models={**child.models, event.model.id: event.model})
+            saved = {**saved, event.model.id: (event.run, event.model)}
         case ModelDeleted():
-            return replace(child, models={key: m for key, m in child.models.items() if key != event.model_id})
-        case TaskReset() | RunStarted(continues=False):
-            return replace(child, artifacts={}, models={})
-    return child
+            saved = {key: one for key, one in saved.items() if key != event.model_id}
+        case ModelAttached():
+            return replace(child, borrows=True)
+        case TaskReset():
+            made = {name: one for name, one in made.items() if one[0]}
+            saved = {key: one for key, one in saved.items() if one[0]}
+    return replace(child, made=_visible(child.state, made), saved=_visible(child.state, saved))
+
+
+def _visible(state: TaskState, outputs: dict[str, tuple[int, T]]) -> dict[str, tuple[int, T]]:
+    """Outputs of runs that were not done again, and of the draft."""
+    if all(not run or run >= state.visible_from for run, _ in outputs.values()):
+        return outputs
+    return {key: one for key, one in outputs.items() if not one[0] or one[0] >= state.visible_from}
 
 
 def _followed(child: Child, event: TasksEvent) -> Child:

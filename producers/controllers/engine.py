@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, get_args
 
 from ...events.errors import TasktapeError
-from ...events.task_events import RunEvent, RunLost, RunPreempted, RunStarted, TaskReset, TasksEvent
-from ...projections.task_state import End
+from ...events.task_events import RunEvent, RunLost, RunPreempted, RunStarted, TaskDeleted, TaskReset, TasksEvent
+from ...projections.task_state import End, TaskState, apply
 from ...projections.verdict import Verdict
-from .children import Children, outcome_of
+from .channel import patient
+from .children import Children
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ...events.log.port import Positions
-    from ...projections.retries import Outcome
     from .channel import Channel
 
 POLL_SECONDS: Final = 0.1
+_ENDS: Final = (*get_args(End), RunLost, RunPreempted, TaskReset)
 
 
 class SupersededError(TasktapeError):
@@ -39,10 +42,10 @@ class Policy(Protocol):
     """What makes a controller a pipeline or a search. All but `tick` follows from events alone."""
 
     def apply(self, event: TasksEvent) -> Verdict:
-        """Fold an event of the controller's own."""
+        """Fold an event of the controller's own that counts for its task: how its runs ended, too."""
 
-    def begin(self, last: Outcome | None, horizon: list[int]) -> Sequence[TasksEvent]:
-        """Return what this run says first, given how the last one ended, if there was one."""
+    def begin(self, horizon: list[int]) -> Sequence[TasksEvent]:
+        """Return what this run says first."""
 
     def decide(self) -> Sequence[Any]:
         """Return what is to be done now; nothing when all that follows from the events so far is done."""
@@ -79,12 +82,11 @@ class Engine:
         self._policy = policy
         self._children = children
         self._heard: dict[str, bool] = {}
-        self._highest = 0
-        self._last: Outcome | None = None
+        self._state: TaskState | None = None
         self._closing = threading.Event()
         self.over = threading.Event()
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._main, name="tasktape-controller", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="tasktape-controller", daemon=True)
 
     def start(self) -> None:
         """Begin, or go on where the last run of the task was."""
@@ -100,7 +102,8 @@ class Engine:
         """Hear all that is on the log now. For policies, while they carry something out."""
         self._hear_all_before(self._channel.ends())
 
-    def _main(self) -> None:
+    def run(self) -> None:
+        """Do all of it in this thread: `start` is for those who have something else to do."""
         try:
             self._go_on()
         except BaseException as error:  # noqa: BLE001  whoever waits for the end is told
@@ -121,20 +124,19 @@ class Engine:
     def _look_back(self) -> None:
         """Fold what earlier runs decided and what their children have said since; then say that this run goes on."""
         if self._run > 1:
-            self._hear(list(self._channel.history()))
+            self._state = TaskState()
+            self._hear(patient(lambda: list(self._channel.history())))
         begun = self._channel.horizon
         if known := self._policy.horizon():
             self._hear_all_before(self._channel.go_back(known))
-        self._write(self._policy.begin(self._last, begun))
+        self._write(self._policy.begin(begun))
         self._policy.resume()
 
     def _advance(self) -> None:
         """Decide until nothing more follows from what is known."""
         while decisions := self._policy.decide():
             events = self._policy.carry_out(decisions)
-            counted = self._write(events)
-            self._policy.act(counted)
-        self._children.seen()
+            self._policy.act(self._write(events))
 
     def _write(self, events: Sequence[TasksEvent]) -> list[TasksEvent]:
         """Write events and return those of them that count, as the log says."""
@@ -156,20 +158,41 @@ class Engine:
                 self._children.apply(event)
 
     def _hear_own(self, event: TasksEvent) -> None:
-        """Fold an event of this controller's task: once, and not from a run that was superseded when it spoke."""
+        """Fold an event of this controller's task: once, and only if it counts for the task."""
         if event.meta.event_id in self._heard:
             return
-        is_late = isinstance(event, RunEvent) and event.run < self._highest and not isinstance(event, TaskReset)
-        self._heard[event.meta.event_id] = not is_late and self._policy.apply(event).accepted
-        if isinstance(event, RunEvent) and not is_late:
-            self._note_run(event)
+        counts = self._counts(event)
+        self._heard[event.meta.event_id] = counts and self._policy.apply(event).accepted
+        if counts:
+            self._check(event)
 
-    def _note_run(self, event: RunEvent) -> None:
-        if isinstance(event, RunStarted):
-            self._highest = max(self._highest, event.run)
-            if event.run > self._run:
-                raise SupersededError(self._task, self._run, f"run {event.run} has begun")
-        elif isinstance(event, End | RunLost | RunPreempted):
-            if event.run >= self._run:
-                raise SupersededError(self._task, self._run, f"it has ended by a {type(event).__name__}")
-            self._last = outcome_of(event)
+    def _counts(self, event: TasksEvent) -> bool:
+        """Whether the task's state machine accepts an event. In a first run only what may end it is in question."""
+        if self._state is None:
+            if not isinstance(event, (RunStarted, TaskDeleted, *_ENDS)):
+                return True
+            self._state = _state_before(event, patient(lambda: list(self._channel.history())))
+        after = apply(self._state, event)
+        if isinstance(after, TaskState):
+            self._state = after
+        return isinstance(after, TaskState)
+
+    def _check(self, event: TasksEvent) -> None:
+        """Raise `SupersededError` where an event says that this run is over."""
+        if isinstance(event, TaskDeleted):
+            raise SupersededError(self._task, self._run, "its task was deleted")
+        if isinstance(event, RunStarted) and event.run > self._run:
+            raise SupersededError(self._task, self._run, f"run {event.run} has begun")
+        if isinstance(event, _ENDS) and isinstance(event, RunEvent) and event.run >= self._run:
+            raise SupersededError(self._task, self._run, f"it has ended by a {type(event).__name__}")
+
+
+def _state_before(event: TasksEvent, history: Iterable[TasksEvent]) -> TaskState:
+    """What the controller's task was when an event came."""
+    state = TaskState()
+    for earlier in history:
+        if earlier.meta.event_id == event.meta.event_id:
+            break
+        after = apply(state, earlier)
+        state = after if isinstance(after, TaskState) else state
+    return state

@@ -112,14 +112,9 @@ class Calls:
         return f"{self.pipeline.id}.{artifact}"
 
     def _add(self, node: Node) -> None:
-        """Let the controller know of the step, unless it does from an earlier run."""
+        """Let the controller know of the step."""
         self.execution.check(node)
-        known = self.execution.conductor.fold.steps.get(node.name)
-        if known is None:
-            self.execution.conductor.add(node)
-        else:
-            node.show(known)
-            self.nodes[node.name] = node
+        self.execution.conductor.add(node)
 
     def _loader(self, step: str, name: str) -> Callable[[], Any]:
         return lambda: self._result(step, name)

@@ -17,7 +17,7 @@ from ...events.pipeline_events import (
     StepSkipped,
     StepStarted,
 )
-from ...projections.pipeline_fold import STOPPED, UNDER_WAY, PipelineFold, StepState
+from ...projections.pipeline_fold import FORGOTTEN, STOPPED, UNDER_WAY, PipelineFold, StepState
 from ..controllers.children import Child
 
 BEFORE: Final = ("pre", "created")
@@ -52,39 +52,61 @@ Decision = Call | Launch | Say
 
 
 def decide(
-    fold: PipelineFold, changed: Iterable[Child], known: Container[str], *, is_complete: bool = True
+    fold: PipelineFold, news: Iterable[Decision], known: Container[str], *, is_complete: bool = True
 ) -> list[Decision]:
-    """Return what is to be done now, given the children that have changed since nothing was to be done.
+    """Return what is to be done now, given the `news` that follow from what children have said.
 
     Only steps that are `known` are run or called for: a pipeline that goes on may not have come to others yet. Once it
     `is_complete`, it will not.
     """
     if (owing := next((name for name in fold.owing if name in known), None)) is not None:
         return [Call(owing, *fold.steps[owing].owed()[0])]
-    if observed := [decision for child in changed for decision in _observed(fold, child)]:
-        return observed
+    if found := _up_to_a_call(news):
+        return found
     if fold.stopping is not None:
-        return [_skip(step.name, STOPPED) for step in fold.steps.values() if step.status == "pending"]
-    if fold.defined is not None and fold.defined.stops_on_fail and fold.spoilt:
-        return [Say(PipelineStopping, {"reason": f"step {next(iter(fold.spoilt))!r} failed", "failed": True})]
+        return [_skip(name, STOPPED) for name in fold.pending]
+    if (failed := _failed(fold)) is not None:
+        return [Say(PipelineStopping, {"reason": f"step {failed!r} failed", "failed": True})]
     if is_complete and (forgotten := [name for name in fold.ready if name not in known]):
-        return [_skip(name, "the pipeline's code does not ask for it any more") for name in forgotten]
-    return _ready(fold, known)
+        return [_skip(name, FORGOTTEN) for name in forgotten]
+    return _up_to_a_call(_judged(fold, fold.steps[name]) for name in fold.ready if name in known)
 
 
-def _observed(fold: PipelineFold, child: Child) -> list[Decision]:
-    """What has come of the step that a child runs."""
+def _up_to_a_call(decisions: Iterable[Decision]) -> list[Decision]:
+    """The decisions before the first call of a user's function, or it alone: what it answers is written at once."""
+    found: list[Decision] = []
+    for decision in decisions:
+        if isinstance(decision, Call):
+            return found or [decision]
+        found.append(decision)
+    return found
+
+
+def _failed(fold: PipelineFold) -> str | None:
+    """The step whose failure stops the pipeline, if there is one: what was aborted does not."""
+    if fold.defined is None or not fold.defined.stops_on_fail:
+        return None
+    return next((name for name in fold.spoilt if fold.steps[name].status == "failed"), None)
+
+
+def observed(fold: PipelineFold, child: Child, known: Container[str], *, is_complete: bool = True) -> list[Decision]:
+    """What has come of the step that a child runs; whether one that has failed runs again, its definition tells."""
     step = fold.steps.get(fold.owners.get(child.task, ""))
-    if step is None or step.status not in UNDER_WAY or child.status == "waiting":
+    if step is None or step.status not in UNDER_WAY:
         return []
     about = {"step": step.name, "child": child.task, "child_run": child.run}
+    if child.status == "waiting":
+        is_wanted = not is_complete or step.name in known or step.status != "queued"
+        return [] if is_wanted else [Say(StepFinished, {**about, "status": "aborted", "message": FORGOTTEN})]
     begins = step.status == "queued" and child.state.run.started
     begun: list[Decision] = [Say(StepStarted, about)] if begins else []
-    return begun if child.status == "running" else [*begun, _ended(fold, step, child)]
+    if child.status == "running" or (child.status == "failed" and not is_complete and step.name not in known):
+        return begun
+    return [*begun, _ended(step, child, may_repeat=fold.stopping is None and step.name in known)]
 
 
-def _ended(fold: PipelineFold, step: StepState, child: Child) -> Decision:
-    if child.status == "failed" and fold.stopping is None:
+def _ended(step: StepState, child: Child, *, may_repeat: bool) -> Decision:
+    if child.status == "failed" and may_repeat:
         if "retry" in step.definition.callbacks and ("retry", child.run) not in step.answers:
             return Call(step.name, "retry", child.run)
         if step.answers.get(("retry", child.run), step.retries < step.definition.retries):
@@ -92,13 +114,6 @@ def _ended(fold: PipelineFold, step: StepState, child: Child) -> Decision:
             return Say(StepRetried, {"step": step.name, **again})
     about = {"child": child.task, "child_run": child.run, "message": child.message}
     return Say(StepFinished, {"step": step.name, "status": child.status, **about})
-
-
-def _ready(fold: PipelineFold, known: Container[str]) -> list[Decision]:
-    """Skip or launch what is ready; a callback that is to be asked first goes alone."""
-    judged = [_judged(fold, fold.steps[name]) for name in fold.ready if name in known]
-    call = next((decision for decision in judged if isinstance(decision, Call)), None)
-    return judged if call is None else [call]
 
 
 def _judged(fold: PipelineFold, step: StepState) -> Decision:

@@ -144,9 +144,10 @@ class Execution:
 
     def wait_for(self, step: str) -> None:
         """Wait until a step is over, and its callbacks have been called."""
-        fold, progress = self.conductor.fold, self.conductor.progress
+        conductor = self.conductor
+        fold, progress = conductor.fold, conductor.progress
         with progress:
-            while not (fold.is_settled(step) or self._engine.over.is_set()):
+            while not ((conductor.has_begun and fold.is_settled(step)) or self._engine.over.is_set()):
                 progress.wait(_WAIT_SECONDS)
         self._raise_trouble()
 

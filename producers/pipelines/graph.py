@@ -18,8 +18,8 @@ def check_graph(parents: Parents) -> None:
         if unknown := next((parent for parent in named if parent not in parents), None):
             raise PipelineError(f"its parent {unknown!r} is no step of this pipeline.", name)
     ordered = order(parents)
-    if len(ordered) < len(parents):
-        raise CycleError(_cycle({name: named for name, named in parents.items() if name not in set(ordered)}))
+    if rest := parents.keys() - set(ordered):
+        raise CycleError(_cycle({name: named for name, named in parents.items() if name in rest}))
 
 
 def order(parents: Parents) -> list[str]:

@@ -137,9 +137,11 @@ class Node:
             self.job = Job(step.child, {}, self)
 
     def references(self) -> list[Reference]:
-        """All references the step makes."""
-        given = (self.parameters, self.configurations, self.task_overrides, self.queue)
-        return [found for value in given for found in references(value, self.name)]
+        """All references the step makes: what stands inside lists and dicts is one only where it is to be parsed."""
+        deep = self.recursively_parse_parameters
+        parameters = [found for value in self.parameters.values() for found in references(value, self.name, deep=deep)]
+        others = [self.queue, *self.configurations.values(), *self.task_overrides.values()]
+        return parameters + [found for value in others for found in references(value, self.name, deep=False)]
 
     def needs(self) -> list[str]:
         """The steps it waits for: the parents it names, then those it refers to."""

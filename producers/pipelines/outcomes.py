@@ -34,12 +34,12 @@ class Outcome:
 
     @classmethod
     def of_child(cls, child: Child) -> Outcome | None:
-        """From the events of a child; None where they were not all heard."""
+        """From the events of a child; None where they do not tell all."""
         spec = child.state.spec
-        if spec is None or not spec.name:
+        if spec is None or child.borrows:
             return None
         models: dict[str, list[Model]] = {"input": [], "output": []}
-        for model in child.models.values():
+        for model in child.models:
             models[model.direction].append(model)
         return cls(child.task, spec, child.artifacts, models)
 
@@ -77,7 +77,7 @@ class Outcome:
         return self._models[direction]
 
     def _artifact(self, name: str, field: str = _URL, *rest: str) -> Any:
-        if name not in self.artifacts and rest:
+        while name not in self.artifacts and rest:
             name, field, *rest = f"{name}.{field}", *rest  # type: ignore[assignment]
         value = getattr(self.artifacts[name], _ARTIFACT_FIELDS.get(field, field))
         return value[".".join(rest)] if rest else value
@@ -89,7 +89,7 @@ class Outcome:
         return value_of(held)
 
     def _model(self, direction: str, index: str, field: str = _URL) -> Any:
-        return getattr(self._models[direction][int(index)], {"url": "uri"}.get(field, field))
+        return getattr(self._models[direction.lower()][int(index)], {"url": "uri"}.get(field, field))
 
     def _field(self, path: str) -> Any:
         return specs.value_at(self._spec, _SPEC_FIELDS.get(path, path))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ...events.parts import TaskSpec
+from ..controllers.channel import patient
 from ..errors import UnknownTaskError
 from ..spec import fit_spec
 from ..task_editing import OWN
@@ -60,11 +61,14 @@ def child_id(controller: str, generation: int, step: str) -> str:
 
 
 class Preparer:
-    """Makes steps ready. `outcome_of` tells what a step that is over has come to."""
+    """Makes steps ready. `outcome_of` tells what a step has come to, `may_lack` whether some of that may be missing."""
 
-    def __init__(self, surroundings: Surroundings, outcome_of: Callable[[str], Outcome]) -> None:
+    def __init__(
+        self, surroundings: Surroundings, outcome_of: Callable[[str], Outcome], may_lack: Callable[[str], bool]
+    ) -> None:
         self._at = surroundings
         self._outcome_of = outcome_of
+        self._may_lack = may_lack
 
     def prepare(self, node: Node, generation: int) -> Prepared:
         """Make a step ready.
@@ -80,22 +84,25 @@ class Preparer:
         if base.is_used_itself:
             child, run, is_new = base.task, base.last_run + 1, False
         queue = str(resolved(node.queue or self._at.queue, node.name, self._lookup(node)))
-        key = cache_key(spec, self._content) if node.cache_executed_step else ""
-        cached = self._cached(key) if key else ""
-        return Prepared(node, child, run, spec, parameters, queue, key, cached, is_new)
+        return self.looked_up(Prepared(node, child, run, spec, parameters, queue, is_new=is_new))
+
+    def looked_up(self, one: Prepared) -> Prepared:
+        """A step with the earlier run whose outcome it can take, if there is one: it depends on all of its spec."""
+        key = cache_key(one.spec, self._content) if one.node.cache_executed_step else ""
+        return replace(one, cache_key=key, cached=self._cached(key) if key else "")
 
     def _base(self, node: Node) -> Base:
         if node.base_spec is not None and node.clone_task:
             return Base("", node.base_spec)
         if node.task_factory_func is not None:
-            return self._read(node, node.task_factory_func(node).id, is_used_itself=True)
+            return self._read(node, _made(node, node.task_factory_func), is_used_itself=True)
         return self._read(node, node.base_task_id or "", is_used_itself=not node.clone_task)
 
     def _read(self, node: Node, task: str, *, is_used_itself: bool) -> Base:
         if not self._at.session.outbox.synced(self._at.session.settings.close_timeout):
             raise PipelineError(f"its task {task} is not on the log yet.", node.name)
         try:
-            return read_base(self._at.session, task, is_used_itself=is_used_itself)
+            return patient(lambda: read_base(self._at.session, task, is_used_itself=is_used_itself))
         except UnknownTaskError as error:
             raise PipelineError(str(error), node.name) from error
 
@@ -135,18 +142,25 @@ class Preparer:
             if name not in self._at.arguments:
                 raise BadReferenceError(node.name, reference.text, f"the pipeline has no parameter {name!r}")
             return self._at.arguments[name]
-        return self._outcome_of(reference.step).value(reference, node.name)
+        try:
+            return self._outcome_of(reference.step).value(reference, node.name)
+        except ValueError as error:
+            if self._may_lack(reference.step):
+                return None
+            if isinstance(error, BadReferenceError):
+                raise
+            raise BadReferenceError(node.name, reference.text, str(error)) from error
 
     def _content(self, encoded: str) -> str:
         """SHA-256 of the artifact that a parameter names as JSON text, or the text where it can't be told."""
         task, _, name = encoded.strip('"').partition(".")
         try:
-            return Outcome.of_task(self._at.session, task).artifacts[name].sha256 or encoded
+            return patient(lambda: Outcome.of_task(self._at.session, task)).artifacts[name].sha256 or encoded
         except (ValueError, KeyError):
             return encoded
 
     def _cached(self, key: str) -> str:
-        with self._at.session.queries() as queries:
+        with patient(self._at.session.queries) as queries:
             return queries.cached_step(key) or ""
 
 
@@ -158,6 +172,14 @@ class Base:
     spec: TaskSpec
     last_run: int = 0
     is_used_itself: bool = False
+
+
+def _made(node: Node, factory: Callable[[Node], Any]) -> str:
+    """Id of the task that the user's own function makes for a step."""
+    try:
+        return str(factory(node).id)
+    except Exception as error:
+        raise PipelineError(f"its task could not be made: {type(error).__name__}: {error}", node.name) from error
 
 
 def read_base(session: Session, task: str, *, is_used_itself: bool = False) -> Base:

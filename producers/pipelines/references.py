@@ -56,14 +56,14 @@ class Reference:
 Lookup = Callable[[Reference], Any]
 
 
-def references(value: Any, reader: str) -> Iterator[Reference]:
-    """Yield the references in a value, and in the containers it holds."""
+def references(value: Any, reader: str, *, deep: bool = True) -> Iterator[Reference]:
+    """Yield the references in a value; `deep` looks into containers too."""
     if isinstance(value, str):
         yield from (Reference.of(found, reader) for found in _PATTERN.findall(value))
-    elif isinstance(value, Mapping):
+    elif deep and isinstance(value, Mapping):
         for item in value.values():
             yield from references(item, reader)
-    elif isinstance(value, (list, tuple)):
+    elif deep and isinstance(value, (list, tuple)):
         for item in value:
             yield from references(item, reader)
 
@@ -75,7 +75,8 @@ def resolved(value: Any, reader: str, lookup: Lookup, *, deep: bool = False) -> 
     if deep and isinstance(value, Mapping):
         return {key: resolved(item, reader, lookup, deep=True) for key, item in value.items()}
     if deep and isinstance(value, (list, tuple)):
-        return type(value)(resolved(item, reader, lookup, deep=True) for item in value)
+        items = [resolved(item, reader, lookup, deep=True) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     return value
 
 
@@ -109,7 +110,7 @@ def _fault(reference: Reference, arguments: Mapping[str, Any], steps: Mapping[st
 
 
 def _fault_of_model(rest: Sequence[str]) -> str:
-    is_complete = len(rest) >= _MODEL_PARTS and rest[0] in {"input", "output"}
+    is_complete = len(rest) >= _MODEL_PARTS and rest[0].lower() in {"input", "output"}
     if not is_complete or not re.fullmatch(r"-?\d+", rest[1]):
         return "a model is named as in ${step.models.output.-1.url}"
     return ""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ...events.queue_events import AbortRequested, EntryEnqueued, entry_id
 from ...events.task_events import RunFailed, TaskCreated, TaskReset
 from .. import lineage
+from ..controllers.channel import patient
 from ..errors import NotEnqueuedError, TooLateError
 from ..queues import dequeue_task
 
@@ -34,7 +35,7 @@ _ABORTED: Final = "the pipeline was stopped"
 class Runner(Protocol):
     """Makes runs of tasks happen. All of it may be asked for twice, and has an effect once."""
 
-    def retries_of(self, spec: TaskSpec | None) -> int | None:
+    def retries_of(self, spec: TaskSpec) -> int | None:
         """How often the task's own failures are retried without the pipeline; None where nothing is."""
 
     def start(self, prepared: Sequence[Prepared]) -> None:
@@ -71,9 +72,9 @@ class QueueRunner:
         self._session = session
         self._append = append
 
-    def retries_of(self, spec: TaskSpec | None) -> int | None:
+    def retries_of(self, spec: TaskSpec) -> int | None:
         """What the task's description allows its agents."""
-        return spec.retries if spec else 0
+        return spec.retries
 
     def start(self, prepared: Sequence[Prepared]) -> None:
         """Make the tasks, and then enqueue them: an agent may start one as soon as it waits."""
@@ -88,7 +89,7 @@ class QueueRunner:
     def stop(self, child: str, run: int) -> None:
         """Take it out of its queue, and ask whoever was faster to stop it."""
         with contextlib.suppress(NotEnqueuedError, TooLateError):
-            dequeue_task(child, _ABORTED)
+            patient(lambda: dequeue_task(child, _ABORTED))
         self._append([AbortRequested(meta=self._session.stamp(), task=child, run=run, reason=_ABORTED)])
 
     def ended(self) -> Sequence[Ended]:
@@ -113,7 +114,7 @@ class ProcessRunner:
         self._lock = threading.Lock()
         self._ended: list[Ended] = []
 
-    def retries_of(self, spec: TaskSpec | None) -> int | None:  # noqa: ARG002  one signature for all runners
+    def retries_of(self, spec: TaskSpec) -> int | None:  # noqa: ARG002  one signature for all runners
         """Nobody retries but the pipeline."""
         return None
 

@@ -16,7 +16,7 @@ from tasktape.producers.pipelines.lazy import LazyResult
 
 FRAME = pd.DataFrame({"x": [1, 2], "y": [0, 1]})
 USES: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "unpacked": (lambda value: (lambda first, second: [second, first])(*value), (1, 2)),
+    "unpacked": (lambda value: max(*value), (1, 2)),
     "iterated": (lambda value: [item * 2 for item in value], [1, 2]),
     "added up": (sum, [1, 2]),
     "sorted": (sorted, {3, 1}),
@@ -24,7 +24,7 @@ USES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "joined": (" ".join, ["a", "b"]),
     "next of": (next, iter([5, 6])),
     "formatted": ("{:.2f}".format, 1.234),
-    "compared": (lambda value: value > 1 and not value == 3, 2),
+    "compared": (lambda value: value > 1 and value != 3, 2),
     "multiplied": (lambda value: 100 * value, 0.5),
     "an index": (operator.itemgetter, 1),
     "a path": (lambda value: Path(value, "b").as_posix(), "a"),

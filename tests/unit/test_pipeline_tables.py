@@ -173,7 +173,7 @@ def test_a_reset_controller_is_no_pipeline_and_goes_on_as_a_new_one(world: World
     assert (world.ask.pipelines(), world.ask.steps("c")) == ([], [])
     world.say(task_events.RunStarted, task="c", run=2)
     world.say(pipeline_events.PipelineDefined, task="c", run=2, name="again", steps=DIAMOND[:1])
-    assert (world.row().name, world.row().generation, world.statuses()) == ("again", 1, {"load": "pending"})
+    assert (world.row().name, world.row().generation, world.statuses()) == ("again", 2, {"load": "pending"})
 
 
 def test_a_later_run_keeps_what_came_of_the_steps_and_forgets_those_that_are_gone(world: World) -> None:
