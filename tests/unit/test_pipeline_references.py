@@ -106,7 +106,6 @@ def test_containers_are_looked_into_where_asked_and_keep_their_kind() -> None:
     [
         "${pipeline.rate}",
         "${pipeline.my.name}",
-        "${load.data}",
         "${load.id}",
         "${load.artifacts.x}",
         "${fit.models.INPUT.0.url}",
@@ -122,6 +121,7 @@ def test_what_may_have_a_value_passes_the_check(text: str) -> None:
     [
         ("${pipeline.none}", "no parameter 'none'"),
         ("${none.id}", "no step 'none'"),
+        ("${load.data}", "${load.artifacts.data.url}"),
         ("${load.none}", "neither a return value"),
         ("${fit.data}", "neither a return value"),
         ("${fit.artifacts}", "needs a name"),
