@@ -185,10 +185,15 @@ class PipelineFold:
     def unfinished(self) -> set[str]:
         """Return the steps that a later run of an ended pipeline has to make up for: what failed, what needs that.
 
-        What a pipeline that was stopped has left running is being aborted, so that it is to be made up for as well.
+        What a pipeline that was stopped has left running is being aborted, so that it is to be made up for as well. A
+        step whose callbacks were asked before it was queued asks them again: what they changed was a task of then.
         """
         lacking = {"failed", "aborted", *(UNDER_WAY if self.stopping else ())}
-        return self.dependents(s.name for s in self.steps.values() if s.status in lacking or s.message in MADE_UP_FOR)
+        return self.dependents(
+            step.name
+            for step in self.steps.values()
+            if step.status in lacking or step.message in MADE_UP_FOR or (step.status == "pending" and step.answers)
+        )
 
     def _forget(self) -> None:
         """Begin anew, with tasks of their own for the steps: those they had have run."""

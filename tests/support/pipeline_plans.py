@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -147,6 +148,7 @@ def _tried(step: StepPlan, fates: list[str]) -> tuple[str, list[str], int]:
         return status, fates, runs
 
 
+@functools.cache
 def _step(number: int, possible: tuple[str, ...]) -> st.SearchStrategy[StepPlan]:
     earlier = st.lists(st.integers(max(0, number - 6), number - 1), max_size=3, unique=True) if number else st.just([])
     first, second = (st.lists(st.sampled_from(some), max_size=3).map(tuple) for some in (possible, FATES))

@@ -24,6 +24,7 @@ from tasktape.events.pipeline_events import CallbackReturned, PipelineStopping
 from tasktape.events.queue_events import EntryEnqueued, entry_id
 from tasktape.events.task_events import TasksEvent
 from tasktape.events.topics import TOPICS, queue_spec
+from tasktape.events.wire import append_event
 from tasktape.producers.controllers.channel import Channel
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.controllers.engine import Engine
@@ -96,7 +97,10 @@ class MortalChannel(Channel):
     def append(self, events: Sequence[Event]) -> None:
         for event in events:
             self._world.live()
-            super().append([event])
+            if self._world.straight:
+                append_event(self.log, event, codec=self._world.codec)
+            else:
+                super().append([event])
             self._world.note(event)
             self._world.live()
 
@@ -121,7 +125,10 @@ class WorldRunner(runners.QueueRunner):
 
 @dataclass
 class World:
-    """Agents, the log, and what can be asked of it. `told` is all that was said, in order."""
+    """Agents, the log, and what can be asked of it. `told` is all that was said, in order.
+
+    `straight` spares the controller's appends their delivery reports, which cost a thread's turn each.
+    """
 
     plan: Plan
     name: str
@@ -133,6 +140,8 @@ class World:
     entries: dict[str, EntryEnqueued] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
     pace: int = 1
+    straight: bool = False
+    left: bool = False
     time_limit: float = 0.0
     generation: int = 0
     run: int = 0
@@ -195,6 +204,7 @@ class World:
             kills = self.plan.kills[self.generation] if self.generation < len(self.plan.kills) else ()
             self._breaths = kills[self.deaths] + 1 if self.deaths < len(kills) else 0
             found, error = self._run_once(**options)
+            self.left |= isinstance(error, LeftError)
             if error is None or isinstance(error, LeftError):
                 return found
             if not isinstance(error, KilledError):

@@ -18,7 +18,7 @@ from tasktape.tests.support.pipeline_world import World
 
 ROOT = Path(tasktape.__file__).parent
 COUNTED = ("producers/controllers/", "producers/pipelines/", "projections/pipeline_fold.py")
-FEW, MANY = 60, 300
+FEW, MANY = 40, 160
 
 
 class Counter:

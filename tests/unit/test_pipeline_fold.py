@@ -147,6 +147,14 @@ def test_to_continue_is_to_do_again_what_failed_was_stopped_or_forgotten_and_wha
     assert story.fold.steps["right"].child == "t-right"
 
 
+def test_a_step_that_was_asked_about_and_not_queued_is_asked_about_again_with_the_task_it_gets_then() -> None:
+    story = Story(PipelineStep(name="a", callbacks=["pre"]), PipelineStep(name="b", callbacks=["pre"]))
+    story.say(said.CallbackReturned, step="a", callback="pre")
+    assert story.fold.unfinished() == {"a"}
+    story.say(said.PipelineContinued, steps=["a"])
+    assert story.fold.steps["a"].answers == {}
+
+
 def test_what_a_stopped_pipeline_left_running_is_done_again_and_what_a_living_one_runs_is_not() -> None:
     story = Story(*DIAMOND)
     story.queue("load")

@@ -40,7 +40,7 @@ def _no_log_is_left() -> Iterator[None]:
 
 
 def world_of(plan: Plan) -> World:
-    return World(plan, f"pipeline-{uuid.uuid4().hex}")
+    return World(plan, f"pipeline-{uuid.uuid4().hex}", straight=True)
 
 
 def statuses(conductor: Conductor) -> list[str]:
@@ -124,12 +124,12 @@ def check_calls(world: World, expected: list[Expected], generation: int) -> None
 
 
 def check_chains(world: World, conductor: Conductor, generation: int) -> None:
-    """Calls about a step's state tell all its states, each after the one before."""
+    """Calls about a step's state tell all its states, each after the one before, unless the controller left early."""
     for name, state in conductor.fold.steps.items():
         told = [call[3] for call in world.calls if call[:3] == (generation, name, "status")]
         if told:
             chain = list(itertools.pairwise(("pending", *state.history)))
-            assert set(told) == set(chain)
+            assert set(told) == set(chain) or (world.left and set(told) <= {*chain})
 
 
 def check_order(world: World) -> None:
