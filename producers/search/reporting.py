@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from . import figures
 from .importances import importances
 
 if TYPE_CHECKING:
-    from ...events.search_events import SearchDefined
+    from ...events.search_events import Objective, SearchDefined
     from ..task import Task
 
 _EVERY_SECONDS: Final = 2.0
@@ -59,7 +59,7 @@ class Reporting:
         logger = self._task.get_logger()
         table = figures.summary_table(trials, defined.objectives)
         logger.report_table(*figures.SUMMARY, iteration=0, table_plot=table)
-        for title, series, figure in drawn(trials, defined):
+        for title, series, figure in drawn(trials, defined.objectives, defined.space):
             logger.report_plotly(title, series, iteration=0, figure=figure)
 
     def _progress(self, reached: int) -> None:
@@ -68,9 +68,10 @@ class Reporting:
             self._task.set_progress(reached)
 
 
-def drawn(trials: list[figures.Shown], defined: SearchDefined) -> list[tuple[str, str, Figure]]:
+def drawn(
+    trials: Sequence[figures.Shown], objectives: Sequence[Objective], space: str
+) -> list[tuple[str, str, Figure]]:
     """Return title, series and figure of all that can be drawn of these trials."""
-    objectives = defined.objectives
     found = [
         (figures.OBJECTIVE, figures.objective_name(one), figures.objective_plot(trials, one, place))
         for place, one in enumerate(objectives)
@@ -78,7 +79,7 @@ def drawn(trials: list[figures.Shown], defined: SearchDefined) -> list[tuple[str
     ]
     if (parallel := figures.parallel_coordinates(trials, objectives)) is not None:
         found.append((*figures.PARALLEL, parallel))
-    if shares := importances(trials, objectives[0], defined.space):
+    if shares := importances(trials, objectives[0], space):
         found.append((*figures.IMPORTANCE, figures.importance_plot(shares)))
     return found
 
