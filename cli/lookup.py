@@ -13,10 +13,12 @@ from .errors import AmbiguousError, NotFoundError, near_matches
 
 if TYPE_CHECKING:
     from ..projections.query import Queries
+    from ..projections.search_rows import SearchRow
 
 CONTROLLER: Final = "controller"
 """The type of tasks that control a pipeline."""
 _WHERE_PIPELINES: Final = "`tasktape pipelines list` shows what there is."
+_WHERE_SEARCHES: Final = "`tasktape search list` shows what there is."
 _ID_START: Final = re.compile(r"[0-9a-f]{1,32}")
 _NAME_START: Final = 200
 
@@ -49,6 +51,21 @@ def find_pipeline(queries: Queries, text: str) -> TaskRow:
     if task.task_type != CONTROLLER and not queries.pipelines(task=task.id, archived=True):
         raise NotFoundError("pipeline", text, hint=f"The task of this id controls none. {_WHERE_PIPELINES}")
     return task
+
+
+def find_search(queries: Queries, text: str) -> SearchRow:
+    """The newest search of this name, or the one whose controller's id is or begins with `text`.
+
+    Raises `NotFoundError` with near matches, also for a task that controls no search, and `AmbiguousError`.
+    """
+    if named := queries.searches(text, limit=1):
+        return named[0]
+    if not _by_id(queries, text):
+        near = near_matches(text, [search.name for search in queries.searches(limit=1000)])
+        raise NotFoundError("search", text, near, _WHERE_SEARCHES)
+    if found := queries.searches(task=find_task(queries, text).id, archived=True):
+        return found[0]
+    raise NotFoundError("search", text, hint=f"The task of this id controls none. {_WHERE_SEARCHES}")
 
 
 def _by_id(queries: Queries, text: str) -> list[TaskRow]:

@@ -62,6 +62,10 @@ _PLACES: Final[dict[str, dict[str, str]]] = {
         "show": "pipelines.show_pipeline",
         "run": "pipelines.run_pipeline",
     },
+    "search": {
+        "list": "search.list_searches",
+        "show": "search.show_search",
+    },
     "limits": {
         "list": "limits.list_limits",
         "set": "limits.set_limit",
@@ -116,6 +120,7 @@ def commands() -> typer.Typer:
         ("tasks", "List, inspect and change tasks."),
         ("queues", "List, inspect and change queues and what waits in them."),
         ("pipelines", "List, inspect and run pipelines."),
+        ("search", "List and inspect searches over parameters."),
         ("limits", "List, set and lift limits on how many runs are under way at once."),
     ):
         whole.add_typer(group(text), name=name)

@@ -5,13 +5,16 @@ They belong to the controller's runs. A later run of it goes on where they end, 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from .base import Part
 from .parts import Parameter
 from .task_events import RunEvent
+
+_WITH_INFINITY: Final = ConfigDict(ser_json_inf_nan="strings")
+"""What has times of its own, so that a limit without end is still there when it is read again from JSON."""
 
 
 class Objective(Part):
@@ -27,6 +30,8 @@ class SearchLimits(Part):
 
     `compute` is the time of all trials together. `fewest_iterations` are those before which no trial is given up.
     """
+
+    model_config = _WITH_INFINITY
 
     concurrent: int = 1
     trials: int = 0
@@ -47,6 +52,8 @@ class SearchDefined(SearchEvent):
     `space` is the search space as JSON text. `horizon` holds, for each partition of `tasktape.metrics` and then of
     `tasktape.tasks`, the offset from which on the trials' events lie.
     """
+
+    model_config = _WITH_INFINITY
 
     base_task: str
     strategy: str

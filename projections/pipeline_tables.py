@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ..events.base import from_us, to_us
+from ..events.base import from_us
 from ..events.pipeline_events import PipelineDefined, PipelineEvent, PipelineStep, PipelineStopping
 from ..events.task_events import TaskReset, TasksEvent
 from .pipeline_fold import PipelineFold, StepState
+from .tables import us
 from .verdict import ACCEPTED, Verdict, rejected
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _row(task: str, fold: PipelineFold) -> Row:
         task,
         *((defined.run, defined.name, defined.version) if defined else (None, None, None)),
         fold.generation,
-        *((defined.stops_on_fail, defined.time_limit, _us(defined.meta.occurred_at)) if defined else (None,) * 3),
-        *((stopping.reason, stopping.failed, _us(stopping.meta.occurred_at)) if stopping else (None,) * 3),
+        *((defined.stops_on_fail, defined.time_limit, us(defined.meta.occurred_at)) if defined else (None,) * 3),
+        *((stopping.reason, stopping.failed, us(stopping.meta.occurred_at)) if stopping else (None,) * 3),
         defined.model_copy(update={"steps": []}).model_dump_json() if defined else "",
         stopping.model_dump_json() if stopping else "",
     )
@@ -137,11 +137,7 @@ def _step_row(task: str, place: int, step: StepState) -> Row:
         "history": list(step.history),
         "definition": defined.model_dump_json(),
         "answers": json.dumps([[*call, answer] for call, answer in step.answers.items()], ensure_ascii=False),
-        **{name: _us(getattr(step, name)) for name in _MOMENTS},
+        **{name: us(getattr(step, name)) for name in _MOMENTS},
         **{name: getattr(step, name) for name in _PLAIN},
     }
     return tuple(told[column] for column in _COLUMNS)
-
-
-def _us(moment: datetime | None) -> int | None:
-    return None if moment is None else to_us(moment)

@@ -128,6 +128,23 @@ WHERE t.status IN ('completed', 'published')
 ORDER BY s.ended_at DESC, s.child DESC
 LIMIT 1;
 
+-- name: searches
+SELECT * REPLACE (
+    epoch_us(created_at) AS created_at, epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at
+)
+FROM searches
+WHERE ($task IS NULL OR task = $task) AND ($name IS NULL OR name = $name) AND ($include_archived OR NOT archived)
+ORDER BY created_at DESC, task DESC
+LIMIT $limit;
+
+-- name: trials
+SELECT * REPLACE (
+    epoch_us(queued_at) AS queued_at, epoch_us(started_at) AS started_at, epoch_us(ended_at) AS ended_at
+)
+FROM trials
+WHERE task = $task
+ORDER BY number;
+
 -- name: scalars
 WITH chosen AS (
     SELECT title, series, step, time, value FROM scalars

@@ -27,6 +27,7 @@ from .rows import (
     TaskRow,
     made,
 )
+from .search_rows import SearchRow, TrialRow
 from .task_state import TaskState
 from .work_rows import EntryRow, LimitRow, PermitRow, PipelineRow, QueueRow, StepRow, WaitRow, WorkerRow
 
@@ -222,6 +223,17 @@ class Queries:
     def cached_step(self, cache_key: str) -> str | None:
         """Return the child of the latest step of this key that completed, while what it came to still stands."""
         return next((child for (child,) in self._rows("cached_step", cache_key=cache_key)), None)
+
+    def searches(
+        self, name: str | None = None, *, task: str | None = None, archived: bool = False, limit: int | None = None
+    ) -> list[SearchRow]:
+        """Return searches (of this name, of this controller), the latest created first; archived ones if asked for."""
+        values = {"name": name, "task": task, "include_archived": archived, "limit": limit}
+        return made(SearchRow, self._source.rows("searches", values))
+
+    def trials(self, task_id: str) -> list[TrialRow]:
+        """Return the trials of the search that a task controls, by number."""
+        return made(TrialRow, self._rows("trials", task=task_id))
 
     def events(self, key: str | None = None, *, limit: int | None = None, types: Sequence[str] = ()) -> list[EventRow]:
         """Return the events about a task, queue or worker (all events without a key) in order of their append times."""

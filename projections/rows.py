@@ -298,6 +298,7 @@ _CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
     "datetime": lambda us: _EPOCH + timedelta(microseconds=us),
     "datetime | None": lambda us: None if us is None else _EPOCH + timedelta(microseconds=us),
     "tuple[str, ...]": tuple,
+    "tuple[float, ...]": tuple,
     "dict[str, str]": json.loads,
     "dict[str, int]": json.loads,
     "dict[str, float]": json.loads,

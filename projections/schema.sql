@@ -41,6 +41,16 @@ CREATE TABLE step_states (
     queued_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP, history VARCHAR[], definition VARCHAR,
     answers VARCHAR
 );
+CREATE TABLE search_states (
+    task VARCHAR, run BIGINT, base_task VARCHAR, strategy VARCHAR, queue VARCHAR, objectives VARCHAR, limits VARCHAR,
+    space VARCHAR, stopping_reason VARCHAR, stopping_failed BOOLEAN, began_at TIMESTAMP, best BIGINT, spent DOUBLE,
+    defined VARCHAR, stopping VARCHAR
+);
+CREATE TABLE trial_states (
+    task VARCHAR, number BIGINT, child VARCHAR, status VARCHAR, stopping VARCHAR, iteration BIGINT, seconds DOUBLE,
+    message VARCHAR, told BOOLEAN, "values" DOUBLE[], queued_at TIMESTAMP, started_at TIMESTAMP, ended_at TIMESTAMP,
+    parameters VARCHAR, held VARCHAR
+);
 CREATE TABLE artifact_versions (
     task VARCHAR, run BIGINT, resets BIGINT, "offset" BIGINT, deleted BOOLEAN, name VARCHAR, type VARCHAR,
     uri VARCHAR, size BIGINT, sha256 VARCHAR, content_type VARCHAR, preview VARCHAR, metadata VARCHAR,
@@ -181,6 +191,35 @@ FROM pipeline_states p
 JOIN tasks t ON t.id = p.task
 LEFT JOIN counts c ON c.task = p.task
 WHERE p.defined_at IS NOT NULL;
+
+CREATE VIEW trials AS
+SELECT
+    s.task, s.number, s.child, s.status, s."values", s.iteration, s.seconds, s.parameters, s.message, s.queued_at,
+    s.started_at, s.ended_at
+FROM trial_states s JOIN task_states t ON t.id = s.task
+WHERE NOT t.deleted;
+
+-- A search's status is its controller's; as a pipeline, it is none until it is defined.
+CREATE VIEW searches AS
+WITH counts AS (
+    SELECT
+        task, count(*) AS trials, count(*) FILTER (status = 'completed') AS completed,
+        count(*) FILTER (status = 'pruned') AS pruned, count(*) FILTER (status IN ('failed', 'aborted')) AS failed,
+        count(*) FILTER (status IN ('queued', 'running')) AS under_way
+    FROM trial_states
+    GROUP BY task
+)
+SELECT
+    s.task, t.project, t.name, t.status, s.run, s.base_task, s.strategy, s.queue, s.objectives, s.limits, s.space,
+    coalesce(c.trials, 0) AS trials, coalesce(c.completed, 0) AS completed, coalesce(c.pruned, 0) AS pruned,
+    coalesce(c.failed, 0) AS failed, coalesce(c.under_way, 0) AS under_way, s.spent, s.best, b.child AS best_child,
+    coalesce(b."values", []) AS best_values, s.stopping_reason, s.stopping_failed, t."user", t.tags, t.archived,
+    t.created_at, t.started_at, t.ended_at
+FROM search_states s
+JOIN tasks t ON t.id = s.task
+LEFT JOIN counts c ON c.task = s.task
+LEFT JOIN trial_states b ON b.task = s.task AND b.number = s.best
+WHERE s.run IS NOT NULL;
 
 CREATE VIEW artifacts AS
 SELECT

@@ -5,6 +5,7 @@ The controller decides from it, and goes on from it after its death; tables, pag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -70,6 +71,25 @@ class SearchFold:
     spent: float = 0.0
     best: int | None = None
     changes: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        trials: Sequence[TrialState],
+        defined: SearchDefined | None,
+        stopping: SearchStopping | None,
+        *,
+        began_at: datetime | None,
+        best: int | None,
+        spent: float,
+    ) -> SearchFold:
+        """Make one that goes on from what another had come to."""
+        fold = cls(defined, stopping, began_at, list(trials), spent=spent, best=best)
+        fold.owners = {trial.child: trial.number for trial in trials}
+        fold.under_way = dict.fromkeys(trial.number for trial in trials if trial.status in UNDER_WAY)
+        over = (trial.number for trial in trials if trial.status not in UNDER_WAY and not trial.told)
+        fold.untold = dict.fromkeys(over)
+        return fold
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the controller's task; what means nothing to a search changes nothing."""

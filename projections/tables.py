@@ -6,10 +6,12 @@ DuckDB takes a millisecond for each row of an `executemany`, and ten microsecond
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..events.base import to_us
 from ..events.named_sql import load_sql
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "task_configurations": ("task",),
     "pipeline_states": ("task",),
     "step_states": ("task", "name"),
+    "search_states": ("task",),
+    "trial_states": ("task", "number"),
     "series": ("task", "number"),
     "outputs": ("task", "run"),
     "entry_states": ("queue", "partition", "id"),
@@ -42,6 +46,11 @@ _FOLDER: Final = Path(__file__).parent
 def sql(name: str) -> dict[str, str]:
     """Return the named blocks of one of this package's SQL files."""
     return load_sql(_FOLDER / f"{name}.sql")
+
+
+def us(moment: datetime | None) -> int | None:
+    """A moment as rows hold it."""
+    return None if moment is None else to_us(moment)
 
 
 class Tables:

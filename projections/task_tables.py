@@ -1,6 +1,6 @@
 """Folds `tasktape.tasks` into tables: tasks with their runs, parameters and configurations, artifacts and models.
 
-What a task's fold accepts goes on to the pipeline that it may control.
+What a task's fold accepts goes on to the pipeline or the search that it may control.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..events.base import to_us
 from ..events.parts import Artifact, Model
 from ..events.task_events import (
     ArtifactDeleted,
@@ -21,6 +20,8 @@ from ..events.task_events import (
     TasksEvent,
 )
 from .pipeline_tables import PipelineTables
+from .search_tables import SearchTables
+from .tables import us
 from .task_state import RunState, TaskState, apply
 from .verdict import Verdict, rejected
 
@@ -41,6 +42,7 @@ class TaskTables:
         self._runs: dict[tuple[str, int], RunState] = {}
         self._outputs: dict[str, list[Row]] = {}
         self._pipelines = PipelineTables()
+        self._searches = SearchTables()
 
     def load(self, tables: Tables, arrivals: Sequence[Arrival]) -> None:
         """Read the tasks that these events are about."""
@@ -53,6 +55,7 @@ class TaskTables:
         self._runs = {}
         self._outputs = {"artifact_versions": [], "model_versions": [], "model_uses": []}
         self._pipelines.load(tables, arrivals)
+        self._searches.load(tables, arrivals)
 
     def apply(self, arrival: Arrival) -> Verdict:
         """Fold one event of a task's."""
@@ -63,6 +66,8 @@ class TaskTables:
         if not isinstance(outcome, TaskState):
             return rejected(outcome.reason)
         verdict = self._pipelines.apply(arrival)
+        if verdict.accepted:
+            verdict = self._searches.apply(arrival)
         if verdict.accepted:
             self._take(event, outcome, arrival)
         return verdict
@@ -84,6 +89,7 @@ class TaskTables:
         for table, rows in self._outputs.items():
             tables.insert(table, rows)
         self._pipelines.save(tables)
+        self._searches.save(tables)
 
     def _save_specs(self, tables: Tables, changed: dict[str, TaskState]) -> None:
         parameters = [task for task in changed if self._changed(task, "parameters")]
@@ -100,10 +106,6 @@ class TaskTables:
         return getattr(before, field, []) != getattr(after, field, [])
 
 
-def _us(moment: datetime | None) -> int | None:
-    return None if moment is None else to_us(moment)
-
-
 def _task_row(task: str, state: TaskState) -> Row:
     spec, run = state.spec, state.run
     return (
@@ -114,7 +116,7 @@ def _task_row(task: str, state: TaskState) -> Row:
         run.number,
         *((spec.user, spec.tags, spec.system_tags, spec.parent, spec.comment) if spec else ("", [], [], "", "")),
         run.progress,
-        *(_us(moment) for moment in (state.created_at, *_span(run), state.changed_at)),
+        *(us(moment) for moment in (state.created_at, *_span(run), state.changed_at)),
         run.worker,
         state.archived,
         state.published,
@@ -153,8 +155,8 @@ def _run_row(task: str, run: RunState) -> Row:
         run.continues,
         run.initial_iteration,
         json_text(run.machine),
-        _us(run.started_at),
-        _us(run.ended_at),
+        us(run.started_at),
+        us(run.ended_at),
     )
 
 

@@ -23,6 +23,7 @@ from ..session import current_session
 from ..types import TaskTypes
 from .board import Board
 from .objectives import Objective, Objectives, objectives
+from .reporting import Reporting
 from .searcher import Plan, Searcher
 from .strategies import RandomSearch, SearchStrategy
 
@@ -212,6 +213,7 @@ class HyperParameterOptimizer:
     def _start(self, runner: type[QueueRunner | ProcessRunner], queue: str, told: Callback | None) -> None:
         session = current_session()
         bring_to_log(session)
+        reporting = Reporting(self._task)
         children, signs = Children(), [_sign(one) for one in self._metric.each]
         parts = [
             ObjectivePart(title=one.title, series=one.series, sign=sign)
@@ -239,6 +241,8 @@ class HyperParameterOptimizer:
             runner(session, channel.append),
             channel,
             on_finished=None if told is None else _telling(told),
+            on_change=reporting.show,
+            on_end=reporting.finish,
         )
         self._engine = Engine(channel, self._task.run, self._searcher, children)
         self._searcher.catch_up = self._engine.catch_up

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _ENDED_ITSELF: Final = frozenset({"completed", "stopped", "failed"})
 _GIVEN_UP: Final = "its curve is worse than those of other trials"
 OnFinished = Callable[[TrialState, "TrialState | None"], object]
+OnChange = Callable[[SearchFold], None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ class Trial:
 
 @dataclass
 class Searcher:
-    """Runs one search. `on_finished` is the user's callback, with a trial and the best one so far."""
+    """Runs one search. `on_finished` is the user's callback, with a trial and the best one so far.
+
+    `on_change` shows how far the search is, `on_end` what came of it.
+    """
 
     session: Session
     task: str
@@ -89,7 +93,8 @@ class Searcher:
     channel: Channel
     catch_up: Callable[[], None] = lambda: None
     on_finished: OnFinished | None = None
-    on_change: Callable[[SearchFold], None] = lambda _: None
+    on_change: OnChange = lambda _: None
+    on_end: OnChange = lambda _: None
     fold: SearchFold = field(default_factory=SearchFold)
     _is_live: bool = False
     _is_exhausted: bool = False
@@ -181,7 +186,7 @@ class Searcher:
 
     def tick(self) -> None:
         """Show how far the search is."""
-        self.on_change(self.fold)
+        (self.on_end if self.is_over() else self.on_change)(self.fold)
 
     def stop(self, reason: str, *, failed: bool = False) -> None:
         """Start no more trials, and stop those that run. From any thread."""

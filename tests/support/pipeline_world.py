@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from tasktape.events import task_events
-from tasktape.events.base import Event, Meta
+from tasktape.events.base import Event, Meta, TaskEvent
 from tasktape.events.codec import Codec
 from tasktape.events.log.memory import MemoryLog
 from tasktape.events.parts import Artifact, Script, TaskSpec
@@ -25,10 +25,11 @@ from tasktape.events.queue_events import EntryEnqueued, entry_id
 from tasktape.events.task_events import TasksEvent
 from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event
+from tasktape.producers.controllers import runners
 from tasktape.producers.controllers.channel import Channel
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.controllers.engine import Engine
-from tasktape.producers.pipelines import conductor, runners
+from tasktape.producers.pipelines import conductor
 from tasktape.producers.pipelines.cache_key import cache_key
 from tasktape.producers.pipelines.conductor import Conductor
 from tasktape.producers.pipelines.node import Node
@@ -104,7 +105,7 @@ class MortalChannel(Channel):
             self._world.note(event)
             self._world.live()
 
-    def poll(self, timeout: float) -> list[TasksEvent]:
+    def poll(self, timeout: float) -> list[TaskEvent]:
         del timeout
         found = super().poll(0.0)
         self._world.polls += 1

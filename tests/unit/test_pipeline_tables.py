@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,22 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasktape.events import pipeline_events, task_events
-from tasktape.events.base import Meta
-from tasktape.events.codec import Codec
-from tasktape.events.log.memory import MemoryLog
-from tasktape.events.parts import TaskSpec
 from tasktape.events.pipeline_events import PipelineStep
 from tasktape.events.task_events import TasksEvent
-from tasktape.events.topics import TOPICS
 from tasktape.projections.database import Database
 from tasktape.projections.pipeline_fold import PipelineFold
 from tasktape.projections.projector import Projector
-from tasktape.projections.query import Queries
-from tasktape.projections.source import DatabaseSource
 from tasktape.projections.work_rows import PipelineRow, StepRow
+from tasktape.tests.support.projected import CODEC, START, Projected
 
-CODEC = Codec()
-START = datetime(2026, 1, 1, tzinfo=UTC)
 DIAMOND = [
     PipelineStep(name="load", base="load.py", queue="cpu", caches=True),
     PipelineStep(name="left", parents=["load"], stage="train", time_limit=60.0),
@@ -37,30 +29,8 @@ DIAMOND = [
 ]
 
 
-class World:
-    """A log on which a controller speaks, and its projection, which reads each event in a batch of its own."""
-
-    def __init__(self) -> None:
-        self.log = MemoryLog()
-        self.log.create_topics(TOPICS)
-        self.database = Database.in_memory("")
-        self.projector = Projector(self.log, self.database, CODEC)
-        self.ask = Queries(DatabaseSource(self.database))
-        self.said = 0
-
-    def say(self, kind: type[TasksEvent], /, **fields: Any) -> TasksEvent:
-        self.said += 1
-        moment = START + timedelta(seconds=self.said)
-        meta = Meta(event_id=f"e{self.said}", occurred_at=moment, actor="a", session="s", seq=self.said)
-        event = kind.model_validate({"meta": meta, **fields})
-        self.log.append(event.topic_name, event.key, CODEC.encode(event))
-        self.projector.catch_up()
-        return event
-
-    def task(self, task: str, run: int = 0) -> None:
-        self.say(task_events.TaskCreated, task=task, spec=TaskSpec(project="p", name=task))
-        for number in range(1, run + 1):
-            self.say(task_events.RunStarted, task=task, run=number)
+class World(Projected):
+    """A controller speaks of its pipeline."""
 
     def pipeline(self, task: str = "c", steps: list[PipelineStep] | None = None, **fields: Any) -> TasksEvent:
         self.task(task, run=1)
@@ -87,10 +57,6 @@ class World:
     def written(self) -> list[tuple[str, int]]:
         """Steps and the place of their rows in the table: a row that is written anew has a new place."""
         return self.database.connection.execute("SELECT name, rowid FROM step_states ORDER BY name").fetchall()
-
-    def close(self) -> None:
-        self.projector.close()
-        self.database.close()
 
 
 @pytest.fixture

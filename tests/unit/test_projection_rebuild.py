@@ -11,7 +11,15 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasktape.events import limit_events, pipeline_events, queue_events, report_events, task_events, worker_events
+from tasktape.events import (
+    limit_events,
+    pipeline_events,
+    queue_events,
+    report_events,
+    search_events,
+    task_events,
+    worker_events,
+)
 from tasktape.events.base import EPOCH, Event, Meta
 from tasktape.events.codec import Codec
 from tasktape.events.log.memory import MemoryLog
@@ -124,6 +132,19 @@ class Story:
         ran = {"child": self.one_of(TASKS), "child_run": self.chance.randint(0, 3)} if child else {}
         return {**self.run(), "step": self.name(), **ran}
 
+    def searched(self) -> Fields:
+        objectives = [{"title": self.name(), "series": self.name(), "sign": self.one_of(("min", "max_global"))}]
+        limits = {"time": self.one_of((0.0, float("inf")))}
+        about = {"base_task": "t", "strategy": "s", "objectives": objectives, "limits": limits, "horizon": [1]}
+        return {**self.run(), **about, "space": self.name()}
+
+    def trial(self) -> Fields:
+        return {**self.run(), "trial": self.chance.randint(0, 3)}
+
+    def finished(self) -> Fields:
+        status = self.one_of(("completed", "failed", "aborted", "pruned"))
+        return {**self.trial(), "status": status, "values": [self.one_of(VALUES)][: self.chance.randint(0, 1)]}
+
     def permit(self) -> Fields:
         entry = self.entry()
         scopes = self.chance.sample(SCOPES, self.chance.randint(0, len(SCOPES)))
@@ -202,6 +223,14 @@ PLOTS: tuple[Callable[[Story], tuple[type[Event], Fields]], ...] = (
     lambda s: (pipeline_events.StepCached, {**s.step(child=False), "child": s.one_of(TASKS), "cache_key": ""}),
     lambda s: (pipeline_events.StepSkipped, {**s.step(child=False), "reason": s.name()}),
     lambda s: (pipeline_events.CallbackReturned, {**s.step(child=False), "callback": "status", "occasion": 1}),
+    *[lambda s: (search_events.SearchDefined, s.searched())] * 3,
+    lambda s: (search_events.SearchContinued, s.run()),
+    lambda s: (search_events.SearchStopping, {**s.run(), "reason": s.name()}),
+    *[lambda s: (search_events.TrialQueued, {**s.trial(), "child": s.name(), "parameters": s.parameters()})] * 5,
+    *[lambda s: (search_events.TrialStarted, s.trial())] * 2,
+    lambda s: (search_events.TrialStopping, {**s.trial(), "status": "pruned", "reason": s.name()}),
+    *[lambda s: (search_events.TrialFinished, s.finished())] * 3,
+    lambda s: (search_events.TrialTold, s.trial()),
     *[lambda s: (report_events.ScalarsReported, s.scalars())] * 6,
     lambda s: (report_events.SingleValueReported, {**s.run(), "name": s.name(), "value": s.one_of(VALUES)}),
     lambda s: (report_events.PlotReported, {**s.report(), "figure": s.name()}),

@@ -1,0 +1,208 @@
+"""A search drawn as plotly figures and told as a table: pure functions from its trials to dicts and rows.
+
+The controller reports them as plots of its task, under ClearML's titles; the command line writes them into a page.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from ...events.search_events import Objective
+from ...projections.search_fold import TrialState
+from ..figures import Figure
+from ..parameters import DEFAULT_SECTION, text_of, value_of
+from ..text import one_line
+from .objectives import objectives as compared
+
+OBJECTIVE: Final = "Optimization Objective"
+"""Title of the objective over the trials; its series is the objective's title."""
+SUMMARY: Final = ("summary", "job")
+"""Title and series of the table of trials."""
+PARALLEL: Final = ("Parallel Coordinates", "")
+"""Title and series of the parameters against the objective."""
+IMPORTANCE: Final = ("Hyper-Parameter Importance", "")
+"""Title and series of how much of the objective each parameter explains."""
+_STATUS_COLORS: Final = {"completed": "#2f6fd6", "pruned": "#c87516", "aborted": "#8d95a6", "failed": "#c8374a"}
+_BEST: Final = "#23875f"
+_COLUMNS: Final = 8
+_LABEL: Final = 24
+_TOLD: Final = 60
+
+
+class Shown(NamedTuple):
+    """What is shown of a trial. `values` are those of the objectives, empty where there are none."""
+
+    number: int
+    child: str
+    status: str
+    values: Sequence[float] = ()
+    iteration: int = 0
+    parameters: Mapping[str, Any] = {}
+
+    @classmethod
+    def of(cls, trial: TrialState) -> Shown:
+        """What is shown of a trial of the fold's."""
+        parameters = {held.name: value_of(held) for held in trial.parameters}
+        return cls(trial.number, trial.child, trial.status, trial.values, trial.iteration, parameters)
+
+
+def summary_table(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[list[object]]:
+    """Return the table of the trials, the best first; the first row is its heading."""
+    names = parameter_names(trials)
+    heading = ["trial", "task id", "status", *map(objective_name, objectives), "iteration", *map(short_name, names)]
+    return [[*heading], *(_row(trial, len(objectives), names) for trial in ranked(trials, objectives))]
+
+
+def ranked(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[Shown]:
+    """Return the trials, the best first; behind them those without values, by number."""
+    signs = [one.sign for one in objectives]
+    judge = compared([one.title for one in objectives], [one.series for one in objectives], signs)
+    best = [trials[place] for place in judge.ranking([trial.values or None for trial in trials])]
+    return [*best, *(trial for trial in trials if not trial.values)]
+
+
+def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0) -> Figure:
+    """Return an objective's values over the trials, a colour for each status, and the best so far as a line."""
+    seen = [trial for trial in trials if len(trial.values) > place]
+    points = [_points([trial for trial in seen if trial.status == status], status, place) for status in _STATUS_COLORS]
+    return {
+        "data": [*(trace for trace in points if trace["x"]), _best_so_far(seen, objective, place)],
+        "layout": {
+            "title": {"text": _text(objective_name(objective), _TOLD)},
+            "xaxis": {"title": {"text": "job #"}},
+            "yaxis": {"title": {"text": "objective"}},
+            "hovermode": "closest",
+        },
+    }
+
+
+def parallel_coordinates(trials: Sequence[Shown], objectives: Sequence[Objective]) -> Figure | None:
+    """Return parameters and objectives as parallel axes, a line for each trial with values; None without any."""
+    seen = [trial for trial in trials if trial.values and all(map(math.isfinite, trial.values))]
+    if not seen:
+        return None
+    axes = [_axis(short_name(name), [_missing(trial, name) for trial in seen]) for name in parameter_names(seen)]
+    axes += [
+        {"label": _text(objective_name(one), _LABEL), "values": [trial.values[place] for trial in seen]}
+        for place, one in enumerate(objectives)
+    ]
+    line = {
+        "color": [trial.values[0] for trial in seen],
+        "colorscale": "Viridis",
+        "reversescale": not _is_max(objectives[0]),
+        "showscale": True,
+    }
+    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes}], "layout": {}}
+
+
+def importance_plot(importances: Mapping[str, float]) -> Figure:
+    """Return parameters and how much each matters, the one that matters most at the top."""
+    names = sorted(importances, key=lambda name: importances[name])
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [importances[name] for name in names],
+        "y": [_text(short_name(name), _TOLD) for name in names],
+        "texttemplate": "%{x:.2f}",
+    }
+    layout = {"xaxis": {"title": {"text": "importance"}}, "yaxis": {"automargin": True, "type": "category"}}
+    return {"data": [bars], "layout": layout}
+
+
+def parameter_names(trials: Iterable[Shown]) -> list[str]:
+    """Return the full names of the trials' parameters, as they come."""
+    return list(dict.fromkeys(name for trial in trials for name in trial.parameters))
+
+
+def short_name(name: str) -> str:
+    """A parameter's name without the section that most have."""
+    return name.removeprefix(f"{DEFAULT_SECTION}/")
+
+
+def objective_name(objective: Objective) -> str:
+    """An objective as people name it."""
+    return f"{objective.title}/{objective.series}"
+
+
+def are_numbers(values: Iterable[Any]) -> bool:
+    """Whether all of them have a place on an axis; truth values are categories."""
+    return all(isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in values)
+
+
+def _row(trial: Shown, objectives: int, names: Sequence[str]) -> list[object]:
+    values: Sequence[object] = trial.values or [""] * objectives
+    held = [one_line(text_of(trial.parameters[name]), 200) if name in trial.parameters else "" for name in names]
+    return [trial.number, trial.child, trial.status, *values, trial.iteration, *held]
+
+
+def _points(trials: Sequence[Shown], status: str, place: int) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": status,
+        "x": [trial.number for trial in trials],
+        "y": [trial.values[place] for trial in trials],
+        "text": [_told(trial) for trial in trials],
+        "customdata": [trial.child for trial in trials],
+        "hoverinfo": "text+x+y",
+        "marker": {"color": _STATUS_COLORS[status]},
+    }
+
+
+def _told(trial: Shown) -> str:
+    """A trial's task and parameters, a line for each thing."""
+    held = list(trial.parameters.items())
+    lines = [_text(f"{short_name(name)}: {text_of(value)}", _TOLD) for name, value in held[:_COLUMNS]]
+    more = [f"and {len(held) - _COLUMNS:,} more"] if len(held) > _COLUMNS else []
+    return "<br>".join([f"task: {trial.child}", *lines, *more])
+
+
+def _best_so_far(trials: Sequence[Shown], objective: Objective, place: int) -> Figure:
+    """The best value up to each trial. It is drawn in steps: nothing lies between two trials."""
+    better = max if _is_max(objective) else min
+    best: list[float] = []
+    for trial in trials:
+        value = trial.values[place]
+        best.append(better(best[-1], value) if best else value)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "best so far",
+        "x": [trial.number for trial in trials],
+        "y": best,
+        "line": {"shape": "hv", "color": _BEST},
+        "hoverinfo": "x+y",
+    }
+
+
+def _is_max(objective: Objective) -> bool:
+    return objective.sign.startswith("max")
+
+
+def _missing(trial: Shown, name: str) -> Any:
+    """A trial's value; the trials of a set need not have all parameters."""
+    return trial.parameters.get(name, "")
+
+
+def _axis(name: str, values: Sequence[Any]) -> Figure:
+    """An axis of numbers, or one with a tick for each of what are none: by value where they have an order."""
+    label = _text(name, _LABEL)
+    if are_numbers(values):
+        return {"label": label, "values": list(values)}
+    texts = [text_of(value) for value in values]
+    ticks = sorted(set(texts))
+    places = {text: place for place, text in enumerate(ticks)}
+    return {
+        "label": label,
+        "values": [places[text] for text in texts],
+        "tickvals": list(range(len(ticks))),
+        "ticktext": [_text(text, _LABEL) for text in ticks],
+    }
+
+
+def _text(text: str, width: int) -> str:
+    """Text that plotly shows as it is: its own HTML-like markup does not count."""
+    return html.escape(one_line(text, width), quote=False)

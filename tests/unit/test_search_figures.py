@@ -1,0 +1,124 @@
+"""What people see of a search: its trials as a table, the objective over them, parameters against it, what matters."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from tasktape.events.parts import Parameter
+from tasktape.events.search_events import Objective
+from tasktape.producers.parameters import make
+from tasktape.producers.search import figures
+from tasktape.producers.search.figures import Shown
+from tasktape.producers.search.importances import FEWEST, importances
+from tasktape.producers.search.parameters import LogUniformParameterRange
+from tasktape.projections.search_fold import TrialState
+
+LOSS = Objective(title="loss", series="test", sign="min")
+ACCURACY = Objective(title="accuracy", series="test", sign="max_global")
+
+
+def trial(number: int, *values: float, status: str = "completed", **parameters: Any) -> Shown:
+    held = {f"General/{name}": value for name, value in parameters.items()}
+    return Shown(number, f"t{number}", status, values, 10 * number, held)
+
+
+TRIALS = [
+    trial(0, 0.5, 0.7, lr=0.1, kind="adam"),
+    trial(1, 0.2, 0.9, lr=0.2, kind="<b>"),
+    trial(2, status="failed", lr=0.3, kind="adam"),
+    trial(3, 0.4, 0.8, status="pruned", lr=0.4, kind="adam"),
+    trial(4, status="running", lr=0.5, kind="sgd"),
+]
+
+
+def test_a_trial_of_the_fold_is_shown_with_values_of_their_types() -> None:
+    held = (make("General/lr", 0.1), Parameter(name="Args/kind", value='"adam"'))
+    shown = Shown.of(TrialState(3, "t", held, status="pruned", values=(0.5,), iteration=7))
+    assert shown == Shown(3, "t", "pruned", (0.5,), 7, {"General/lr": 0.1, "Args/kind": "adam"})
+
+
+def test_the_table_has_the_best_trial_first_and_those_without_values_last() -> None:
+    assert figures.summary_table(TRIALS, [LOSS, ACCURACY]) == [
+        ["trial", "task id", "status", "loss/test", "accuracy/test", "iteration", "lr", "kind"],
+        [1, "t1", "completed", 0.2, 0.9, 10, "0.2", "<b>"],
+        [3, "t3", "pruned", 0.4, 0.8, 30, "0.4", "adam"],
+        [0, "t0", "completed", 0.5, 0.7, 0, "0.1", "adam"],
+        [2, "t2", "failed", "", "", 20, "0.3", "adam"],
+        [4, "t4", "running", "", "", 40, "0.5", "sgd"],
+    ]
+
+
+@pytest.mark.parametrize(("place", "objective", "best"), [(0, LOSS, [0.5, 0.2, 0.2]), (1, ACCURACY, [0.7, 0.9, 0.9])])
+def test_the_objective_is_drawn_over_the_trials_with_the_best_so_far(
+    place: int, objective: Objective, best: list[float]
+) -> None:
+    figure = figures.objective_plot(TRIALS, objective, place)
+    traces = {trace["name"]: trace for trace in figure["data"]}
+    assert list(traces) == ["completed", "pruned", "best so far"]
+    assert (traces["completed"]["x"], traces["completed"]["customdata"]) == ([0, 1], ["t0", "t1"])
+    assert traces["completed"]["text"][1] == "task: t1<br>lr: 0.2<br>kind: &lt;b&gt;"
+    assert (traces["best so far"]["x"], traces["best so far"]["y"]) == ([0, 1, 3], best)
+    go.Figure(figure)
+
+
+def test_parallel_coordinates_have_an_axis_for_each_parameter_and_objective() -> None:
+    figure = figures.parallel_coordinates(TRIALS, [LOSS, ACCURACY])
+    assert figure is not None
+    (trace,) = figure["data"]
+    assert trace["dimensions"] == [
+        {"label": "lr", "values": [0.1, 0.2, 0.4]},
+        {"label": "kind", "values": [1, 0, 1], "tickvals": [0, 1], "ticktext": ["&lt;b&gt;", "adam"]},
+        {"label": "loss/test", "values": [0.5, 0.2, 0.4]},
+        {"label": "accuracy/test", "values": [0.7, 0.9, 0.8]},
+    ]
+    assert (trace["line"]["color"], trace["line"]["reversescale"]) == ([0.5, 0.2, 0.4], True)
+    go.Figure(figure)
+
+
+def test_values_that_are_no_numbers_are_ticks() -> None:
+    shown = [trial(0, 1.0, a=True, b=None, c=1), trial(1, 2.0, a=False, b=3, c="x"), trial(2, float("inf"), a=1)]
+    figure = figures.parallel_coordinates(shown, [LOSS])
+    assert figure is not None
+    axes = {axis["label"]: axis.get("ticktext") for axis in figure["data"][0]["dimensions"]}
+    assert axes == {"a": ["False", "True"], "b": ["", "3"], "c": ["1", "x"], "loss/test": None}
+    assert figures.parallel_coordinates(shown[2:], [LOSS]) is None
+
+
+def test_what_matters_most_is_at_the_top() -> None:
+    (bars,) = figures.importance_plot({"General/a": 0.7, "Args/b": 0.1, "General/c": 0.2})["data"]
+    assert (bars["y"], bars["x"]) == (["Args/b", "c", "a"], [0.1, 0.2, 0.7])
+
+
+def varied(count: int, seed: int = 0) -> list[Shown]:
+    """Trials whose objective depends on `lr` and hardly on anything else."""
+    chance = random.Random(seed)
+    found = []
+    for number in range(count):
+        lr, kind = 10 ** chance.uniform(-4, 0), chance.choice(["a", "b"])
+        found.append(trial(number, abs(lr - 0.01) + chance.uniform(0, 1e-4), lr=lr, kind=kind, fixed=1))
+    return found
+
+
+def test_the_importances_name_what_the_objective_depends_on(capsys: pytest.CaptureFixture[str]) -> None:
+    space = json.dumps([LogUniformParameterRange("General/lr", -4, 0).to_dict()])
+    found = importances(varied(40), LOSS, space)
+    assert set(found) == {"General/lr", "General/kind"}
+    assert found["General/lr"] > 0.8
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_there_are_no_importances_where_nothing_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert importances(varied(FEWEST), LOSS)
+    assert importances(varied(FEWEST - 1), LOSS) == {}
+    assert importances([one._replace(status="pruned") for one in varied(20)], LOSS) == {}
+    assert importances([one._replace(values=(1.0,)) for one in varied(20)], LOSS) == {}
+    assert importances([one._replace(parameters={"a": 1}) for one in varied(20)], LOSS) == {}
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert importances(varied(20), LOSS) == {}

@@ -1,0 +1,147 @@
+"""What a search reports while it runs: plots whenever it has changed, but not too often, and how far it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tasktape.events.base import Meta
+from tasktape.events.parts import Parameter
+from tasktape.events.search_events import (
+    Objective,
+    SearchDefined,
+    SearchEvent,
+    SearchLimits,
+    SearchStopping,
+    TrialFinished,
+    TrialQueued,
+)
+from tasktape.producers.search.reporting import Reporting, percent
+from tasktape.projections.search_fold import SearchFold
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LOSS = Objective(title="loss", series="test", sign="min")
+
+
+class Shown:
+    """Stands for a task: keeps what is reported for it."""
+
+    def __init__(self) -> None:
+        self.plots: list[tuple[str, str]] = []
+        self.tables: list[Any] = []
+        self.percents: list[int] = []
+        self.fails = False
+
+    def get_logger(self) -> Shown:
+        if self.fails:
+            raise RuntimeError("no logger")
+        return self
+
+    def set_progress(self, progress: int) -> None:
+        self.percents.append(progress)
+
+    def report_plotly(self, title: str, series: str, **_: Any) -> None:
+        self.plots.append((title, series))
+
+    def report_table(self, title: str, series: str, table_plot: Any, **_: Any) -> None:
+        self.plots.append((title, series))
+        self.tables.append(table_plot)
+
+
+def as_task() -> Any:
+    return Shown()
+
+
+class Search:
+    def __init__(self, **limits: Any) -> None:
+        self.fold = SearchFold()
+        about = {"base_task": "b", "strategy": "s", "objectives": [LOSS], "limits": SearchLimits(**limits)}
+        self.say(SearchDefined, **about)
+
+    def say(self, kind: type[SearchEvent], **fields: Any) -> None:
+        meta = Meta(event_id="e", occurred_at=START, actor="a", session="s", seq=0)
+        assert self.fold.apply(kind(meta=meta, task="c", run=1, **fields)).accepted
+
+    def queue(self) -> None:
+        number = len(self.fold.trials)
+        held = [Parameter(name="General/lr", value=str(number), type="int")]
+        self.say(TrialQueued, trial=number, child=f"t{number}", parameters=held)
+
+    def finish(self, trial: int, value: float, seconds: float = 0.0) -> None:
+        self.say(TrialFinished, trial=trial, status="completed", values=[value], seconds=seconds)
+
+
+def test_all_plots_are_reported_under_clearmls_titles() -> None:
+    task, now = as_task(), [1000.0]
+    search, shown = Search(), Reporting(task, lambda: now[0])
+    shown.show(search.fold)
+    assert task.plots == []
+    for number in range(12):
+        search.queue()
+        search.finish(number, 1.0 / (number + 1))
+    now[0] += 10
+    shown.show(search.fold)
+    assert task.plots == [
+        ("summary", "job"),
+        ("Optimization Objective", "loss/test"),
+        ("Parallel Coordinates", ""),
+        ("Hyper-Parameter Importance", ""),
+    ]
+
+
+def test_what_has_changed_is_shown_but_not_too_often_and_at_the_end_at_once() -> None:
+    task, now = as_task(), [1000.0]
+    search, shown = Search(trials=2), Reporting(task, lambda: now[0])
+    search.queue()
+    shown.show(search.fold)
+    search.finish(0, 0.5)
+    shown.show(search.fold)
+    assert [len(table) for table in task.tables] == [2]
+    now[0] += 10
+    shown.show(search.fold)
+    now[0] += 10
+    shown.show(search.fold)
+    assert [table[1][2] for table in task.tables] == ["queued", "completed"]
+    search.queue()
+    search.finish(1, 0.1)
+    shown.finish(search.fold)
+    assert [row[0] for row in task.tables[-1][1:]] == [1, 0]
+    assert task.percents == [50, 100]
+
+
+def test_what_can_not_be_shown_stops_no_search() -> None:
+    task = as_task()
+    task.fails = True
+    search = Search()
+    search.queue()
+    Reporting(task).show(search.fold)
+
+
+def test_a_search_that_was_stopped_is_not_said_to_have_reached_its_end() -> None:
+    task = as_task()
+    search = Search(trials=4)
+    search.queue()
+    search.finish(0, 0.5)
+    search.say(SearchStopping, reason="enough")
+    Reporting(task).finish(search.fold)
+    assert task.percents == [25]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, 50),
+        ({"trials": 10}, 10),
+        ({"trials": 10, "time": 100.0}, 30),
+        ({"compute": 10.0}, 40),
+        ({"time": 9.0}, 100),
+    ],
+)
+def test_a_search_is_as_far_as_the_limit_that_it_will_reach_first(limits: dict[str, Any], expected: int) -> None:
+    search = Search(**limits)
+    search.queue()
+    search.queue()
+    search.finish(0, 0.5, seconds=4.0)
+    assert percent(search.fold, START + timedelta(seconds=30)) == expected
