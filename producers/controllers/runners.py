@@ -23,8 +23,11 @@ from ..queues import dequeue_task
 
 if TYPE_CHECKING:
     from ...events.base import Event
+    from ...events.log.port import Positions
     from ...events.parts import TaskSpec
     from ..session import Session
+    from .channel import Channel
+    from .children import Children
 
 Append = Callable[[Sequence["Event"]], None]
 _GRACE_SECONDS: Final = 10.0
@@ -233,3 +236,23 @@ def death(session: Session, ended: Ended) -> RunFailed:
     message = "the process ended without saying how: see its output"
     about = {"task": ended.child, "run": ended.run, "reason": reason, "message": message}
     return RunFailed(meta=session.stamp(), **about, exit_code=ended.code)
+
+
+class LastWords:
+    """Tells the deaths of processes that said nothing, once all is read that they may have said."""
+
+    def __init__(self, session: Session, runner: Runner, channel: Channel, children: Children) -> None:
+        self._session = session
+        self._runner = runner
+        self._channel = channel
+        self._children = children
+        self._open: list[tuple[Ended, Positions]] = []
+
+    def tell(self) -> None:
+        """Look at the processes that have ended."""
+        self._open += [(ended, self._channel.ends()) for ended in self._runner.ended()]
+        for ended, ends in [words for words in self._open if self._channel.is_beyond(words[1])]:
+            self._open.remove((ended, ends))
+            child = self._children[ended.child]
+            if not child.is_over and child.run == ended.run:
+                self._channel.append([death(self._session, ended)])

@@ -28,7 +28,7 @@ from ...events.task_events import TaskReset, TasksEvent
 from ...projections.pipeline_fold import FORGOTTEN, UNDER_WAY, PipelineFold, StepState
 from ...projections.verdict import Verdict
 from ..controllers.children import outcome_of
-from ..controllers.runners import Ended, Runner, death
+from ..controllers.runners import LastWords, Runner
 from ..errors import UnknownTaskError
 from .calling import Calls
 from .decide import BEFORE, Call, Decision, Launch, Say, decide, observed
@@ -39,7 +39,6 @@ from .readying import Readying
 from .telling import ending, line_of, tell
 
 if TYPE_CHECKING:
-    from ...events.log.port import Positions
     from ..controllers.channel import Channel
     from ..controllers.children import Children
 
@@ -81,7 +80,6 @@ class Conductor:
     has_begun: bool = False
     fold: PipelineFold = field(default_factory=PipelineFold)
     progress: threading.Condition = field(default_factory=threading.Condition)
-    _last_words: list[tuple[Ended, Positions]] = field(default_factory=list)
     _arrived: deque[str] = field(default_factory=deque)
     _was_complete: bool = True
     _has_ended: bool = False
@@ -90,6 +88,7 @@ class Conductor:
 
     def __post_init__(self) -> None:
         self.readying = Readying(self.surroundings, self.nodes, self.fold, self.children, self.channel)
+        self._last_words = LastWords(self.surroundings.session, self.runner, self.channel, self.children)
         self._calls = Calls(self.caller, self.nodes, self.readying.asked)
         self._was_complete = self.is_complete
 
@@ -178,12 +177,7 @@ class Conductor:
 
     def tick(self) -> None:
         """Stop what is to end; tell the deaths of processes that said nothing, once all is read that they may have."""
-        self._last_words += [(ended, self.channel.ends()) for ended in self.runner.ended()]
-        for ended, ends in [words for words in self._last_words if self.channel.is_beyond(words[1])]:
-            self._last_words.remove((ended, ends))
-            child = self.children[ended.child]
-            if not child.is_over and child.run == ended.run:
-                self.channel.append([death(self.surroundings.session, ended)])
+        self._last_words.tell()
         if self._is_late():
             self.stop(f"it has taken longer than {self.plan.time_limit / 60:g} min", failed=True)
         self._stop_all()

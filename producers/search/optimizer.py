@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ...events.report_events import ScalarsReported
 from ...events.search_events import Objective as ObjectivePart
 from ...events.search_events import SearchLimits
+from ...events.task_events import TaskArchived
 from ...projections.search_fold import SearchFold, TrialState
 from ..controllers.channel import Channel
 from ..controllers.children import Children
@@ -21,6 +23,7 @@ from ..pipelines.preparing import read_base
 from ..queues import require_queue
 from ..session import current_session
 from ..types import TaskTypes
+from ..warn import LOGGER
 from .board import Board
 from .objectives import Objective, Objectives, objectives
 from .reporting import Reporting
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
 _UNLIMITED: Final[dict[str, Any]] = dict.fromkeys(("min_iteration_per_job", "max_iteration_per_job", "total_max_jobs"))
 _WAIT_SECONDS: Final = 0.25
+_GRACE_SECONDS: Final = 20.0
 _MINUTE: Final = 60.0
 
 
@@ -110,10 +114,12 @@ class HyperParameterOptimizer:
                 compute_time_limit=compute_time_limit,
                 **(_UNLIMITED | optimizer_kwargs),
             )
+        self.get_optimizer().set_optimizer_task(self._task)
         self._space = encode([parameter.to_dict() for parameter in hyper_parameters])
         self._searcher: Searcher | None = None
         self._engine: Engine | None = None
         self._began = 0.0
+        self._archived: set[int] = set()
 
     def start(self, job_complete_callback: Callback | None = None) -> bool:
         """Begin the search, and return at once; the trials run through their queue.
@@ -152,6 +158,8 @@ class HyperParameterOptimizer:
             self._require_engine().over.wait(_WAIT_SECONDS)
         if self._engine is not None and self._engine.error is not None:
             raise self._engine.error
+        if not self.is_active():
+            self._tell_failure()
         return not self.is_active()
 
     def stop(self, timeout: float | None = None, wait_for_reporter: bool = True) -> None:
@@ -173,6 +181,35 @@ class HyperParameterOptimizer:
         """Return how many minutes the search has been running here; -1 before its start."""
         return (time.monotonic() - self._began) / _MINUTE if self._engine is not None else -1.0
 
+    def set_time_limit(self, in_minutes: float | None = None, specific_time: datetime | None = None) -> None:
+        """Set how many minutes the search may take, or when it is to end (local time where none is named)."""
+        seconds = _MINUTE * (in_minutes or 0.0)
+        if specific_time is not None:
+            seconds = (specific_time.astimezone() - datetime.now().astimezone()).total_seconds()
+            began = None if self._searcher is None else self._searcher.fold.began_at
+            seconds = max(1.0, seconds + ((datetime.now(UTC) - began).total_seconds() if began else 0.0))
+        self._limits = self._limits.model_copy(update={"time": seconds})
+        if self._searcher is not None and self.is_active():
+            self._searcher.limit(self._limits)
+
+    def get_time_limit(self) -> datetime | None:
+        """Return when the search is to end; None where it has no limit, or has not begun."""
+        began = None if self._searcher is None else self._searcher.fold.began_at
+        return began + timedelta(seconds=self._limits.time) if began and self._limits.time else None
+
+    def reached_time_limit(self) -> bool:
+        """Return whether the search's time is over."""
+        limit = self.get_time_limit()
+        return limit is not None and datetime.now(UTC) >= limit
+
+    def set_report_period(self, report_period_minutes: float) -> None:
+        """Accepted; the plots follow the trials by themselves."""
+        del report_period_minutes
+
+    def set_default_job_class(self, job_class: Any) -> None:
+        """Accepted; every trial is a task."""
+        del job_class
+
     @property
     def fold(self) -> SearchFold:
         """All trials so far, and the best of them."""
@@ -185,6 +222,30 @@ class HyperParameterOptimizer:
         from ..task import Task  # noqa: PLC0415  what a search returns
 
         return [Task.get_task(task_id=trial.child) for trial in self._ranked()[:top_k]]
+
+    def get_top_experiments_details(
+        self,
+        top_k: int,
+        all_metrics: bool = False,
+        all_hyper_parameters: bool = False,
+        only_completed: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return what is known of the best trials, the best first.
+
+        Args:
+            top_k: How many.
+            all_metrics: All scalars, not the objectives alone.
+            all_hyper_parameters: All parameters, not those that were searched alone.
+            only_completed: Leave out trials that were stopped or failed.
+
+        Returns:
+            For each `task_id`, `hyper_parameters` (name to value) and `metrics`, which maps `title/series` to `metric`,
+            `variant`, `value`, `min_value` and `max_value`.
+
+        """
+        trials = [trial for trial in self._ranked() if not only_completed or trial.status == "completed"][:top_k]
+        wanted = None if all_metrics else {(one.title, one.series) for one in self._metric.each}
+        return [_details(trial, wanted, all_hyper_parameters=all_hyper_parameters) for trial in trials]
 
     def get_num_active_experiments(self) -> int:
         """Return how many trials are queued or run."""
@@ -243,16 +304,64 @@ class HyperParameterOptimizer:
             on_finished=None if told is None else _telling(told),
             on_change=reporting.show,
             on_end=reporting.finish,
+            on_trial=self._archive_others,
         )
         self._engine = Engine(channel, self._task.run, self._searcher, children)
         self._searcher.catch_up = self._engine.catch_up
         self._began = time.monotonic()
+        if self._task.is_main_task():
+            self._task.register_abort_callback(self._abort, _GRACE_SECONDS)
         self._engine.start()
+
+    def _abort(self) -> None:
+        """Somebody wants the search to stop: its trials are stopped first."""
+        if self._searcher is not None and self.is_active():
+            self._searcher.stop("aborted")
+            self._require_engine().over.wait(_GRACE_SECONDS)
+
+    def _archive_others(self, fold: SearchFold) -> None:
+        """Put trials out of sight that are not among the best, where only those are to be kept."""
+        if not self._keeps:
+            return
+        best = {trial.number for trial in self._ranked()[: self._keeps]}
+        for trial in fold.trials:
+            if trial.ended_at is not None and trial.number not in best | self._archived:
+                self._archived.add(trial.number)
+                session = current_session()
+                session.emit(TaskArchived(meta=session.stamp(), task=trial.child))
+
+    def _tell_failure(self) -> None:
+        """Let the search's task say why it could not come to anything."""
+        stopping = None if self._searcher is None else self._searcher.fold.stopping
+        if stopping is not None and stopping.failed:
+            LOGGER.error("the search has failed: %s.", stopping.reason, extra={"action": "search_failed"})
+            self._task.mark_failed(status_reason="search failed", status_message=stopping.reason)
 
     def _require_engine(self) -> Engine:
         if self._engine is None:
             raise UsageError("the search has not been started.")
         return self._engine
+
+
+def _details(trial: TrialState, wanted: set[tuple[str, str]] | None, *, all_hyper_parameters: bool) -> dict[str, Any]:
+    from ..task import Task  # noqa: PLC0415  what a search returns
+
+    task = Task.get_task(task_id=trial.child)
+    parameters = {held.name: value_of(held) for held in trial.parameters}
+    metrics = {
+        f"{title}/{series}": {
+            "metric": title,
+            "variant": series,
+            "value": found["last"],
+            "min_value": found["min"],
+            "max_value": found["max"],
+        }
+        for title, of_title in task.get_last_scalar_metrics().items()
+        for series, found in of_title.items()
+        if wanted is None or (title, series) in wanted
+    }
+    shown = task.get_parameters(cast=True) if all_hyper_parameters else parameters
+    return {"task_id": trial.child, "hyper_parameters": shown, "metrics": metrics}
 
 
 def _sign(objective: Objective) -> str:

@@ -26,6 +26,7 @@ from ...projections import spec_fold
 from ...projections.search_fold import UNDER_WAY, SearchFold, TrialState
 from ..controllers.children import outcome_of
 from ..controllers.ids import child_id
+from ..controllers.runners import LastWords, Runner
 from ..parameters import full_name, make, value_of
 from ..spec import fit_spec
 from ..task_editing import OWN
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ...projections.verdict import Verdict
     from ..controllers.channel import Channel
     from ..controllers.children import Child, Children
-    from ..controllers.runners import Runner
     from ..session import Session
     from .board import Board
     from .proposals import Proposals
@@ -79,7 +79,7 @@ class Trial:
 class Searcher:
     """Runs one search. `on_finished` is the user's callback, with a trial and the best one so far.
 
-    `on_change` shows how far the search is, `on_end` what came of it.
+    `on_change` shows how far the search is, `on_end` what came of it; `on_trial` is called when a trial is over.
     """
 
     session: Session
@@ -95,11 +95,15 @@ class Searcher:
     on_finished: OnFinished | None = None
     on_change: OnChange = lambda _: None
     on_end: OnChange = lambda _: None
+    on_trial: OnChange = lambda _: None
     fold: SearchFold = field(default_factory=SearchFold)
     _is_live: bool = False
     _is_exhausted: bool = False
     _has_ended: bool = False
     _given_up: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._last_words = LastWords(self.session, self.runner, self.channel, self.children)
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the search's own, and let the strategy know what came of a trial."""
@@ -123,17 +127,7 @@ class Searcher:
         if self.fold.trials:
             self.proposals.resume([_known(trial) for trial in self.fold.trials])
         self._is_live = True
-        plan = self.plan
-        about = {
-            "base_task": plan.base,
-            "strategy": plan.strategy,
-            "objectives": list(plan.objectives),
-            "limits": plan.limits,
-            "space": plan.space,
-            "queue": plan.queue,
-            "horizon": horizon,
-        }
-        return [*events, self._said(SearchDefined, **about)]
+        return [*events, self._defined(self.plan.limits, horizon)]
 
     def horizon(self) -> Sequence[int]:
         """From where on the trials' events lie."""
@@ -165,6 +159,8 @@ class Searcher:
         for event in events:
             if isinstance(event, TrialStopping):
                 self._stop(self.fold.trials[event.trial])
+            elif isinstance(event, TrialFinished):
+                self.on_trial(self.fold)
         self.on_change(self.fold)
 
     def resume(self) -> None:
@@ -185,12 +181,28 @@ class Searcher:
         return fold.stopping is not None or self._is_exhausted or bool(limit and len(fold.trials) >= limit)
 
     def tick(self) -> None:
-        """Show how far the search is."""
+        """Show how far the search is, and tell of processes that died."""
+        self._last_words.tell()
         (self.on_end if self.is_over() else self.on_change)(self.fold)
 
     def stop(self, reason: str, *, failed: bool = False) -> None:
         """Start no more trials, and stop those that run. From any thread."""
         self.channel.append([self._said(SearchStopping, reason=reason, failed=failed)])
+
+    def limit(self, limits: SearchLimits) -> None:
+        """Set other limits than the plan has. From any thread."""
+        self.channel.append([self._defined(limits, [])])
+
+    def _defined(self, limits: SearchLimits, horizon: list[int]) -> SearchEvent:
+        plan = self.plan
+        about = {
+            "base_task": plan.base,
+            "strategy": plan.strategy,
+            "objectives": list(plan.objectives),
+            "space": plan.space,
+            "queue": plan.queue,
+        }
+        return self._said(SearchDefined, **about, limits=limits, horizon=horizon)
 
     def _note_end(self, event: TasksEvent) -> None:
         """Remember that a run has ended by itself, until one after it has said that it goes on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from random import Random
@@ -16,8 +17,18 @@ from .proposals import Known, Tried
 _DRAWS: Final = 42
 
 
+@dataclass(frozen=True)
+class ProposedJob:
+    """A trial as a strategy of the user's own proposes it: `task_parameter_override` are its parameters."""
+
+    task_parameter_override: dict[str, Any]
+
+
 class SearchStrategy:
-    """What to try next, and within which limits. By itself it proposes nothing: a subclass overrides `propose`."""
+    """What to try next, and within which limits. By itself it proposes nothing.
+
+    A strategy of your own overrides `create_job`, as in ClearML, or `propose`.
+    """
 
     def __init__(
         self,
@@ -53,9 +64,23 @@ class SearchStrategy:
         """Name the task that the search itself is."""
         self._optimizer_task = task
 
+    def create_job(self) -> ProposedJob | None:
+        """Return the next trial, made by `helper_create_job`; None when there are no more."""
+        return None
+
+    def helper_create_job(
+        self,
+        base_task_id: str,  # noqa: ARG002  ClearML's signature
+        parameter_override: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> ProposedJob:
+        """Make a trial of the base task with these parameters."""
+        return ProposedJob(dict(parameter_override or {}))
+
     def propose(self) -> Mapping[str, Any] | None:
         """Return the next trial's parameters by their full names; None when there are no more."""
-        return None
+        job = self.create_job()
+        return None if job is None else job.task_parameter_override
 
     def report(self, trial: int, value: float, iteration: int) -> bool:  # noqa: ARG002  for strategies that look
         """Take note of a value of a trial under way; True when the trial is to be given up."""
@@ -65,8 +90,10 @@ class SearchStrategy:
         """Take note that a trial is `completed`, `failed`, `aborted` or `pruned`; without values when it told none."""
 
     def resume(self, trials: Sequence[Known]) -> None:
-        """Go on as if this object had proposed these trials, in this order."""
+        """Go on as if this object had proposed these trials, in this order: what they were is asked for once more."""
         self._tried = Tried(trials)
+        for _ in trials if type(self).propose is SearchStrategy.propose else ():
+            self.create_job()
 
     def _grid(self) -> Iterator[dict[str, Any]]:
         """All combinations of all values, the last parameter's changing first."""
