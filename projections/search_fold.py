@@ -58,7 +58,8 @@ class SearchFold:
 
     `under_way` are the trials that are queued or run, `untold` those that ended without the callback, by number;
     `owners` gives the trial of each child, `spent` the seconds of all that are over. `best` is the number of the best
-    trial by the first objective. All are kept as trials change, so that a decision costs no look at all trials.
+    trial by the first objective, of those that did not fail. All are kept as trials change, so that a decision costs no
+    look at all trials.
     """
 
     defined: SearchDefined | None = None
@@ -146,7 +147,11 @@ class SearchFold:
         self.under_way.pop(trial.number, None)
         self.untold[trial.number] = None
         self.spent += trial.seconds
-        if trial.values and (self.best is None or self._is_better(trial, self.trials[self.best])):
+        if (
+            trial.values
+            and trial.status != "failed"
+            and (self.best is None or self._is_better(trial, self.trials[self.best]))
+        ):
             self.best = trial.number
 
     def _is_better(self, trial: TrialState, than: TrialState) -> bool:

@@ -57,11 +57,12 @@ def summary_table(trials: Sequence[Shown], objectives: Sequence[Objective]) -> l
 
 
 def ranked(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[Shown]:
-    """Return the trials, the best first; behind them those without values, by number."""
+    """Return the trials, the best first; behind them those that failed or have no values, by number."""
     signs = [one.sign for one in objectives]
     judge = compared([one.title for one in objectives], [one.series for one in objectives], signs)
-    best = [trials[place] for place in judge.ranking([trial.values or None for trial in trials])]
-    return [*best, *(trial for trial in trials if not trial.values)]
+    told = [trial.values if trial.values and trial.status != "failed" else None for trial in trials]
+    best = [trials[place] for place in judge.ranking(told)]
+    return [*best, *(trial for trial, values in zip(trials, told, strict=True) if values is None)]
 
 
 def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0) -> Figure:
@@ -69,7 +70,10 @@ def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0
     seen = [trial for trial in trials if len(trial.values) > place]
     points = [_points([trial for trial in seen if trial.status == status], status, place) for status in _STATUS_COLORS]
     return {
-        "data": [*(trace for trace in points if trace["x"]), _best_so_far(seen, objective, place)],
+        "data": [
+            *(trace for trace in points if trace["x"]),
+            _best_so_far([trial for trial in seen if trial.status != "failed"], objective, place),
+        ],
         "layout": {
             "title": {"text": _text(objective_name(objective), _TOLD)},
             "xaxis": {"title": {"text": "job #"}},

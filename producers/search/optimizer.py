@@ -268,7 +268,8 @@ class HyperParameterOptimizer:
         return self._metric
 
     def _ranked(self) -> list[TrialState]:
-        trials = self.fold.trials
+        """Trials that have come to something, the best first: a trial that failed has not."""
+        trials = [trial for trial in self.fold.trials if trial.status != "failed"]
         return [trials[place] for place in self._metric.ranking([trial.values or None for trial in trials])]
 
     def _start(self, runner: type[QueueRunner | ProcessRunner], queue: str, told: Callback | None) -> None:

@@ -260,7 +260,7 @@ class Searcher:
         return self._said(
             TrialFinished,
             trial=trial.number,
-            status="failed" if child.status == "failed" and trial.stopping != "pruned" else status,
+            status="failed" if child.status == "failed" and trial.stopping == "completed" else status,
             values=self.board.values(trial.child),
             iteration=self.board.iteration(trial.child),
             seconds=_duration(child),
