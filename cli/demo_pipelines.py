@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-import tempfile
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..dashboard.formatting import duration
-from ..events.errors import SettingsError
-from .demo import SCRIPT, Command, Commands, DemoError, LogUrl
+from .demo import DemoError, LogUrl
+from .demo_examples import QUEUE, agent, examples, prepare, run
 from .output import Column, note, print_table, status_text
 
 if TYPE_CHECKING:
@@ -21,12 +15,8 @@ if TYPE_CHECKING:
     from ..events.settings import Settings
     from ..projections.work_rows import PipelineRow, StepRow
 
-EXAMPLES: Final = SCRIPT.parent
 SCRIPTS: Final = ("pipeline_from_tasks.py", "pipeline_from_functions.py", "pipeline_from_decorator.py")
-QUEUE: Final = "default"
-_SLOTS: Final = "2"
-_PATIENCE: Final = 300.0
-_TICK: Final = 0.2
+_SLOTS: Final = 2
 _MODULES: Final = ("sklearn", "joblib", "pandas", "skops")
 
 
@@ -37,38 +27,16 @@ def demo_pipelines(log: LogUrl = "") -> None:
     $ tasktape demo pipeline
     $ tasktape demo pipeline --log kafka://localhost:9092
     """
-    if missing := [name for name in _MODULES if importlib.util.find_spec(name) is None]:
-        raise SettingsError(f"the demo needs {' and '.join(missing)}: pip install 'tasktape[examples]'.")
-    if log:
-        os.environ["TASKTAPE_LOG"] = log
+    prepare(log, _MODULES)
     from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
 
     settings = load_settings()
     note(f"Log: {settings.log}\nAn agent serves the queue {QUEUE!r}, {_SLOTS} steps at once.")
-    with tempfile.TemporaryDirectory(prefix="tasktape-demo-") as folder:
-        shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)  # alone it travels whole: see `demo`
-        with Commands(Path(folder)) as commands:
-            agent = commands.start(
-                "agent",
-                ["-m", "tasktape.cli.main", "agent", "--queue", QUEUE, "--slots", _SLOTS, "--env", "current"],
-            )
-            for script in SCRIPTS:
-                _wait(commands.start(script, [script]), agent)
+    with examples() as commands:
+        serving = agent(commands, _SLOTS)
+        for script in SCRIPTS:
+            run(commands, script, [serving])
     _show(settings)
-
-
-def _wait(script: Command, agent: Command) -> None:
-    """Wait for a script's end. Raises `DemoError` where it or the agent fails, or patience ends."""
-    note(f"{script.name} …")
-    deadline = time.monotonic() + _PATIENCE
-    while not script.ended():
-        agent.check()
-        if time.monotonic() > deadline:
-            raise DemoError(
-                f"{script.name} is not done within {_PATIENCE:.0f} s: `tasktape doctor` tells what is wrong."
-            )
-        time.sleep(_TICK)
-    script.check()
 
 
 def _show(settings: Settings) -> None:

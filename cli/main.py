@@ -24,6 +24,7 @@ _PLACES: Final[dict[str, dict[str, str]]] = {
         "init": "init.init",
         "demo": "demo.demo",
         "demo pipeline": "demo_pipelines.demo_pipelines",
+        "demo search": "demo_search.demo_search",
         "agent": "agent.agent",
         "agent drain": "drain.drain",
         "workers": "workers.list_workers",
