@@ -29,7 +29,7 @@ def tell(
     """Say what a trial has come to."""
     told = ", ".join(f"{name} {value:.4g}" for name, value in parameters.items())
     result = "nothing" if accuracy is None else f"{accuracy:.1%} at epoch {epoch}"
-    print(f"{'best so far: ' if task == best else ''}{result} with {told}")
+    print(f"{'best so far: ' if task_id == best else ''}{result} with {told}")
 
 
 def main() -> None:
