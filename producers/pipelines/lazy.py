@@ -22,7 +22,7 @@ class LazyResult(wrapt.LazyObjectProxy[Any]):
 
     @property
     def __iter__(self) -> Callable[[], Iterator[Any]]:
-        return self.__wrapped__.__iter__  # type: ignore[no-any-return]  as the value's own
+        return self.__wrapped__.__iter__  # type: ignore[no-any-return]
 
     @property
     def __next__(self) -> Callable[[], Any]:

@@ -421,7 +421,7 @@ def attempt(*steps, **options):
 attempt(("a", {"parents": ["b"]}), ("b", {"parents": ["a"]}))
 attempt(("a", {"parents": ["ghost"]}))
 attempt(("a", {"parameter_override": {"General/x": "${ghost.id}"}}))
-attempt(("a", {"parameter_override": {"General/x": "${pipeline.ghost}"}}))
+attempt(("a", {"parameter_override": {"General/x": "${pipeline.g}"}}))
 attempt(("a", {}), ("a", {}))
 attempt(("a", {"base_task_id": "ghost"}))
 attempt(("a", {"base_task_id": None, "base_task_project": "p", "base_task_name": "ghost"}))
@@ -434,7 +434,7 @@ attempt(("a", {}), queue="")
         "the steps wait for each other: b → a → b. Take one of these parents away.",
         "step 'a': its parent 'ghost' is no step of this pipeline.",
         "step 'a': ${ghost.id} can't be resolved: there is no step 'ghost'.",
-        "step 'a': ${pipeline.ghost} can't be resolved: the pipeline has no parameter 'ghost'; add it with add_parameter.",
+        "step 'a': ${pipeline.g} can't be resolved: the pipeline has no parameter 'g'; add it with add_parameter.",
         "step 'a': there is a step of this name already: give this one another.",
         "step 'a': there is no task 'ghost' on this log: check the id, and whether TASKTAPE_LOG names the right log.",
         "step 'a': there is no task 'ghost' in project 'p'.",
