@@ -363,7 +363,7 @@ def add(numbers, scale=1):
     note("add", scale)
     wait_for("go")
     return sum(numbers) * scale
-@PipelineDecorator.pipeline(name="decorated", project="p", return_value="best", default_queue="default")
+@PipelineDecorator.pipeline(name="decorated", project="p", return_value="best")
 def choose(count=4):
     numbers = load(count)
     totals = [add(numbers, scale) for scale in (1, 2)]
