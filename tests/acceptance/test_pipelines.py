@@ -87,11 +87,19 @@ class World:
         return self.put(self.controller(body, **bases))
 
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a script as a person does."""
+        """Run a script as a person does, in a terminal of its own."""
         file = self.folder / "script.py"
         file.write_text(script)
         command = [sys.executable, str(file), *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=150, check=False)
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+            start_new_session=True,
+        )
 
     def wait_for(self, *notes: str) -> None:
         """Wait until all of these were written."""
@@ -454,7 +462,7 @@ def fail():
     raise ValueError("no data")
 def endless():
     wait_for("failed")
-    os.kill(os.getppid(), signal.SIGINT)
+    os.killpg(os.getpgid(os.getppid()), signal.SIGINT)  # as Ctrl-C does
     wait_for("never")
 def failed(pipe, node):
     (folder / "failed").touch()
@@ -480,4 +488,5 @@ if __name__ == "__main__":
         "tasktape: step 'load' starts: task",
     ]
     assert "tasktape: the pipeline stops: interrupted" in said
+    assert said.count("KeyboardInterrupt") == 2  # the step's and the pipeline's
     assert PipelineController.get(pipeline_project="p", pipeline_name="local").task.get_status() == "stopped"
