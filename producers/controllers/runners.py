@@ -187,8 +187,16 @@ class ProcessRunner:
                     self._processes.pop(one.child, None)
                     self._ended.append(Ended(one.child, run, code))
 
+<<<<<<< HEAD:producers/controllers/runners.py
     def _outcome(self, one: Runnable, run: int, folder: Path) -> int:
         """Run the process to its end and return its exit code."""
+=======
+    def _outcome(self, one: Prepared, run: int, folder: Path) -> int:
+        """Run the process to its end and return its exit code.
+
+        It has a session of its own: Ctrl-C is for the pipeline, which then interrupts each step once.
+        """
+>>>>>>> main:producers/pipelines/runners.py
         command, workplace = self._laid_out(one, folder)
         spec_file = folder / "task.json"
         spec_file.write_text(one.spec.model_dump_json())
@@ -204,7 +212,9 @@ class ProcessRunner:
         with self._lock:
             if one.child in self._stopped:
                 return -1
-            process = subprocess.Popen(command, cwd=workplace, env=variables, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, cwd=workplace, env=variables, stdin=subprocess.DEVNULL, start_new_session=True
+            )
             self._processes[one.child] = process
         try:
             return process.wait(one.spec.time_limit or None)

@@ -87,11 +87,19 @@ class World:
         return self.put(self.controller(body, **bases))
 
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a script as a person does."""
+        """Run a script as a person does, in a terminal of its own."""
         file = self.folder / "script.py"
         file.write_text(script)
         command = [sys.executable, str(file), *arguments]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=150, check=False)
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+            start_new_session=True,
+        )
 
     def wait_for(self, *notes: str) -> None:
         """Wait until all of these were written."""
@@ -363,7 +371,7 @@ def add(numbers, scale=1):
     note("add", scale)
     wait_for("go")
     return sum(numbers) * scale
-@PipelineDecorator.pipeline(name="decorated", project="p", return_value="best", default_queue="default")
+@PipelineDecorator.pipeline(name="decorated", project="p", return_value="best")
 def choose(count=4):
     numbers = load(count)
     totals = [add(numbers, scale) for scale in (1, 2)]
@@ -421,7 +429,7 @@ def attempt(*steps, **options):
 attempt(("a", {"parents": ["b"]}), ("b", {"parents": ["a"]}))
 attempt(("a", {"parents": ["ghost"]}))
 attempt(("a", {"parameter_override": {"General/x": "${ghost.id}"}}))
-attempt(("a", {"parameter_override": {"General/x": "${pipeline.ghost}"}}))
+attempt(("a", {"parameter_override": {"General/x": "${pipeline.g}"}}))
 attempt(("a", {}), ("a", {}))
 attempt(("a", {"base_task_id": "ghost"}))
 attempt(("a", {"base_task_id": None, "base_task_project": "p", "base_task_name": "ghost"}))
@@ -434,10 +442,7 @@ attempt(("a", {}), queue="")
         "the steps wait for each other: b → a → b. Take one of these parents away.",
         "step 'a': its parent 'ghost' is no step of this pipeline.",
         "step 'a': ${ghost.id} can't be resolved: there is no step 'ghost'.",
-        (
-            "step 'a': ${pipeline.ghost} can't be resolved: the pipeline has no parameter 'ghost'; "
-            "add it with add_parameter."
-        ),
+        "step 'a': ${pipeline.g} can't be resolved: the pipeline has no parameter 'g'; add it with add_parameter.",
         "step 'a': there is a step of this name already: give this one another.",
         "step 'a': there is no task 'ghost' on this log: check the id, and whether TASKTAPE_LOG names the right log.",
         "step 'a': there is no task 'ghost' in project 'p'.",
@@ -457,7 +462,7 @@ def fail():
     raise ValueError("no data")
 def endless():
     wait_for("failed")
-    os.kill(os.getppid(), signal.SIGINT)
+    os.killpg(os.getpgid(os.getppid()), signal.SIGINT)  # as Ctrl-C does
     wait_for("never")
 def failed(pipe, node):
     (folder / "failed").touch()
@@ -483,4 +488,5 @@ if __name__ == "__main__":
         "tasktape: step 'load' starts: task",
     ]
     assert "tasktape: the pipeline stops: interrupted" in said
+    assert said.count("KeyboardInterrupt") == 2  # the step's and the pipeline's
     assert PipelineController.get(pipeline_project="p", pipeline_name="local").task.get_status() == "stopped"

@@ -97,6 +97,25 @@ def test_callbacks_are_owed_in_order_each_until_it_has_returned() -> None:
     assert not story.fold.owing
 
 
+def test_a_skipped_step_is_lost_by_a_failure_above_it_or_a_stop_and_not_by_a_callback() -> None:
+    below = ("left", "right", "join")
+    failed = Story(*DIAMOND)
+    failed.run("load", "failed")
+    asked = Story(*DIAMOND)
+    allowed = Story(PipelineStep(name="load", goes_on_on_fail=True), *DIAMOND[1:])
+    allowed.run("load", "failed")
+    for story in (failed, asked, allowed):
+        for name in story.fold.steps.keys() - ({"load"} if story.fold.steps["load"].child else set()):
+            story.say(said.StepSkipped, step=name, reason="no")
+    assert all(map(failed.fold.is_lost, ("load", *below)))
+    assert not any(map(asked.fold.is_lost, ("load", *below)))
+    assert not any(map(allowed.fold.is_lost, ("load", *below)))
+    stopped = Story(*DIAMOND)
+    stopped.say(said.StepSkipped, step="load", reason=STOPPED)
+    stopped.say(said.StepSkipped, step="left", reason="no")
+    assert (stopped.fold.is_lost("left"), stopped.fold.is_lost("right")) == (True, False)
+
+
 @pytest.mark.parametrize("status", ["skipped", "failed"])
 def test_a_step_without_a_task_owes_no_callback_about_it(status: str) -> None:
     story = Story(PipelineStep(name="a", callbacks=["completed", "post"]))

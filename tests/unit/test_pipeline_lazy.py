@@ -14,6 +14,7 @@ import pytest
 
 from tasktape.producers.pipelines.lazy import LazyResult
 
+PATH: Callable[[Any], Path] = Path
 FRAME = pd.DataFrame({"x": [1, 2], "y": [0, 1]})
 USES: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "unpacked": (lambda value: [*map(str, value)], (1, 2)),
@@ -55,7 +56,7 @@ def test_what_a_value_can_not_its_stand_in_can_not() -> None:
     with pytest.raises(TypeError):
         list(number)
     with pytest.raises(TypeError):
-        Path(number)
+        PATH(number)
 
 
 def test_nothing_is_waited_for_before_it_is_used() -> None:
@@ -65,8 +66,7 @@ def test_nothing_is_waited_for_before_it_is_used() -> None:
         asked.append("now")
         return {"a": 1}
 
-    stand_in = LazyResult("step", "value", load)
-    held = {"later": [stand_in]}
+    held = {"later": [LazyResult("step", "value", load)]}
     assert not asked
     assert json.dumps(dict(held["later"][0])) == '{"a": 1}'
     assert asked == ["now"]

@@ -122,7 +122,7 @@ def test_what_may_have_a_value_passes_the_check(text: str) -> None:
     [
         ("${pipeline.none}", "no parameter 'none'"),
         ("${none.id}", "no step 'none'"),
-        ("${load.data}", "${load.artifacts.data.url}"),
+        ("${load.data}", "load.artifacts.data.url"),
         ("${load.none}", "neither a return value"),
         ("${fit.data}", "neither a return value"),
         ("${fit.artifacts}", "needs a name"),
