@@ -187,16 +187,11 @@ class ProcessRunner:
                     self._processes.pop(one.child, None)
                     self._ended.append(Ended(one.child, run, code))
 
-<<<<<<< HEAD:producers/controllers/runners.py
     def _outcome(self, one: Runnable, run: int, folder: Path) -> int:
-        """Run the process to its end and return its exit code."""
-=======
-    def _outcome(self, one: Prepared, run: int, folder: Path) -> int:
         """Run the process to its end and return its exit code.
 
-        It has a session of its own: Ctrl-C is for the pipeline, which then interrupts each step once.
+        It has a session of its own: Ctrl-C is for the controller, which then interrupts each process once.
         """
->>>>>>> main:producers/pipelines/runners.py
         command, workplace = self._laid_out(one, folder)
         spec_file = folder / "task.json"
         spec_file.write_text(one.spec.model_dump_json())
