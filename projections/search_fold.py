@@ -58,8 +58,8 @@ class SearchFold:
 
     `under_way` are the trials that are queued or run, `untold` those that ended without the callback, by number;
     `owners` gives the trial of each child, `spent` the seconds of all that are over. `best` is the number of the best
-    trial by the first objective, of those that did not fail. All are kept as trials change, so that a decision costs no
-    look at all trials.
+    trial by the first objective, of those that did not fail; `generation` counts the resets. All are kept as trials
+    change, so that a decision costs no look at all trials.
     """
 
     defined: SearchDefined | None = None
@@ -71,6 +71,7 @@ class SearchFold:
     owners: dict[str, int] = field(default_factory=dict)
     spent: float = 0.0
     best: int | None = None
+    generation: int = 0
     changes: int = 0
 
     @classmethod
@@ -101,7 +102,8 @@ class SearchFold:
     def _apply(self, event: TasksEvent) -> Verdict:
         match event:
             case TaskReset():
-                self.__dict__.update(SearchFold(changes=self.changes).__dict__)
+                forgotten = SearchFold(changes=self.changes, generation=self.generation + 1)
+                self.__dict__.update(forgotten.__dict__)
             case SearchDefined():
                 self._define(event)
             case SearchContinued():

@@ -31,6 +31,7 @@ from ..parameters import full_name, make, value_of
 from ..spec import fit_spec
 from ..task_editing import OWN
 from ..text import shown
+from ..warn import LOGGER
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
 from .proposals import Known
 
@@ -248,7 +249,7 @@ class Searcher:
                 break
             number = len(self.fold.trials) + len(events)
             parameters = [make(full_name(name), value) for name, value in proposed.items()]
-            child = child_id(self.task, 0, str(number))
+            child = child_id(self.task, self.fold.generation, str(number))
             events.append(self._said(TrialQueued, trial=number, child=child, parameters=parameters))
         return events
 
@@ -268,9 +269,18 @@ class Searcher:
         )
 
     def _tell(self, trial: TrialState) -> None:
-        if self.on_finished is not None:
-            best = None if self.fold.best is None else self.fold.trials[self.fold.best]
+        """Call the user's function; one that raises stops no search."""
+        if self.on_finished is None:
+            return
+        best = None if self.fold.best is None else self.fold.trials[self.fold.best]
+        try:
             self.on_finished(trial, best)
+        except Exception:  # noqa: BLE001  the user's own code may raise anything
+            LOGGER.exception(
+                "the callback for trial %d failed; the search goes on.",
+                trial.number,
+                extra={"action": "callback_failed", "trial": trial.number},
+            )
 
     def _trial(self, trial: TrialState) -> Trial:
         """A trial's task: the base task with the trial's parameters, named by them."""
