@@ -110,7 +110,8 @@ def _trial_cells(shown: Shown, trial: TrialRow, objectives: int, names: Sequence
     from ..producers.parameters import text_of  # noqa: PLC0415  the SDK is for those who need it
 
     values = [_number(value) for value in trial.values] or [""] * objectives
-    parameters = [text_of(shown.parameters.get(name)) for name in names]
+    held = (shown.parameters.get(name) for name in names)
+    parameters = [f"{value:.6g}" if isinstance(value, float) else text_of(value) for value in held]
     return [
         f"{trial.number:,}",
         step_text(trial.status),
