@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ...events.search_events import Objective
@@ -83,12 +83,20 @@ def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0
     }
 
 
-def parallel_coordinates(trials: Sequence[Shown], objectives: Sequence[Objective]) -> Figure | None:
-    """Return parameters and objectives as parallel axes, a line for each trial with values; None without any."""
+def parallel_coordinates(
+    trials: Sequence[Shown], objectives: Sequence[Objective], powers: Collection[str] = ()
+) -> Figure | None:
+    """Return parameters and objectives as parallel axes, a line for each trial with values; None without any.
+
+    `powers` are the full names of parameters whose axes are logarithmic.
+    """
     seen = [trial for trial in trials if trial.values and all(map(math.isfinite, trial.values))]
     if not seen:
         return None
-    axes = [_axis(short_name(name), [_missing(trial, name) for trial in seen]) for name in parameter_names(seen)]
+    axes = [
+        _axis(short_name(name), [_held(trial, name) for trial in seen], log=name in powers)
+        for name in parameter_names(seen)
+    ]
     axes += [
         {"label": _text(objective_name(one), _LABEL), "values": [trial.values[place] for trial in seen]}
         for place, one in enumerate(objectives)
@@ -186,16 +194,16 @@ def _is_max(objective: Objective) -> bool:
     return objective.sign.startswith("max")
 
 
-def _missing(trial: Shown, name: str) -> Any:
+def _held(trial: Shown, name: str) -> Any:
     """A trial's value; the trials of a set need not have all parameters."""
     return trial.parameters.get(name, "")
 
 
-def _axis(name: str, values: Sequence[Any]) -> Figure:
-    """An axis of numbers, or one with a tick for each of what are none: by value where they have an order."""
+def _axis(name: str, values: Sequence[Any], *, log: bool) -> Figure:
+    """An axis of numbers or of their powers of ten, or one with a tick for each of what are none."""
     label = _text(name, _LABEL)
     if are_numbers(values):
-        return {"label": label, "values": list(values)}
+        return {"label": label, **(_powers(values) if log and min(values) > 0 else {"values": list(values)})}
     texts = [text_of(value) for value in values]
     ticks = sorted(set(texts))
     places = {text: place for place, text in enumerate(ticks)}
@@ -205,6 +213,14 @@ def _axis(name: str, values: Sequence[Any]) -> Figure:
         "tickvals": list(range(len(ticks))),
         "ticktext": [_text(text, _LABEL) for text in ticks],
     }
+
+
+def _powers(values: Sequence[float]) -> Figure:
+    exponents = [math.log10(value) for value in values]
+    first = math.floor(min(exponents))
+    ticks = list(range(first, max(math.ceil(max(exponents)), first + 1) + 1))
+    texts = [f"{10.0**tick:g}" for tick in ticks]
+    return {"values": exponents, "range": [ticks[0], ticks[-1]], "tickvals": ticks, "ticktext": texts}
 
 
 def _text(text: str, width: int) -> str:

@@ -39,15 +39,15 @@ def importances(trials: Sequence[Shown], objective: Objective, space: str = "") 
         import optuna  # noqa: PLC0415, F401  an extra
     except ImportError:
         return {}
-    return _judged(seen, names, objective, _powers(space))
+    return _judged(seen, names, objective, powers_of(space))
 
 
 def _is_varied(values: Sequence[Any]) -> bool:
     return len({text_of(value) for value in values}) > 1
 
 
-def _powers(space: str) -> set[str]:
-    """Full names of the parameters that are powers."""
+def powers_of(space: str) -> set[str]:
+    """Return the full names of the parameters that are powers in a search space, given as JSON text."""
     ranges = json.loads(space) if space else []
     kind = LogUniformParameterRange.__name__
     return {full_name(one["name"]) for one in ranges if one.get("type") == kind}

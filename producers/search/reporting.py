@@ -11,7 +11,7 @@ from ...projections.search_fold import SearchFold
 from ..figures import Figure
 from ..warn import warn_once
 from . import figures
-from .importances import importances
+from .importances import importances, powers_of
 
 if TYPE_CHECKING:
     from ...events.search_events import Objective, SearchDefined
@@ -77,7 +77,7 @@ def drawn(
         for place, one in enumerate(objectives)
         if any(trial.values for trial in trials)
     ]
-    if (parallel := figures.parallel_coordinates(trials, objectives)) is not None:
+    if (parallel := figures.parallel_coordinates(trials, objectives, powers_of(space))) is not None:
         found.append((*figures.PARALLEL, parallel))
     if shares := importances(trials, objectives[0], space):
         found.append((*figures.IMPORTANCE, figures.importance_plot(shares)))

@@ -90,6 +90,20 @@ def test_values_that_are_no_numbers_are_ticks() -> None:
     assert figures.parallel_coordinates(shown[2:], [LOSS]) is None
 
 
+def test_parameters_that_are_powers_have_logarithmic_axes() -> None:
+    shown = [trial(0, 1.0, lr=0.001, n=1), trial(1, 2.0, lr=0.1, n=0), trial(2, 3.0, lr=0.3, n=2)]
+    figure = figures.parallel_coordinates(shown, [LOSS], {"General/lr", "General/n"})
+    assert figure is not None
+    rate, number, _ = figure["data"][0]["dimensions"]
+    assert rate["values"] == pytest.approx([-3.0, -1.0, -0.5229], abs=1e-4)
+    assert (rate["tickvals"], rate["ticktext"]) == ([-3, -2, -1, 0], ["0.001", "0.01", "0.1", "1"])
+    assert number["values"] == [1, 0, 2]
+    same = figures.parallel_coordinates([trial(0, 1.0, lr=1.0)], [LOSS], {"General/lr"})
+    assert same is not None
+    assert same["data"][0]["dimensions"][0]["range"] == [0, 1]
+    go.Figure(figure)
+
+
 def test_what_matters_most_is_at_the_top() -> None:
     (bars,) = figures.importance_plot({"General/a": 0.7, "Args/b": 0.1, "General/c": 0.2})["data"]
     assert (bars["y"], bars["x"]) == (["Args/b", "c", "a"], [0.1, 0.2, 0.7])

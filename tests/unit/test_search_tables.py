@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tasktape.events import search_events, task_events
 from tasktape.events.parts import Parameter
 from tasktape.events.task_events import TasksEvent
+from tasktape.projections.search_fold import SearchFold
 from tasktape.projections.search_rows import SearchRow, TrialRow
 from tasktape.tests.support.projected import START, Projected
 
@@ -19,7 +21,16 @@ LOSS = {"title": "loss", "series": "test", "sign": "min"}
 
 
 class World(Projected):
-    """A controller speaks of its search."""
+    """A controller speaks of its search. `fold` is that of its own events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fold = SearchFold()
+
+    def say(self, kind: type[TasksEvent], /, **fields: Any) -> TasksEvent:
+        event = super().say(kind, **fields)
+        self.fold.apply(event)
+        return event
 
     def search(self, task: str = "c", run: int = 1, **fields: Any) -> None:
         about = {"base_task": "b", "strategy": "GridSearch", "objectives": [LOSS], "queue": "gpu", **fields}
@@ -125,6 +136,20 @@ def test_a_reset_controller_is_no_search_and_begins_anew(world: World) -> None:
     world.say(task_events.RunStarted, task="c", run=2)
     world.search(run=2, strategy="RandomSearch")
     assert (world.row().strategy, world.row().best, world.row().spent) == ("RandomSearch", None, 0.0)
+
+
+def test_a_fold_that_goes_on_from_rows_is_the_one_that_was_kept(world: World) -> None:
+    world.search(limits={"concurrent": 2})
+    for number in range(4):
+        world.queue(number)
+    world.finish(1, 0.5, seconds=2.0)
+    world.finish(0, 0.25, seconds=1.0)
+    world.trial(search_events.TrialTold, 1)
+    world.trial(search_events.TrialStopping, 2, status="pruned", reason="no")
+    world.say(search_events.SearchStopping, task="c", run=1, reason="enough")
+    fold, about = world.fold, {name: getattr(world.fold, name) for name in ("began_at", "best", "spent")}
+    assert (list(fold.under_way), list(fold.untold), fold.best, fold.spent) == ([2, 3], [0], 0, 3.0)
+    assert SearchFold.of(fold.trials, fold.defined, fold.stopping, **about) == replace(fold, changes=0)
 
 
 def test_searches_are_found_by_name_and_archived_ones_if_asked_for(world: World) -> None:
