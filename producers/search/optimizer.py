@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
 _UNLIMITED: Final[dict[str, Any]] = dict.fromkeys(("min_iteration_per_job", "max_iteration_per_job", "total_max_jobs"))
 _WAIT_SECONDS: Final = 0.25
+_GRACE_SECONDS: Final = 20.0
 _MINUTE: Final = 60.0
 
 
@@ -145,13 +146,15 @@ class HyperParameterOptimizer:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the search's end, so many minutes at the most; returns whether it has ended.
 
-        Raises whatever kept the search from going on.
+        A search whose objective was never reported makes its task fail. Raises whatever kept the search from going on.
         """
         deadline = None if timeout is None else time.monotonic() + _MINUTE * timeout
         while self.is_active() and (deadline is None or time.monotonic() < deadline):
             self._require_engine().over.wait(_WAIT_SECONDS)
         if self._engine is not None and self._engine.error is not None:
             raise self._engine.error
+        if not self.is_active():
+            self._tell_failure()
         return not self.is_active()
 
     def stop(self, timeout: float | None = None, wait_for_reporter: bool = True) -> None:
@@ -247,7 +250,18 @@ class HyperParameterOptimizer:
         self._engine = Engine(channel, self._task.run, self._searcher, children)
         self._searcher.catch_up = self._engine.catch_up
         self._began = time.monotonic()
+        self._task.register_abort_callback(self._abort, _GRACE_SECONDS)
         self._engine.start()
+
+    def _tell_failure(self) -> None:
+        stopping = None if self._searcher is None else self._searcher.fold.stopping
+        if stopping is not None and stopping.failed:
+            self._task.mark_failed(status_reason="search failed", status_message=stopping.reason)
+
+    def _abort(self) -> None:
+        if self._searcher is not None and self._engine is not None:
+            self._searcher.stop("its controller was aborted")
+            self._engine.over.wait(_GRACE_SECONDS)
 
     def _require_engine(self) -> Engine:
         if self._engine is None:
