@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -47,15 +46,14 @@ class Board:
         self._objectives = list(objectives)
         self._wanted = {(one.title, one.series) for one in objectives}
         self._seen: dict[tuple[str, str, str], Seen] = {}
-        self._others: defaultdict[Name, None] = defaultdict()
+        self._reported: dict[Name, None] = {}
         self.changed: dict[str, None] = {}
 
     def apply(self, event: TaskEvent) -> None:
         """Take in what a trial has reported."""
         for name, iteration, value in _points(event):
-            if name not in self._wanted:
-                self._others[name] = None
-            elif not math.isnan(value):
+            self._reported[name] = None
+            if name in self._wanted and not math.isnan(value):
                 self._add(event.task, name, iteration, value)
 
     def _add(self, task: str, name: Name, iteration: int, value: float) -> None:
@@ -88,13 +86,14 @@ class Board:
 
     @property
     def missing(self) -> str:
-        """Which objectives nobody has ever reported, and what was reported instead; empty where all were."""
-        reported = {(title, series) for _, title, series in self._seen}
-        lacking = [f"{one.title}/{one.series}" for one in self._objectives if (one.title, one.series) not in reported]
+        """Which objectives nobody has ever reported, be it as NaN, and what was reported; empty where all were."""
+        lacking = [
+            f"{one.title}/{one.series}" for one in self._objectives if (one.title, one.series) not in self._reported
+        ]
         if not lacking:
             return ""
-        others = sorted(f"{title}/{series}" for title, series in self._others if not title.startswith(":monitor:"))
-        listed = ", ".join(others[:_LISTED]) + (" …" if len(others) > _LISTED else "") or "nothing"
+        found = sorted(f"{title}/{series}" for title, series in self._reported if not title.startswith(":monitor:"))
+        listed = ", ".join(found[:_LISTED]) + (" …" if len(found) > _LISTED else "") or "nothing"
         return f"no trial has reported {' and '.join(lacking)}; they reported {listed}"
 
 

@@ -17,7 +17,7 @@ from ..controllers.children import Child
 from .board import Board
 
 UNREPORTED: Final = 3
-"""So many trials have to complete without a word of an objective before the search gives up."""
+"""So many trials have to complete without a word of an objective, or all there are, before the search gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def _end_of_search(fold: SearchFold, limits: SearchLimits, seen: Situation) -> S
     """Stop the search where that is due."""
     if reason := _over_limit(fold, limits, seen.now):
         return [Say(SearchStopping, {"reason": reason})]
-    reason = _unreported(fold, seen.board)
+    is_last = not fold.under_way and (seen.is_exhausted or _free(fold, limits) <= 0)
+    reason = _unreported(fold, seen.board, is_last=is_last)
     return [Say(SearchStopping, {"reason": reason, "failed": True})] if reason else []
 
 
@@ -123,14 +124,14 @@ def _over_limit(fold: SearchFold, limits: SearchLimits, now: datetime) -> str:
     return ""
 
 
-def _unreported(fold: SearchFold, board: Board) -> str:
+def _unreported(fold: SearchFold, board: Board, *, is_last: bool) -> str:
     """Why the search can't come to anything: enough trials completed, and an objective was never heard of."""
     silent = 0
     for trial in fold.trials:
         if trial.values:
             return ""
         silent += trial.status == "completed"
-    return board.missing if silent >= UNREPORTED or (silent and not fold.under_way) else ""
+    return board.missing if silent >= UNREPORTED or (silent and is_last) else ""
 
 
 def _given_up(trial: TrialState, limits: SearchLimits, seen: Situation) -> Say | None:

@@ -151,7 +151,7 @@ class HyperParameterOptimizer:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the search's end, so many minutes at the most; returns whether it has ended.
 
-        Raises whatever kept the search from going on.
+        A search whose objective was never reported makes its task fail. Raises whatever kept the search from going on.
         """
         deadline = None if timeout is None else time.monotonic() + _MINUTE * timeout
         while self.is_active() and (deadline is None or time.monotonic() < deadline):

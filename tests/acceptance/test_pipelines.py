@@ -16,28 +16,13 @@ from pathlib import Path
 import pytest
 
 from tasktape import PipelineController, Task
-from tasktape.events.task_events import RunFailed, RunStarted
 from tasktape.producers.session import change_session
 from tasktape.tests.conftest import empty
 from tasktape.tests.support.agent_site import AgentSite, agent_site
+from tasktape.tests.support.controller_world import ControllerWorld
 
 QUEUES = ("default", "services")
 AGENT = ("--services", "--env", "current")
-NOTES = """
-import os, pathlib, time
-FOLDER = {folder!r}
-folder = pathlib.Path(FOLDER)
-def note(*words):
-    with pathlib.Path(FOLDER, "notes").open("a") as file:
-        file.write(" ".join(map(str, words)) + "\\n")
-def wait_for(name):
-    while not pathlib.Path(FOLDER, name).exists():
-        time.sleep(0.02)
-def is_first(name):
-    first = not pathlib.Path(FOLDER, name).exists()
-    pathlib.Path(FOLDER, name).touch()
-    return first
-"""
 STEP = """
 note({name!r}, os.environ["TASKTAPE_RUN"])
 """
@@ -54,20 +39,8 @@ from tasktape import PipelineDecorator, Task
 """
 
 
-class World:
+class World(ControllerWorld):
     """A site with what the scripts of one test share."""
-
-    def __init__(self, site: AgentSite, folder: Path) -> None:
-        self.site = site
-        self.folder = folder
-        self.head = NOTES.format(folder=str(folder))
-        folder.mkdir()
-
-    @property
-    def notes(self) -> list[str]:
-        """What steps and callbacks have written, in the order in which they did."""
-        file = self.folder / "notes"
-        return file.read_text().splitlines() if file.exists() else []
 
     def base(self, name: str, body: str = "") -> str:
         """Make a task for a step to copy: it notes its name and run, and then does what `body` says."""
@@ -100,29 +73,6 @@ class World:
             check=False,
             start_new_session=True,
         )
-
-    def wait_for(self, *notes: str) -> None:
-        """Wait until all of these were written."""
-        self.site.wait(lambda: set(notes) <= set(self.notes))
-
-    def let(self, name: str) -> None:
-        """Let those go on who wait for this."""
-        (self.folder / name).touch()
-
-    def kill_controller(self, controller: str) -> None:
-        """Kill its process, and wait until the next run of its task has begun."""
-        runs = len(self.site.of(controller, RunStarted))
-        os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
-        self.site.wait(lambda: len(self.site.of(controller, RunStarted)) > runs)
-
-    def end(self, controller: str, run: int = 1) -> str:
-        """Wait for the end of a run of the pipeline; return how it ended."""
-        self.site.wait(lambda: run in dict(self.site.ends(controller)))
-        return dict(self.site.ends(controller))[run]
-
-    def reason(self, controller: str) -> str:
-        """Why a pipeline failed."""
-        return self.site.of(controller, RunFailed)[-1].message
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
