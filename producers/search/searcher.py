@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -121,7 +122,8 @@ class Searcher:
         if self._has_ended and self.fold.defined is not None:
             events.append(self._said(SearchContinued))
         if self.fold.trials:
-            self.proposals.resume([_known(trial) for trial in self.fold.trials])
+            reports = self._reports()
+            self.proposals.resume([_known(trial, reports[trial.child]) for trial in self.fold.trials])
         self._is_live = True
         plan = self.plan
         about = {
@@ -202,14 +204,19 @@ class Searcher:
 
     def _judge(self) -> None:
         """Let the strategy see new values of running trials, and note which it gives up."""
-        while self.board.changed:
-            task, _ = self.board.changed.popitem()
-            number = self.fold.owners.get(task)
-            seen = self.board.first(task)
-            if number is None or seen is None or self.fold.trials[number].status not in UNDER_WAY:
+        for task, iteration, value in self.board.take():
+            number = self.fold.owners[task]
+            if number in self._given_up or self.fold.trials[number].status not in UNDER_WAY:
                 continue
-            if self.proposals.report(number, seen.last, seen.iteration) and seen.iteration >= self._fewest:
-                self._given_up.setdefault(number, f"{_GIVEN_UP} at iteration {seen.iteration}")
+            if self.proposals.report(number, value, iteration) and iteration >= self._fewest:
+                self._given_up[number] = f"{_GIVEN_UP} at iteration {iteration}"
+
+    def _reports(self) -> defaultdict[str, dict[int, float]]:
+        """What trials have reported to earlier runs, by task and iteration."""
+        found: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        for task, iteration, value in self.board.points:
+            found[task].setdefault(iteration, value)
+        return found
 
     @property
     def _fewest(self) -> int:
@@ -282,12 +289,12 @@ class Searcher:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)
 
 
-def _known(trial: TrialState) -> Known:
+def _known(trial: TrialState, reports: Mapping[int, float]) -> Known:
     """A trial as strategies know it."""
     parameters = {held.name: value_of(held) for held in trial.parameters}
     if trial.status in UNDER_WAY:
-        return Known(parameters)
-    return Known(parameters, trial.status, trial.values or None)
+        return Known(parameters, reports=reports)
+    return Known(parameters, trial.status, trial.values or None, reports)
 
 
 def _duration(child: Child) -> float:
