@@ -19,7 +19,6 @@ from ...events.search_events import (
     SearchStopping,
     TrialFinished,
     TrialQueued,
-    TrialStopping,
     TrialTold,
 )
 from ...events.task_events import TaskReset, TasksEvent
@@ -101,6 +100,7 @@ class Searcher:
     _is_exhausted: bool = False
     _has_ended: bool = False
     _given_up: dict[int, str] = field(default_factory=dict)
+    _stopped: dict[str, int] = field(default_factory=dict)
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the search's own, and let the strategy know what came of a trial."""
@@ -164,18 +164,16 @@ class Searcher:
         """Have run what is queued now, and stopped what is to end."""
         if queued := [self._trial(self.fold.trials[e.trial]) for e in events if isinstance(e, TrialQueued)]:
             self.runner.start(queued)
-        for event in events:
-            if isinstance(event, TrialStopping):
-                self._stop(self.fold.trials[event.trial])
+        self._stop_all()
         self.on_change(self.fold)
 
     def resume(self) -> None:
         """Have queued trials run of which nothing was heard, and stop again those that were to stop."""
         for trial in [self.fold.trials[number] for number in self.fold.under_way]:
-            if trial.stopping:
-                self._stop(trial)
-            elif trial.status == "queued" and self.children[trial.child].status == "waiting":
+            is_unheard = trial.status == "queued" and self.children[trial.child].status == "waiting"
+            if is_unheard and not trial.stopping:
                 self.runner.start([self._trial(trial)])
+        self._stop_all()
         self.on_change(self.fold)
 
     def is_over(self) -> bool:
@@ -187,7 +185,8 @@ class Searcher:
         return fold.stopping is not None or self._is_exhausted or bool(limit and len(fold.trials) >= limit)
 
     def tick(self) -> None:
-        """Show how far the search is."""
+        """Stop what is to end, and show how far the search is."""
+        self._stop_all()
         (self.on_end if self.is_over() else self.on_change)(self.fold)
 
     def stop(self, reason: str, *, failed: bool = False) -> None:
@@ -282,8 +281,13 @@ class Searcher:
         spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)
         return Trial(trial.child, fit_spec(spec), self.plan.queue)
 
-    def _stop(self, trial: TrialState) -> None:
-        self.runner.stop(trial.child, self.children[trial.child].run)
+    def _stop_all(self) -> None:
+        """Have the trials stopped that are to end, and each run that follows one whose agent was lost meanwhile."""
+        for trial in [self.fold.trials[number] for number in self.fold.under_way]:
+            run = self.children[trial.child].run
+            if trial.stopping and self._stopped.get(trial.child) != run:
+                self._stopped[trial.child] = run
+                self.runner.stop(trial.child, run)
 
     def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)

@@ -18,6 +18,7 @@ from tasktape.events.search_events import (
     TrialStarted,
     TrialStopping,
 )
+from tasktape.events.task_events import RunLost, RunStarted, TaskCreated, TasksEvent
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.parameters import make
 from tasktape.producers.search.board import Board
@@ -60,7 +61,13 @@ class Search:
         self.stamp = Stamper("a")
         plan = Plan("b", TaskSpec(project="p", name="n"), [LOSS], SearchLimits(concurrent=9, **limits), "Recorder")
         surroundings: Any = SimpleNamespace(stamp=self.stamp, actor="a")
-        runner: Any = SimpleNamespace(retries_of=lambda _: 0)
+        self.runs: list[tuple[str, int]] = []
+        self.stops: list[tuple[str, int]] = []
+        runner: Any = SimpleNamespace(
+            retries_of=lambda _: 0,
+            start=lambda trials: self.runs.extend((trial.child, trial.run) for trial in trials),
+            stop=lambda child, run: self.stops.append((child, run)),
+        )
         channel: Any = None
         self.searcher = Searcher(surroundings, "c", 1, plan, self.strategy, Children(), Board([LOSS]), runner, channel)
 
@@ -70,6 +77,9 @@ class Search:
 
     def say(self, kind: type[SearchEvent], **fields: Any) -> None:
         assert self.searcher.apply(kind(meta=self.stamp(), task="c", run=1, **fields)).accepted
+
+    def child(self, kind: type[TasksEvent], task: str, **fields: Any) -> None:
+        self.searcher.children.apply(kind.model_validate({"meta": self.stamp(), "task": task, **fields}))
 
     def start(self, count: int) -> None:
         for number in range(count):
@@ -126,3 +136,33 @@ def test_a_search_that_was_to_stop_before_it_was_defined_stops() -> None:
     search.begin()
     assert search.searcher.decide() == []
     assert search.searcher.is_over()
+
+
+def test_a_trial_that_is_to_stop_is_stopped_once_and_again_when_another_agent_takes_it_up() -> None:
+    search = Search()
+    search.begin()
+    search.start(2)
+    for task in ("t0", "t1"):
+        search.child(TaskCreated, task, spec=TaskSpec(project="p", name="n"))
+        search.child(RunStarted, task, run=1, worker="w")
+    search.say(TrialStopping, trial=0, status="aborted", reason="enough")
+    search.searcher.act([])
+    search.searcher.tick()
+    assert search.stops == [("t0", 1)]
+    search.child(RunLost, "t0", run=1, worker="w", reason="gone")
+    search.searcher.tick()
+    search.searcher.tick()
+    assert search.stops == [("t0", 1), ("t0", 2)]
+
+
+def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_those_that_were_to_stop() -> None:
+    search = Search()
+    for number in range(4):
+        search.say(TrialQueued, trial=number, child=f"t{number}", parameters=[])
+        search.child(TaskCreated, f"t{number}", spec=TaskSpec(project="p", name="n"))
+    search.child(RunStarted, "t1", run=1, worker="w")
+    search.say(TrialStopping, trial=2, status="aborted", reason="enough")
+    search.say(TrialFinished, trial=3, status="aborted")
+    search.begin()
+    search.searcher.resume()
+    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1)])
