@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Append = Callable[[Sequence["Event"]], None]
 _GRACE_SECONDS: Final = 10.0
-_ABORTED: Final = "the pipeline was stopped"
+_ABORTED: Final = "its controller stopped it"
 
 
 class Runnable(Protocol):

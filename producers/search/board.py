@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...events.base import TaskEvent
 from ...events.report_events import ScalarsReported, SingleValueReported
@@ -17,6 +17,14 @@ SUMMARY: Final = "Summary"
 
 _LISTED: Final = 8
 Name = tuple[str, str]
+
+
+class Point(NamedTuple):
+    """A value that a trial's task has reported."""
+
+    task: str
+    iteration: int
+    value: float
 
 
 @dataclass(slots=True)
@@ -40,14 +48,14 @@ class Seen:
 
 
 class Board:
-    """Values of the objectives by trial's task. `changed` are the tasks with news of the first objective."""
+    """Values of the objectives by trial's task."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self._objectives = list(objectives)
         self._wanted = {(one.title, one.series) for one in objectives}
         self._seen: dict[tuple[str, str, str], Seen] = {}
         self._reported: dict[Name, None] = {}
-        self.changed: dict[str, None] = {}
+        self._first: list[Point] = []
 
     def apply(self, event: TaskEvent) -> None:
         """Take in what a trial has reported."""
@@ -63,12 +71,17 @@ class Board:
         else:
             known.add(iteration, value)
         if name == (self._objectives[0].title, self._objectives[0].series):
-            self.changed[task] = None
+            self._first.append(Point(task, iteration, value))
 
-    def first(self, task: str) -> Seen | None:
-        """What is known of a trial's first objective; None as long as nothing is."""
-        objective = self._objectives[0]
-        return self._seen.get((task, objective.title, objective.series))
+    @property
+    def points(self) -> Sequence[Point]:
+        """Values of the first objective that were not taken yet, as they came."""
+        return self._first
+
+    def take(self) -> Sequence[Point]:
+        """Return those values, each once: pruners compare trials at the same iteration, so that all of them count."""
+        taken, self._first = self._first, []
+        return taken
 
     def values(self, task: str) -> list[float]:
         """Values of all objectives; empty where one is missing."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,6 @@ from ...events.search_events import (
     SearchStopping,
     TrialFinished,
     TrialQueued,
-    TrialStopping,
     TrialTold,
 )
 from ...events.task_events import TaskReset, TasksEvent
@@ -102,6 +102,7 @@ class Searcher:
     _is_exhausted: bool = False
     _has_ended: bool = False
     _given_up: dict[int, str] = field(default_factory=dict)
+    _stopped: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._last_words = LastWords(self.session, self.runner, self.channel, self.children)
@@ -126,7 +127,8 @@ class Searcher:
         if self._has_ended and self.fold.defined is not None:
             events.append(self._said(SearchContinued))
         if self.fold.trials:
-            self.proposals.resume([_known(trial) for trial in self.fold.trials])
+            reports = self._reports()
+            self.proposals.resume([_known(trial, reports[trial.child]) for trial in self.fold.trials])
         self._is_live = True
         return [*events, self._defined(self.plan.limits, horizon)]
 
@@ -157,20 +159,18 @@ class Searcher:
         """Have run what is queued now, and stopped what is to end."""
         if queued := [self._trial(self.fold.trials[e.trial]) for e in events if isinstance(e, TrialQueued)]:
             self.runner.start(queued)
-        for event in events:
-            if isinstance(event, TrialStopping):
-                self._stop(self.fold.trials[event.trial])
-            elif isinstance(event, TrialFinished):
-                self.on_trial(self.fold)
+        self._stop_all()
+        if any(isinstance(event, TrialFinished) for event in events):
+            self.on_trial(self.fold)
         self.on_change(self.fold)
 
     def resume(self) -> None:
         """Have queued trials run of which nothing was heard, and stop again those that were to stop."""
         for trial in [self.fold.trials[number] for number in self.fold.under_way]:
-            if trial.stopping:
-                self._stop(trial)
-            elif trial.status == "queued" and self.children[trial.child].status == "waiting":
+            is_unheard = trial.status == "queued" and self.children[trial.child].status == "waiting"
+            if is_unheard and not trial.stopping:
                 self.runner.start([self._trial(trial)])
+        self._stop_all()
         self.on_change(self.fold)
 
     def is_over(self) -> bool:
@@ -182,7 +182,8 @@ class Searcher:
         return fold.stopping is not None or self._is_exhausted or bool(limit and len(fold.trials) >= limit)
 
     def tick(self) -> None:
-        """Show how far the search is, and tell of processes that died."""
+        """Stop what is to end, show how far the search is, and tell of processes that died."""
+        self._stop_all()
         self._last_words.tell()
         (self.on_end if self.is_over() else self.on_change)(self.fold)
 
@@ -215,14 +216,19 @@ class Searcher:
 
     def _judge(self) -> None:
         """Let the strategy see new values of running trials, and note which it gives up."""
-        while self.board.changed:
-            task, _ = self.board.changed.popitem()
-            number = self.fold.owners.get(task)
-            seen = self.board.first(task)
-            if number is None or seen is None or self.fold.trials[number].status not in UNDER_WAY:
+        for task, iteration, value in self.board.take():
+            number = self.fold.owners[task]
+            if number in self._given_up or self.fold.trials[number].status not in UNDER_WAY:
                 continue
-            if self.proposals.report(number, seen.last, seen.iteration) and seen.iteration >= self._fewest:
-                self._given_up.setdefault(number, f"{_GIVEN_UP} at iteration {seen.iteration}")
+            if self.proposals.report(number, value, iteration) and iteration >= self._fewest:
+                self._given_up[number] = f"{_GIVEN_UP} at iteration {iteration}"
+
+    def _reports(self) -> defaultdict[str, dict[int, float]]:
+        """What trials have reported to earlier runs, by task and iteration."""
+        found: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        for task, iteration, value in self.board.points:
+            found[task].setdefault(iteration, value)
+        return found
 
     @property
     def _fewest(self) -> int:
@@ -297,19 +303,24 @@ class Searcher:
         spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)
         return Trial(trial.child, fit_spec(spec), self.plan.queue)
 
-    def _stop(self, trial: TrialState) -> None:
-        self.runner.stop(trial.child, self.children[trial.child].run)
+    def _stop_all(self) -> None:
+        """Have the trials stopped that are to end, and each run that follows one whose agent was lost meanwhile."""
+        for trial in [self.fold.trials[number] for number in self.fold.under_way]:
+            run = self.children[trial.child].run
+            if trial.stopping and self._stopped.get(trial.child) != run:
+                self._stopped[trial.child] = run
+                self.runner.stop(trial.child, run)
 
     def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)
 
 
-def _known(trial: TrialState) -> Known:
+def _known(trial: TrialState, reports: Mapping[int, float]) -> Known:
     """A trial as strategies know it."""
     parameters = {held.name: value_of(held) for held in trial.parameters}
     if trial.status in UNDER_WAY:
-        return Known(parameters)
-    return Known(parameters, trial.status, trial.values or None)
+        return Known(parameters, reports=reports)
+    return Known(parameters, trial.status, trial.values or None, reports)
 
 
 def _duration(child: Child) -> float:

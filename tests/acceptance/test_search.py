@@ -195,6 +195,37 @@ report(x * x)
     assert not study.get_trials(states=[optuna.trial.TrialState.RUNNING])
 
 
+def test_a_trial_whose_curve_is_worse_than_that_of_others_is_pruned(world: World) -> None:
+    search = world.search(
+        """
+import optuna
+from tasktape.producers.search.optuna_strategy import OptimizerOptuna
+found = search(
+    UniformParameterRange("General/x", -4.0, 4.0),
+    optimizer_class=OptimizerOptuna,
+    optuna_pruner=optuna.pruners.MedianPruner(n_startup_trials=1),
+    max_number_of_concurrent_tasks=1,
+    total_max_jobs=2,
+)
+found.start()
+found.wait()
+""",
+        trial="""
+def curve(value, steps):
+    for step in range(steps):
+        report(value, step)
+if is_first("good"):
+    curve(1.0, 10)
+else:
+    curve(9.0, 5)
+    wait_for("never")
+""",
+    )
+    assert world.end(search) == "RunCompleted"
+    assert world.statuses(search) == ["completed completed", "pruned stopped"]
+    assert world.fold(search).best == 0
+
+
 def test_trials_that_fail_count_and_the_search_goes_on(world: World) -> None:
     search = world.search(
         """

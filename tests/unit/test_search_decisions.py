@@ -325,10 +325,12 @@ def test_a_search_fails_where_completed_trials_never_reported_the_objective_and_
     assert search.decide() == []
 
 
-def test_a_search_that_is_through_fails_where_a_single_trial_was_silent() -> None:
-    search = Search(trials=1)
+@pytest.mark.parametrize(("trials", "is_exhausted"), [(1, False), (0, True)])
+def test_a_search_that_is_through_fails_where_a_single_trial_was_silent(trials: int, is_exhausted: bool) -> None:
+    search = Search(trials=trials)
     search.finish()
-    assert search.stopping(is_exhausted=True) == ("no trial has reported loss/test; they reported nothing", True)
+    reason = "no trial has reported loss/test; they reported nothing"
+    assert search.stopping(is_exhausted=is_exhausted) == (reason, True)
 
 
 def test_a_search_that_has_heard_of_its_objective_goes_on_without_it() -> None:
@@ -349,10 +351,10 @@ def test_a_search_whose_trials_diverge_at_once_goes_on() -> None:
 
 
 def test_a_search_waits_for_trials_that_run_before_it_calls_the_objective_unreported() -> None:
-    search = Search(concurrent=2)
+    search = Search(trials=2)
     search.finish()
     search.start()
-    assert search.decide() == [Propose(1)]
+    assert search.decide(is_exhausted=True) == []
 
 
 @pytest.mark.parametrize(
@@ -398,7 +400,7 @@ def test_of_several_objectives_a_trial_has_all_values_or_none() -> None:
     assert (board.values("t"), board.iteration("t")) == ([], 4)
     assert board.missing == "no trial has reported Summary/size; they reported loss/test"
     board.apply(single("t", "size", 3.0))
-    assert (board.values("t"), board.missing) == ([1.0, 3.0], "")
+    assert (board.values("t"), board.iteration("t"), board.missing) == ([1.0, 3.0], 4, "")
 
 
 def test_a_board_names_all_missing_objectives_and_not_too_many_others() -> None:
@@ -409,12 +411,10 @@ def test_a_board_names_all_missing_objectives_and_not_too_many_others() -> None:
     assert board.missing == f"no trial has reported loss/test and acc/test; they reported {listed} …"
 
 
-def test_a_board_knows_whose_first_objective_has_news() -> None:
+def test_a_board_gives_each_value_of_the_first_objective_once_as_they_came() -> None:
     board = Board([LOSS, Objective(title="acc", series="test", sign="max")])
     board.apply(scalars("a", 1.0, title="acc"))
-    assert (list(board.changed), board.first("a")) == ([], None)
-    board.apply(scalars("b", 1.0, 2.0))
-    seen = board.first("b")
-    assert list(board.changed) == ["b"]
-    assert seen is not None
-    assert (seen.iteration, seen.last, seen.least, seen.most) == (1, 2.0, 1.0, 2.0)
+    board.apply(scalars("b", 1.0, float("nan"), 2.0))
+    board.apply(scalars("a", 3.0, first=7))
+    assert board.take() == [("b", 0, 1.0), ("b", 2, 2.0), ("a", 7, 3.0)]
+    assert board.take() == []
