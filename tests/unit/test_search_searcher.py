@@ -67,6 +67,7 @@ class Search:
             retries_of=lambda _: 0,
             start=lambda trials: self.runs.extend((trial.child, trial.run) for trial in trials),
             stop=lambda child, run: self.stops.append((child, run)),
+            ended=list,
         )
         channel: Any = None
         self.searcher = Searcher(surroundings, "c", 1, plan, self.strategy, Children(), Board([LOSS]), runner, channel)
