@@ -30,6 +30,7 @@ from ..parameters import full_name, make, value_of
 from ..spec import fit_spec
 from ..task_editing import OWN
 from ..text import shown
+from ..warn import LOGGER
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
 from .proposals import Known
 
@@ -262,9 +263,17 @@ class Searcher:
         )
 
     def _tell(self, trial: TrialState) -> None:
-        if self.on_finished is not None:
-            best = None if self.fold.best is None else self.fold.trials[self.fold.best]
-            self.on_finished(trial, best)
+        """Call the user's function; what it raises stops no search: its trials would go on without one."""
+        if self.on_finished is None:
+            return
+        try:
+            self.on_finished(trial, None if self.fold.best is None else self.fold.trials[self.fold.best])
+        except Exception:  # noqa: BLE001  the user's own code may raise anything
+            LOGGER.exception(
+                "the callback for trial %d failed; the search goes on.",
+                trial.number,
+                extra={"action": "callback_failed", "trial": trial.number},
+            )
 
     def _trial(self, trial: TrialState) -> Trial:
         """A trial's task: the base task with the trial's parameters, named by them."""
