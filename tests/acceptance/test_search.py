@@ -319,7 +319,7 @@ wait_for("never")
 
 def test_a_search_whose_objective_nobody_reports_fails_and_says_what_they_did(world: World) -> None:
     search = world.search(
-        "found = search(values(1.0))\nfound.start()\nfound.wait()", trial="report(x, series='values')"
+        "found = search(values(1.0))\nfound.start()\nfound.wait()\nfound.stop()", trial="report(x, series='values')"
     )
     assert world.end(search) == "RunFailed"
     assert re.fullmatch(r"no trial has reported loss/value; they reported .*\bloss/values\b.*", world.reason(search))

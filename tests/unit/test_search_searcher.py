@@ -1,10 +1,12 @@
-"""What a search's controller hands to its strategy: all that trials report, live and after the controller's death."""
+"""What a search's controller hands to its strategy, to runners and to the user, live and after its own death."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from tasktape.events.base import Stamper
 from tasktape.events.parts import TaskSpec
@@ -17,14 +19,16 @@ from tasktape.events.search_events import (
     TrialQueued,
     TrialStarted,
     TrialStopping,
+    TrialTold,
 )
 from tasktape.events.task_events import RunLost, RunStarted, TaskCreated, TasksEvent
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.parameters import make
 from tasktape.producers.search.board import Board
-from tasktape.producers.search.decide import Propose, Say
+from tasktape.producers.search.decide import Propose, Say, Tell
 from tasktape.producers.search.proposals import Known
 from tasktape.producers.search.searcher import Plan, Searcher
+from tasktape.projections.search_fold import TrialState
 from tasktape.tests.support.reported import scalars
 
 LOSS = Objective(title="loss", series="test", sign="min")
@@ -167,3 +171,17 @@ def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_
     search.begin()
     search.searcher.resume()
     assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1)])
+
+
+def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.LogCaptureFixture) -> None:
+    def told(trial: TrialState, best: TrialState | None) -> object:
+        raise ValueError(f"trial {trial.number}, best {best and best.number}")
+
+    search = Search()
+    search.searcher.on_finished = told
+    search.begin()
+    search.start(1)
+    search.say(TrialFinished, trial=0, status="completed", values=[2.0])
+    (event,) = search.searcher.carry_out([Tell(0)])
+    assert isinstance(event, TrialTold)
+    assert "ValueError: trial 0, best 0" in caplog.text
