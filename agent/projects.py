@@ -60,9 +60,15 @@ def _conda(folder: Path) -> Project | None:
 
 def _poetry(folder: Path) -> Project | None:
     described, lock = folder / "pyproject.toml", folder / "poetry.lock"
-    if not (described.is_file() and lock.is_file() and "poetry" in _read(described).get("tool", {})):
+    if not (described.is_file() and lock.is_file() and _names_poetry(_read(described))):
         return None
     return Project("poetry", folder, (described, lock), shutil.which("poetry"))
+
+
+def _names_poetry(described: dict[str, Any]) -> bool:
+    """Poetry 2 writes all it needs into `[project]`, and is then known by the build backend alone."""
+    backend = str(described.get("build-system", {}).get("build-backend", ""))
+    return "poetry" in described.get("tool", {}) or backend.startswith("poetry.")
 
 
 def locked_versions(lock: Path) -> list[str]:
@@ -75,7 +81,7 @@ def locked_versions(lock: Path) -> list[str]:
 def distribution_name(described: Path) -> str:
     """Name of the distribution that a project makes; empty where it has none."""
     content = _read(described)
-    named = content.get("project", {}).get("name") or content["tool"]["poetry"].get("name")
+    named = content.get("project", {}).get("name") or content.get("tool", {}).get("poetry", {}).get("name")
     return str(named or "")
 
 

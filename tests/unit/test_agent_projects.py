@@ -11,7 +11,7 @@ import pytest
 
 from tasktape.agent.environment import Environment, EnvironmentBuildError, Environments
 from tasktape.agent.processes import Leash, Tools
-from tasktape.agent.projects import find_project, locked_versions
+from tasktape.agent.projects import distribution_name, find_project, locked_versions
 from tasktape.events.parts import Script
 from tasktape.tests.support.wheels import wheel
 
@@ -201,6 +201,14 @@ def test_a_project_is_looked_for_from_where_the_program_starts_up_to_the_checkou
     assert find_project(inner, project / "a") is None
     (project / "a/environment.yml").touch()
     assert (find_project(inner, project) or found).kind == "conda"
+
+
+def test_a_project_of_poetry_2_is_known_by_its_build_backend(project: Path) -> None:
+    with_poetry(project)
+    backend = 'build-backend = "poetry.core.masonry.api"'
+    (project / "pyproject.toml").write_text(f'[project]\nname = "x"\n[build-system]\nrequires = []\n{backend}\n')
+    assert getattr(find_project(project, project), "kind", None) == "poetry"
+    assert distribution_name(project / "pyproject.toml") == "x"
 
 
 @pytest.mark.parametrize(
