@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from .groups import AGENTS_PREFIX, WATCHERS, agents_group
+from .instance_events import InstanceEvent
 from .queue_events import QUEUE_TOPIC_PREFIX, AbortRequested, QueueEvent, queue_topic
 from .report_events import ConsoleWritten, ReportEvent, ScalarsReported
 from .task_events import TasksEvent
@@ -27,7 +28,6 @@ WITH_QUEUES: Final[tuple[Role, ...]] = ("sdk", "agent")
 
 CLUSTER: Final = "kafka-cluster"
 _OURS: Final = "tasktape."
-_INSTANCES: Final = "tasktape.instances"
 _SEE: Final = ("DESCRIBE", "DESCRIBE_CONFIGS")
 _READ: Final = ("READ", "DESCRIBE_CONFIGS")
 _WRITE: Final = ("WRITE",)
@@ -72,7 +72,7 @@ def _agent(queues: Sequence[str]) -> list[Acl]:
 def _scaler(_: Sequence[str]) -> list[Acl]:
     """Machines come and go: reads what waits and who serves it, writes of instances and requests to stop."""
     read = {TasksEvent.topic, QueueEvent.topic, WorkerEvent.topic}
-    written = (AbortRequested.topic, _INSTANCES)
+    written = (AbortRequested.topic, InstanceEvent.topic)
     seen = [spec.name for spec in TOPICS if spec.name not in written]
     topics = [Acl("topic", name, _READ if name in read else _SEE) for name in seen]
     return [*topics, *(Acl("topic", name, _BOTH) for name in written), *_queue_topics(_READ, ())]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import limit_events, pipeline_events, queue_events, report_events, search_events, task_events, worker_events
+from . import (
+    instance_events,
+    limit_events,
+    pipeline_events,
+    queue_events,
+    report_events,
+    search_events,
+    task_events,
+    worker_events,
+)
 from .base import Event
 
 _ABSTRACT = {
@@ -21,6 +30,8 @@ _ABSTRACT = {
     "QueueEvent",
     "PermitEvent",
     "WorkerEvent",
+    "InstanceEvent",
+    "ScalerEvent",
 }
 
 
@@ -39,6 +50,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
         queue_events,
         limit_events,
         worker_events,
+        instance_events,
     )
     for kind in _concrete(module)
 }

@@ -29,6 +29,7 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
     TopicSpec("tasktape.queues", partitions=1),
     TopicSpec("tasktape.control"),
     TopicSpec("tasktape.workers", compact_after_ms=7 * DAY_MS),
+    TopicSpec("tasktape.instances", partitions=1),
 )
 
 

@@ -1,0 +1,191 @@
+"""The fold of `tasktape.instances`: who leads each scaler, its machines, and how far each one has come.
+
+What the leader decides counts only while it leads; what anybody has seen of a machine always counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from ..events.instance_events import (
+    FailureKind,
+    InstanceAdopted,
+    InstanceDraining,
+    InstanceEvent,
+    InstanceFailed,
+    InstanceLaunched,
+    InstanceReady,
+    InstanceRequested,
+    InstanceTerminated,
+    InstanceTerminating,
+    Placement,
+    ScalerEvent,
+    ScalerLeads,
+    ScalingDecided,
+)
+from .verdict import ACCEPTED, DUPLICATE, Verdict, rejected
+
+InstanceStatus = Literal["requested", "booting", "ready", "draining", "terminating", "terminated", "failed"]
+_STAGES: Final[dict[InstanceStatus, int]] = {
+    "requested": 0,
+    "booting": 1,
+    "ready": 2,
+    "draining": 3,
+    "terminating": 4,
+    "terminated": 5,
+    "failed": 5,
+}
+_DECISIONS: Final = (InstanceRequested, InstanceAdopted, InstanceDraining, InstanceTerminating, ScalingDecided)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    """A machine. `machine` is the provider's name for it, `worker` its agent; empty until they are known."""
+
+    instance: str
+    scaler: str
+    provider: str
+    resource: str
+    queues: tuple[str, ...]
+    placement: Placement
+    slots: int
+    requested_at: datetime
+    status: InstanceStatus = "requested"
+    machine: str = ""
+    worker: str = ""
+    launched_at: datetime | None = None
+    ready_at: datetime | None = None
+    drained_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""
+    failure: FailureKind | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the machine is gone, or never came to be."""
+        return self.ended_at is not None
+
+
+class Failures(NamedTuple):
+    """Launches of a resource in one placement that failed in a row: how many, when and why the last one did."""
+
+    in_a_row: int
+    last_at: datetime
+    kind: FailureKind
+
+
+@dataclass(slots=True)
+class ScalerFold:
+    """One scaler: its leader (the session of its events), machines by id, and what it decided last.
+
+    `live` are the machines that are not over. `failures` are by resource and placement (its cost left out).
+    """
+
+    leader: str = ""
+    instances: dict[str, InstanceState] = field(default_factory=dict)
+    live: dict[str, None] = field(default_factory=dict)
+    failures: dict[tuple[str, Placement], Failures] = field(default_factory=dict)
+    decided: ScalingDecided | None = None
+
+
+@dataclass(slots=True)
+class InstanceFold:
+    """All scalers by name. Feed it each event of the topic once, in order. Not thread-safe."""
+
+    scalers: dict[str, ScalerFold] = field(default_factory=dict)
+    _heard: dict[str, int] = field(default_factory=dict)
+
+    def apply(self, event: InstanceEvent | ScalerEvent) -> Verdict:
+        """Fold an event; a copy of one changes nothing."""
+        if event.meta.seq <= self._heard.get(event.meta.session, -1):
+            return DUPLICATE
+        self._heard[event.meta.session] = event.meta.seq
+        scaler = self.scalers.setdefault(event.scaler, ScalerFold())
+        if isinstance(event, _DECISIONS) and event.meta.session != scaler.leader:
+            return rejected(f"{event.meta.actor} does not lead the scaler {event.scaler}")
+        match event:
+            case ScalerLeads():
+                scaler.leader = event.meta.session
+            case ScalingDecided():
+                scaler.decided = event
+            case InstanceRequested() | InstanceAdopted():
+                return _add(scaler, event)
+            case InstanceEvent():
+                return _change(scaler, event)
+        return ACCEPTED
+
+
+def _add(scaler: ScalerFold, event: InstanceRequested | InstanceAdopted) -> Verdict:
+    known = scaler.instances.get(event.instance)
+    if known is not None and not (known.over and isinstance(event, InstanceAdopted)):
+        return rejected("there is such an instance already")
+    state = InstanceState(
+        event.instance,
+        event.scaler,
+        event.provider,
+        event.resource,
+        tuple(event.queues),
+        event.placement,
+        event.slots,
+        event.meta.occurred_at,
+    )
+    if isinstance(event, InstanceAdopted):
+        state = replace(state, status="booting", machine=event.machine, launched_at=event.meta.occurred_at)
+    else:
+        state = replace(state, reason=event.reason)
+    _keep(scaler, state)
+    return ACCEPTED
+
+
+def _change(scaler: ScalerFold, event: InstanceEvent) -> Verdict:
+    known = scaler.instances.get(event.instance)
+    if known is None:
+        return rejected("there is no such instance")
+    after = _after(known, event)
+    names_it = isinstance(event, InstanceLaunched) and not known.machine and not known.over
+    if _STAGES[after.status] <= _STAGES[known.status] and not names_it:
+        return rejected(f"the instance is {known.status}")
+    _keep(scaler, after)
+    _note_outcome(scaler, after, event)
+    return ACCEPTED
+
+
+def _note_outcome(scaler: ScalerFold, state: InstanceState, event: InstanceEvent) -> None:
+    """Count failures in a row of a placement; one machine that starts there ends the row."""
+    place = (state.resource, state.placement.model_copy(update={"hourly_cost": 0.0}))
+    if isinstance(event, InstanceFailed):
+        former = scaler.failures.get(place)
+        scaler.failures[place] = Failures(former.in_a_row + 1 if former else 1, event.meta.occurred_at, event.kind)
+    elif isinstance(event, InstanceLaunched):
+        scaler.failures.pop(place, None)
+
+
+def _after(state: InstanceState, event: InstanceEvent) -> InstanceState:
+    at = event.meta.occurred_at
+    changes: dict[str, Any] = {}
+    match event:
+        case InstanceLaunched():
+            placement = state.placement.model_copy(update={"zone": event.zone or state.placement.zone})
+            status = "booting" if state.status == "requested" else state.status
+            changes = {"status": status, "machine": event.machine, "launched_at": at, "placement": placement}
+        case InstanceReady():
+            changes = {"status": "ready", "worker": event.worker, "ready_at": at}
+        case InstanceDraining():
+            changes = {"status": "draining", "drained_at": at, "reason": event.reason}
+        case InstanceTerminating():
+            changes = {"status": "terminating", "reason": event.reason}
+        case InstanceTerminated():
+            changes = {"status": "terminated", "ended_at": at, "reason": event.reason or state.reason}
+        case InstanceFailed():
+            changes = {"status": "failed", "ended_at": at, "reason": event.message, "failure": event.kind}
+    return replace(state, **changes)
+
+
+def _keep(scaler: ScalerFold, state: InstanceState) -> None:
+    scaler.instances[state.instance] = state
+    if state.over:
+        scaler.live.pop(state.instance, None)
+    else:
+        scaler.live[state.instance] = None

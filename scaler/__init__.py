@@ -1,0 +1,1 @@
+"""Machines that come when work waits and go when it doesn't."""

@@ -1,0 +1,128 @@
+"""What a scaler may do, as one frozen value read from a TOML file: queues, kinds of machines, limits and budgets.
+
+Names are those that ClearML's autoscaler has, where it has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ..events.instance_events import Placement
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _share(value: Any) -> Any:
+    """ClearML writes `["resource", 3]` for what a queue may have of a resource."""
+    return dict(zip(Share.model_fields, value, strict=False)) if isinstance(value, list | tuple) else value
+
+
+class Share(_Part):
+    """A queue may have so many machines of a resource at once."""
+
+    resource: str
+    maximum: int = Field(ge=0)
+
+
+def _texts(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class Resource(_Part):
+    """A kind of machine. Placements are tried in order: spot before on-demand, types as listed, any of the zones.
+
+    `hourly_cost` is in US dollars for each instance type, on demand; `spot_cost` the same for spot.
+    """
+
+    instance_type: Texts = ("",)
+    availability_zone: Texts = ()
+    subnet_id: Texts = ()
+    is_spot: bool = False
+    fall_back_to_on_demand: bool = True
+    hourly_cost: dict[str, float] | float = 0.0
+    spot_cost: dict[str, float] | float | None = None
+    minimum: int = Field(default=0, ge=0)
+    slots: int = Field(default=1, ge=1)
+    max_idle_time_min: float | None = Field(default=None, gt=0)
+    max_spin_up_time_min: float | None = Field(default=None, gt=0)
+    provider: dict[str, Any] = Field(default_factory=dict)
+
+    def tiers(self) -> Iterator[list[Placement]]:
+        """Placements in groups, the best group first; within one all are alike, so that machines spread over them."""
+        markets = [True, False] if self.is_spot and self.fall_back_to_on_demand else [self.is_spot]
+        for spot in markets:
+            for kind in self.instance_type:
+                cost = self._cost(kind, spot=spot)
+                yield [
+                    Placement(instance_type=kind, zone=zone, subnet=subnet, spot=spot, hourly_cost=cost)
+                    for zone, subnet in self._places()
+                ]
+
+    def _places(self) -> list[tuple[str, str]]:
+        if self.subnet_id:
+            return [("", subnet) for subnet in self.subnet_id]
+        return [(zone, "") for zone in self.availability_zone or ("",)]
+
+    def _cost(self, kind: str, *, spot: bool) -> float:
+        costs = self.spot_cost if spot and self.spot_cost is not None else self.hourly_cost
+        return costs.get(kind, 0.0) if isinstance(costs, dict) else costs
+
+
+class Budget(_Part):
+    """What all machines together may be: how many, dollars an hour, and hours of machines within `period_hours`."""
+
+    instances: int | None = Field(default=None, ge=0)
+    hourly_cost: float | None = Field(default=None, ge=0)
+    instance_hours: float | None = Field(default=None, ge=0)
+    period_hours: float = Field(default=24.0, gt=0)
+
+
+class ScalerSettings(_Part):
+    """A scaler: the queues it serves, by name, with what each may have, in the order of preference.
+
+    `cooldown_s` is how long a resource waits after a launch before its next one. `max_silence_min` is how long a
+    machine may be without an agent before it is ended. `stuck_after_s` is how long an entry may be left alone by a
+    free agent before it no longer counts as work that waits.
+    """
+
+    name: str = Field(default="default", min_length=1)
+    provider: Literal["aws", "local"]
+    queues: dict[str, tuple[Annotated[Share, BeforeValidator(_share)], ...]]
+    resources: dict[str, Resource]
+    budget: Budget = Field(default_factory=Budget)
+    max_idle_time_min: float = Field(default=15.0, gt=0)
+    max_spin_up_time_min: float = Field(default=30.0, gt=0)
+    max_silence_min: float = Field(default=3.0, gt=0)
+    cooldown_s: float = Field(default=0.0, ge=0)
+    stuck_after_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _knows_its_resources(self) -> Self:
+        named = {share.resource for shares in self.queues.values() for share in shares}
+        if unknown := named - self.resources.keys():
+            raise ValueError(f"queues name resources that are not described: {', '.join(sorted(unknown))}")
+        if unused := self.resources.keys() - named:
+            raise ValueError(f"no queue names the resources {', '.join(sorted(unused))}")
+        return self
+
+    def queues_of(self, resource: str) -> list[str]:
+        """Queues that machines of a resource serve, in order."""
+        return [queue for queue, shares in self.queues.items() if any(s.resource == resource for s in shares)]
+
+    def idle_seconds(self, resource: str) -> float:
+        """How long a machine of a resource may have nothing to do."""
+        own = self.resources[resource].max_idle_time_min if resource in self.resources else None
+        return 60.0 * (own or self.max_idle_time_min)
+
+    def spin_up_seconds(self, resource: str) -> float:
+        """How long a machine of a resource may take until its agent serves."""
+        own = self.resources[resource].max_spin_up_time_min if resource in self.resources else None
+        return 60.0 * (own or self.max_spin_up_time_min)
