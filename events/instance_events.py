@@ -115,10 +115,7 @@ class ScalerEvent(Event):
 
 
 class ScalerLeads(ScalerEvent):
-    """This process decides for the scaler from here on: decisions of others after this event don't count."""
-
-    host: str
-    pid: int
+    """This session decides for the scaler from here on: decisions of others after this event don't count."""
 
 
 class QueueNeed(Part):

@@ -38,7 +38,7 @@ class WorkerEvent(Event):
 
 
 class WorkerStarted(WorkerEvent):
-    """An agent began to serve queues."""
+    """An agent began to serve queues; `instance` is the machine that a scaler launched for it, if one did."""
 
     host: str
     pid: int
@@ -46,6 +46,7 @@ class WorkerStarted(WorkerEvent):
     slots: int = 1
     version: str = ""
     tags: list[str] = Field(default_factory=list)
+    instance: str = ""
 
 
 class WorkerHeartbeat(WorkerEvent):

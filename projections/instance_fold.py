@@ -78,12 +78,13 @@ class Failures(NamedTuple):
 
 @dataclass(slots=True)
 class ScalerFold:
-    """One scaler: its leader (the session of its events), machines by id, and what it decided last.
+    """One scaler: who leads it and who ever did (sessions of events), machines by id, and what it decided last.
 
     `live` are the machines that are not over. `failures` are by resource and placement (its cost left out).
     """
 
     leader: str = ""
+    leaders: set[str] = field(default_factory=set)
     instances: dict[str, InstanceState] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
     failures: dict[tuple[str, Placement], Failures] = field(default_factory=dict)
@@ -95,19 +96,15 @@ class InstanceFold:
     """All scalers by name. Feed it each event of the topic once, in order. Not thread-safe."""
 
     scalers: dict[str, ScalerFold] = field(default_factory=dict)
-    _heard: dict[str, int] = field(default_factory=dict)
 
     def apply(self, event: InstanceEvent | ScalerEvent) -> Verdict:
-        """Fold an event; a copy of one changes nothing."""
-        if event.meta.seq <= self._heard.get(event.meta.session, -1):
-            return DUPLICATE
-        self._heard[event.meta.session] = event.meta.seq
+        """Fold an event; a copy of one changes nothing, as no machine goes back to what it was."""
         scaler = self.scalers.setdefault(event.scaler, ScalerFold())
         if isinstance(event, _DECISIONS) and event.meta.session != scaler.leader:
             return rejected(f"{event.meta.actor} does not lead the scaler {event.scaler}")
         match event:
             case ScalerLeads():
-                scaler.leader = event.meta.session
+                return _lead(scaler, event.meta.session)
             case ScalingDecided():
                 scaler.decided = event
             case InstanceRequested() | InstanceAdopted():
@@ -115,6 +112,15 @@ class InstanceFold:
             case InstanceEvent():
                 return _change(scaler, event)
         return ACCEPTED
+
+
+def _lead(scaler: ScalerFold, session: str) -> Verdict:
+    """Let a session lead. Each does so once: a copy that arrives late takes nothing from its successor."""
+    if session in scaler.leaders:
+        return DUPLICATE
+    scaler.leader = session
+    scaler.leaders.add(session)
+    return ACCEPTED
 
 
 def _add(scaler: ScalerFold, event: InstanceRequested | InstanceAdopted) -> Verdict:
