@@ -12,3 +12,8 @@ WATCHERS: Final = "tasktape.watchers"
 def agents_group(queue: str) -> str:
     """Group of the agents of a queue: standard tools and autoscalers see the queue's lag there."""
     return AGENTS_PREFIX + queue
+
+
+def scaler_group(name: str) -> str:
+    """Group of the processes that would lead a scaler: one of them owns the one partition of its topic."""
+    return f"tasktape.scaler.{name}"

@@ -21,7 +21,6 @@ from ..events.instance_events import Placement
 from .provider import Described, Launched, Order, Refused
 
 
-
 class LocalProvider:
     """Starts `tasktape agent` processes. `folder` holds a note and a console of each."""
 
@@ -70,7 +69,7 @@ class LocalProvider:
         options = [part for queue in order.queues for part in ("--queue", queue)]
         options += ["--slots", str(order.kind.slots), "--preemptible", "--max-idle-min", str(self._minutes_idle)]
         options += [str(option) for option in order.kind.provider.get("agent_options", ())]
-        command = [sys.executable, "-m", "tasktape", "agent", *options]
+        command = [sys.executable, "-m", "tasktape.cli.main", "agent", *options]
         with (self._folder / f"{order.instance}.log").open("ab") as console:
             return subprocess.Popen(  # noqa: S603  our own agent
                 command,
