@@ -72,7 +72,8 @@ class Plan:
     """What an agent is to be: `slots` is how many runs it holds at once; times are in seconds.
 
     `worker_partitions` is the number of partitions of the topic of workers. `fair` serves the queues in turn. `gpus`
-    are shared out among the runs, `gpus_per_task` to each.
+    are shared out among the runs, `gpus_per_task` to each. `instance` is the machine that a scaler launched for it, and
+    `max_idle` for how long it stays without anything to do.
     """
 
     worker: str
@@ -88,6 +89,8 @@ class Plan:
     fair: bool = False
     gpus: tuple[str, ...] | None = None
     gpus_per_task: int = 1
+    instance: str = ""
+    max_idle: float = inf
 
 
 class Core:
@@ -127,6 +130,7 @@ class Core:
         self._stopped: WorkerStopped | None = None
         self._buried = False
         self._gone_at = inf
+        self._busy_at = clock.monotonic()
         self.ready = False
         self.gone = False
         self.appends.owe(self._started(), "delivered")
@@ -192,6 +196,7 @@ class Core:
         self._check_lease()
         now = self._clock.monotonic()
         self._heed_drain()
+        self._heed_idleness(now)
         self.runs.step(now)
         if self.ready:
             self._claim(now)
@@ -213,6 +218,12 @@ class Core:
         reason = self.view.drains.pop(self.plan.worker, None)
         if reason is not None and not self.runs.leaving:
             self.leave(reason or "drained")
+
+    def _heed_idleness(self, now: float) -> None:
+        if self.claiming.pursuits or not self.ready:
+            self._busy_at = now
+        elif now - self._busy_at >= self.plan.max_idle and not self.runs.leaving:
+            self.leave(f"nothing to do for {self.plan.max_idle / 60:g} min")
 
     def _do_duties(self, now: float) -> None:
         """What this worker owes others: to its queues as owner of partitions, to the workers it watches."""
@@ -336,6 +347,7 @@ class Core:
             queues=list(plan.queues),
             slots=plan.slots,
             version=plan.version,
+            instance=plan.instance,
         )
 
 

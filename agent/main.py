@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,7 @@ def run_agent(
     log_format: LogFormat = "text",
     preemptible: bool = False,
     metrics_at: Address | None = None,
+    max_idle: float = inf,
 ) -> int:
     """Serve queues until told to stop; return the exit code, `LEFT` or `STOPPED_NOW`.
 
@@ -51,6 +53,7 @@ def run_agent(
         log_format: `text` for people, `json` for machines.
         preemptible: SIGTERM means that the machine is about to go.
         metrics_at: Where to serve metrics; by default nowhere.
+        max_idle: Leave after so many seconds with nothing to do; by default never.
 
     Raises:
         LogUnavailableError: The log did not answer for minutes at the start, or can't be used as the settings say.
@@ -69,6 +72,7 @@ def run_agent(
             housing=housing or Housing(),
             identity=identity,
             observer=onlookers.observer,
+            max_idle=max_idle,
         )
         with onlookers.watching(worker), _signals(worker, preemptible=preemptible) as told:
             worker.run()

@@ -121,6 +121,7 @@ class Worker:
         housing: Housing,
         identity: str,
         observer: Observer = NOBODY,
+        max_idle: float = inf,
     ) -> None:
         self.id = identity
         self._observer = observer
@@ -147,7 +148,7 @@ class Worker:
             watchers = ask(partial(watchers_membership, self._log))
             self._watchers = None if watchers is None else self._joined(watchers, stack)
             self._beginning = ask(self._find_beginning)
-            self._core = Core(self._plan(capacity, fair=fair), self, SystemClock(), self._stamper, SystemRandom())
+            self._core = Core(self._plan(capacity, fair, max_idle), self, SystemClock(), self._stamper, SystemRandom())
             self._core.runs.observer = observer
             self._stack = stack.pop_all()
 
@@ -379,7 +380,7 @@ class Worker:
             observer=self._observer,
         )
 
-    def _plan(self, capacity: Capacity, *, fair: bool) -> Plan:
+    def _plan(self, capacity: Capacity, fair: bool, max_idle: float) -> Plan:
         return Plan(
             worker=self.id,
             host=socket.gethostname(),
@@ -394,4 +395,6 @@ class Worker:
             fair=fair,
             gpus=capacity.gpus,
             gpus_per_task=capacity.gpus_per_task,
+            instance=self._settings.instance,
+            max_idle=max_idle,
         )

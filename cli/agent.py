@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -32,6 +33,10 @@ LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help
 Preemptible = Annotated[
     bool,
     typer.Option("--preemptible", help="SIGTERM means that the machine goes: hand back at once what runs."),
+]
+MaxIdle = Annotated[
+    float | None,
+    typer.Option("--max-idle-min", min=0.01, metavar="MINUTES", help="Leave after so long with nothing to do."),
 ]
 MetricsPort = Annotated[
     int | None,
@@ -71,6 +76,7 @@ def agent(
     podman: Podman = None,
     log_format: LogFormat = "text",
     preemptible: Preemptible = False,
+    max_idle_min: MaxIdle = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
@@ -105,6 +111,7 @@ def agent(
             log_format=log_format,
             preemptible=preemptible,
             metrics_at=None if metrics_port is None else Address(metrics_host, metrics_port),
+            max_idle=60.0 * max_idle_min if max_idle_min is not None else inf,
         )
     )
 

@@ -27,6 +27,7 @@ _PLACES: Final[dict[str, dict[str, str]]] = {
         "demo search": "demo_search.demo_search",
         "agent": "agent.agent",
         "agent drain": "drain.drain",
+        "scaler": "scaler.scaler",
         "workers": "workers.list_workers",
         "workers list": "workers.list_workers",
         "serve": "serve.serve",

@@ -96,6 +96,7 @@ class Settings(BaseModel):
     heartbeat_interval: float = Field(default=5.0, gt=0)
     claim_lease: float = Field(default=10.0, gt=0)
     close_timeout: float = Field(default=10.0, ge=0)
+    instance: str = ""
     git: dict[str, GitHost] = Field(default_factory=dict)
     environments_count: int = Field(default=50, ge=1)
     environments_gigabytes: float = Field(default=50.0, gt=0)

@@ -71,7 +71,7 @@ class LocalProvider:
         options += [str(option) for option in order.kind.provider.get("agent_options", ())]
         command = [sys.executable, "-m", "tasktape.cli.main", "agent", *options]
         with (self._folder / f"{order.instance}.log").open("ab") as console:
-            return subprocess.Popen(  # noqa: S603  our own agent
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
