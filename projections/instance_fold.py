@@ -154,18 +154,26 @@ def _change(scaler: ScalerFold, event: InstanceEvent) -> Verdict:
     if _STAGES[after.status] <= _STAGES[known.status] and not names_it:
         return rejected(f"the instance is {known.status}")
     _keep(scaler, after)
-    _note_outcome(scaler, after, event)
+    _note_outcome(scaler, known, event)
     return ACCEPTED
 
 
-def _note_outcome(scaler: ScalerFold, state: InstanceState, event: InstanceEvent) -> None:
-    """Count failures in a row of a placement; one machine that starts there ends the row."""
-    place = (state.resource, state.placement.model_copy(update={"hourly_cost": 0.0}))
-    if isinstance(event, InstanceFailed):
-        former = scaler.failures.get(place)
-        scaler.failures[place] = Failures(former.in_a_row + 1 if former else 1, event.meta.occurred_at, event.kind)
-    elif isinstance(event, InstanceLaunched):
+def _note_outcome(scaler: ScalerFold, before: InstanceState, event: InstanceEvent) -> None:
+    """Count launches of a placement that failed in a row; one whose agent serves ends the row."""
+    place = (before.resource, before.placement.model_copy(update={"hourly_cost": 0.0}))
+    if isinstance(event, InstanceReady):
         scaler.failures.pop(place, None)
+    elif kind := _failure(before, event):
+        former = scaler.failures.get(place)
+        scaler.failures[place] = Failures(former.in_a_row + 1 if former else 1, event.meta.occurred_at, kind)
+
+
+def _failure(before: InstanceState, event: InstanceEvent) -> FailureKind | None:
+    """How a launch failed: the provider refused it, or the machine ends before its agent ever served."""
+    if isinstance(event, InstanceFailed):
+        return event.kind
+    ends = isinstance(event, InstanceTerminating | InstanceTerminated)
+    return "spin_up" if ends and before.status in ("requested", "booting") else None
 
 
 def _after(state: InstanceState, event: InstanceEvent) -> InstanceState:

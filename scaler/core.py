@@ -39,7 +39,7 @@ from .settings import ScalerSettings
 from .stuck import Stuck
 
 STEP: Final = 0.1
-LOOK: Final = 1.0
+LOOK: Final = 0.5
 DESCRIBE: Final = 60.0
 DESCRIBE_SOON: Final = 5.0
 END_AGAIN: Final = 30.0

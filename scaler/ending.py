@@ -25,7 +25,6 @@ class Terminate:
 
     instance: str
     reason: str
-    never_came: bool = False
 
 
 def endings(situation: Situation, settings: ScalerSettings) -> list[Drain | Terminate]:
@@ -58,7 +57,7 @@ def _unwanted(machine: Machine, settings: ScalerSettings) -> Drain | None:
 def _too_slow(machine: Machine, limit: float) -> Terminate | None:
     if machine.age <= limit:
         return None
-    return Terminate(machine.instance, f"no agent on it {limit / 60:g} min after its launch", never_came=True)
+    return Terminate(machine.instance, f"no agent on it {limit / 60:g} min after its launch")
 
 
 def _idle(machines: list[Machine], situation: Situation, settings: ScalerSettings) -> Iterator[Drain]:

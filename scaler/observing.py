@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Final
 
 from ..agent.view import QueueView
 from ..events.base import from_us
 from ..projections.instance_fold import InstanceState, ScalerFold
 from ..projections.limit_fold import LimitFold, scopes_of
-from ..projections.queue_fold import Entry
+from ..projections.queue_fold import CLAIM_LEASE, Entry
 from .agents import Agent
 from .seen import Seen
 from .settings import ScalerSettings
 from .situation import Demand, Failed, Machine, MachineStatus, Situation
 from .stuck import Stuck
 
-_STATUS: dict[str, MachineStatus] = {"requested": "booting", "booting": "booting", "ready": "ready"}
+TAKING_US: Final = 300_000
+"""A free agent claims within some 50 ms, and says that it holds the run before the entry is out of the queue."""
+LEASE_US: Final = round(CLAIM_LEASE * 1e6)
+_STATUS: Final[dict[str, MachineStatus]] = {"requested": "booting", "booting": "booting", "ready": "ready"}
 
 
 def observe(seen: Seen, settings: ScalerSettings, stuck: Stuck, interrupted: set[str], now: float) -> Situation:
@@ -40,11 +44,16 @@ def _demand(seen: Seen, queue: str, stuck: Stuck, now: float) -> Demand:
     if view.fold.paused or view.fold.deleted:
         return Demand(0)
     us = seen.log_us(now)
-    entries = [entry for entry in _open(view) if entry.not_before_us <= us]
+    entries = [entry for entry in _open(view) if entry.not_before_us <= us and _waits(entry, us)]
     counted = _allowed(entries, view, seen.limits)
     free = [agent.free_since_us for agent in seen.agents.serving(queue, now) if agent.held < agent.slots]
     left_alone = stuck.among(queue, counted, min(free, default=None), us)
     return Demand(len(counted), left_alone)
+
+
+def _waits(entry: Entry, us: int) -> bool:
+    """Whether an entry waits for want of agents: one that has just come or was just claimed is being taken."""
+    return us - entry.enqueued_us >= TAKING_US and entry.free(us, LEASE_US)
 
 
 def _open(view: QueueView) -> Iterator[Entry]:
