@@ -332,7 +332,7 @@ def test_a_step_leads_back_to_its_pipeline(told: Told) -> None:
 
 
 def test_a_controller_without_steps_says_so(told: Told) -> None:
-    task = told.history.task("empty", task_type="controller")
+    task = told.history.task("empty", "elsewhere", task_type="controller")
     told.history.settle()
     assert "No steps yet" in said(opened("task", task=task))
 
