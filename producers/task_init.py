@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..events.base import new_task_id
@@ -362,14 +363,14 @@ class InitMixin(ExportMixin):
 
 
 def seed(value: int | None) -> None:
-    """Seed `random`, and NumPy and torch where the script has imported them."""
+    """Seed `random`, and NumPy and torch where they have been imported. What a thread still imports is waited for."""
     if value is None:
         return
     random.seed(value)
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(value % 2**32)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(value)
+    if "numpy" in sys.modules:
+        import_module("numpy").random.seed(value % 2**32)
+    if "torch" in sys.modules:
+        import_module("torch").manual_seed(value)
 
 
 def _tell(task: InitMixin) -> None:
