@@ -44,7 +44,7 @@ CREATE TABLE step_states (
 CREATE TABLE search_states (
     task VARCHAR, run BIGINT, base_task VARCHAR, strategy VARCHAR, queue VARCHAR, objectives VARCHAR, limits VARCHAR,
     space VARCHAR, stopping_reason VARCHAR, stopping_failed BOOLEAN, began_at TIMESTAMP, best BIGINT, spent DOUBLE,
-    defined VARCHAR, stopping VARCHAR
+    trials BIGINT, defined VARCHAR, stopping VARCHAR
 );
 CREATE TABLE trial_states (
     task VARCHAR, number BIGINT, child VARCHAR, status VARCHAR, stopping VARCHAR, iteration BIGINT, seconds DOUBLE,
