@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ...events.search_events import Objective
 from ...projections.search_fold import TrialState
@@ -25,11 +25,14 @@ PARALLEL: Final = ("Parallel Coordinates", "")
 """Title and series of the parameters against the objective."""
 IMPORTANCE: Final = ("Hyper-Parameter Importance", "")
 """Title and series of how much of the objective each parameter explains."""
+MOST: Final = 2000
+"""Trials drawn at most: a browser takes its time for more, and nobody tells them apart."""
 _STATUS_COLORS: Final = {"completed": "#2f6fd6", "pruned": "#c87516", "aborted": "#8d95a6", "failed": "#c8374a"}
 _BEST: Final = "#23875f"
 _COLUMNS: Final = 8
 _LABEL: Final = 24
 _TOLD: Final = 60
+T = TypeVar("T")
 
 
 class Shown(NamedTuple):
@@ -49,11 +52,13 @@ class Shown(NamedTuple):
         return cls(trial.number, trial.child, trial.status, trial.values, trial.iteration, parameters)
 
 
-def summary_table(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[list[object]]:
-    """Return the table of the trials, the best first; the first row is its heading."""
+def summary_table(
+    trials: Sequence[Shown], objectives: Sequence[Objective], most: int | None = None
+) -> list[list[object]]:
+    """Return the table of the trials (at most so many), the best first; the first row is its heading."""
     names = parameter_names(trials)
     heading = ["trial", "task id", "status", *map(objective_name, objectives), "iteration", *map(short_name, names)]
-    return [[*heading], *(_row(trial, len(objectives), names) for trial in ranked(trials, objectives))]
+    return [[*heading], *(_row(trial, len(objectives), names) for trial in ranked(trials, objectives)[:most])]
 
 
 def ranked(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[Shown]:
@@ -65,18 +70,23 @@ def ranked(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[Sho
     return [*best, *(trial for trial, values in zip(trials, told, strict=True) if values is None)]
 
 
-def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0) -> Figure:
-    """Return an objective's values over the trials, a colour for each status, and the best so far as a line."""
+def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0, most: int = MOST) -> Figure:
+    """Return an objective's values over the trials, a colour for each status, and the best so far as a line.
+
+    Of more than so many trials some are drawn, the best among them.
+    """
     seen = [trial for trial in trials if len(trial.values) > place]
-    points = [_points([trial for trial in seen if trial.status == status], status, place) for status in _STATUS_COLORS]
+    shown = thinned(seen, [objective], most, place)
+    points = [_points([trial for trial in shown if trial.status == status], status, place) for status in _STATUS_COLORS]
+    counted = f" ({len(shown):,} of {len(seen):,} drawn)" if len(shown) < len(seen) else ""
     return {
         "data": [
             *(trace for trace in points if trace["x"]),
-            _best_so_far([trial for trial in seen if trial.status != "failed"], objective, place),
+            _best_so_far([trial for trial in seen if trial.status != "failed"], objective, place, most),
         ],
         "layout": {
             "title": {"text": _text(objective_name(objective), _TOLD)},
-            "xaxis": {"title": {"text": "job #"}},
+            "xaxis": {"title": {"text": f"job #{counted}"}},
             "yaxis": {"title": {"text": "objective"}},
             "hovermode": "closest",
         },
@@ -84,15 +94,16 @@ def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0
 
 
 def parallel_coordinates(
-    trials: Sequence[Shown], objectives: Sequence[Objective], powers: Collection[str] = ()
+    trials: Sequence[Shown], objectives: Sequence[Objective], powers: Collection[str] = (), most: int = MOST
 ) -> Figure | None:
     """Return parameters and objectives as parallel axes, a line for each trial with values; None without any.
 
     `powers` are the full names of parameters whose axes are logarithmic.
     """
-    seen = [trial for trial in trials if trial.values and all(map(math.isfinite, trial.values))]
-    if not seen:
+    finite = [trial for trial in trials if trial.values and all(map(math.isfinite, trial.values))]
+    if not finite:
         return None
+    seen = thinned(finite, objectives, most)
     axes = [
         _axis(short_name(name), [_held(trial, name) for trial in seen], log=name in powers)
         for name in parameter_names(seen)
@@ -108,6 +119,30 @@ def parallel_coordinates(
         "showscale": True,
     }
     return {"data": [{"type": "parcoords", "line": line, "dimensions": axes}], "layout": {}}
+
+
+def thinned(
+    trials: Sequence[Shown], objectives: Sequence[Objective], most: int = MOST, first: int = 0
+) -> Sequence[Shown]:
+    """Return about so many of the trials, in their order and evenly chosen, with the best by each of the objectives.
+
+    `first` is the place of the first of these objectives among a trial's values.
+    """
+    if len(trials) <= most:
+        return trials
+    places = {*evenly(range(len(trials)), most)}
+    whole = [place for place, trial in enumerate(trials) if trial.status != "failed"]
+    for value, objective in enumerate(objectives, start=first) if whole else ():
+        best = max if _is_max(objective) else min
+        places.add(best(whole, key=lambda place: trials[place].values[value]))
+    return [trials[place] for place in sorted(places)]
+
+
+def evenly(items: Sequence[T], most: int) -> Sequence[T]:
+    """Return so many of the items at the most, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[place * (len(items) - 1) // (most - 1)] for place in range(most)]
 
 
 def importance_plot(importances: Mapping[str, float]) -> Figure:
@@ -172,19 +207,22 @@ def _told(trial: Shown) -> str:
     return "<br>".join([f"task: {trial.child}", *lines, *more])
 
 
-def _best_so_far(trials: Sequence[Shown], objective: Objective, place: int) -> Figure:
-    """The best value up to each trial. It is drawn in steps: nothing lies between two trials."""
-    better = max if _is_max(objective) else min
-    best: list[float] = []
+def _best_so_far(trials: Sequence[Shown], objective: Objective, place: int, most: int) -> Figure:
+    """The best value up to each trial: where it gets better and at the end, in steps, as nothing lies between."""
+    is_max = _is_max(objective)
+    best: list[Shown] = []
     for trial in trials:
         value = trial.values[place]
-        best.append(better(best[-1], value) if best else value)
+        if not best or (value > best[-1].values[place] if is_max else value < best[-1].values[place]):
+            best.append(trial)
+    steps = [(trial.number, trial.values[place]) for trial in evenly(best, most)]
+    steps += [(trials[-1].number, steps[-1][1])] if steps and trials[-1].number > steps[-1][0] else []
     return {
         "type": "scatter",
         "mode": "lines",
         "name": "best so far",
-        "x": [trial.number for trial in trials],
-        "y": best,
+        "x": [number for number, _ in steps],
+        "y": [value for _, value in steps],
         "line": {"shape": "hv", "color": _BEST},
         "hoverinfo": "x+y",
     }

@@ -136,3 +136,39 @@ def test_there_are_no_importances_where_nothing_can_be_told(monkeypatch: pytest.
     assert importances([one._replace(parameters={"a": 1}) for one in varied(20)], LOSS) == {}
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert importances(varied(20), LOSS) == {}
+
+
+def many(count: int, best: int) -> list[Shown]:
+    """Trials that hardly differ, but for one that is the best."""
+    return [trial(number, 0.5 if number == best else 1.0 + number % 7, lr=0.1, kind="a") for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1000, 10_000])
+def test_figures_of_many_trials_are_as_small_as_those_of_some_and_show_the_best(count: int) -> None:
+    trials, best = many(count, best=333), 333
+    plot = figures.objective_plot(trials, LOSS, most=100)
+    points, line = plot["data"]
+    assert best in points["x"]
+    assert (line["x"], line["y"]) == ([0, best, count - 1], [1.0, 0.5, 0.5])
+    assert len(points["x"]) <= 101
+    assert plot["layout"]["xaxis"]["title"]["text"] == f"job # ({len(points['x'])} of {count:,} drawn)"
+    parallel = figures.parallel_coordinates(trials, [LOSS], most=100)
+    assert parallel is not None
+    *_, values = parallel["data"][0]["dimensions"]
+    assert (len(values["values"]), min(values["values"])) == (len(points["x"]), 0.5)
+    assert [row[0] for row in figures.summary_table(trials, [LOSS], most=2)] == ["trial", best, 0]
+
+
+def test_the_best_of_each_objective_is_drawn_and_none_that_failed_counts_as_such() -> None:
+    trials = [trial(number, 5.0, 5.0) for number in range(1000)]
+    trials[301] = trial(301, 1.0, 5.0)
+    trials[302] = trial(302, 5.0, 9.0)
+    trials[303] = trial(303, 0.0, 10.0, status="failed")
+    numbers = {one.number for one in figures.thinned(trials, [LOSS, ACCURACY], 10)}
+    assert numbers & {301, 302, 303} == {301, 302}
+    assert figures.thinned(trials[303:304] * 20, [LOSS], 10) == trials[303:304] * 10
+
+
+def test_a_line_that_gets_better_all_the_time_is_drawn_in_few_steps() -> None:
+    *_, line = figures.objective_plot([trial(number, -number) for number in range(5000)], LOSS, most=50)["data"]
+    assert (len(line["x"]), line["y"][0], line["y"][-1]) == (50, 0, -4999)

@@ -52,9 +52,15 @@ def test_one_objective_ranks_by_value_and_the_earlier_of_equals_first(sign: str,
     assert goal.best(trials) == (expected[0] if expected else None)
 
 
-@given(st.lists(st.tuples(VALUES, VALUES), max_size=20))
-def test_several_objectives_rank_front_by_front(trials: list[tuple[float, float]]) -> None:
-    goal = objectives(["loss", "accuracy"], ["v", "v"], ["min", "max"])
+FEW_VALUES = st.integers(-3, 3).map(float)
+PAIRS = st.lists(st.tuples(FEW_VALUES, FEW_VALUES) | st.tuples(VALUES, VALUES), max_size=20)
+TRIPLES = st.lists(st.tuples(FEW_VALUES, FEW_VALUES, FEW_VALUES), max_size=20)
+
+
+@given(PAIRS | TRIPLES)
+def test_several_objectives_rank_front_by_front(trials: list[tuple[float, ...]]) -> None:
+    count = len(trials[0]) if trials else 2
+    goal = objectives(["loss", "accuracy", "size"][:count], ["v"] * count, ["min", "max", "min"][:count])
     ranking = goal.ranking(trials)
     left = list(range(len(trials)))
     peeled: list[int] = []
