@@ -27,8 +27,9 @@ IMPORTANCE: Final = ("Hyper-Parameter Importance", "")
 """Title and series of how much of the objective each parameter explains."""
 MOST: Final = 2000
 """Trials drawn at most: a browser takes its time for more, and nobody tells them apart."""
-_STATUS_COLORS: Final = {"completed": "#2f6fd6", "pruned": "#c87516", "aborted": "#8d95a6", "failed": "#c8374a"}
-_BEST: Final = "#23875f"
+_STATUS_COLORS: Final = {"completed": "#23875f", "pruned": "#8d95a6", "aborted": "#c87516", "failed": "#c8374a"}
+"""The dashboard's colours for statuses."""
+_BEST: Final = "#2f6fd6"
 _COLUMNS: Final = 8
 _LABEL: Final = 24
 _TOLD: Final = 60
@@ -130,12 +131,16 @@ def thinned(
     """
     if len(trials) <= most:
         return trials
-    places = {*evenly(range(len(trials)), most)}
-    whole = [place for place, trial in enumerate(trials) if trial.status != "failed"]
-    for value, objective in enumerate(objectives, start=first) if whole else ():
-        best = max if _is_max(objective) else min
-        places.add(best(whole, key=lambda place: trials[place].values[value]))
-    return [trials[place] for place in sorted(places)]
+    kept = {trial.number: trial for trial in evenly(trials, most)}
+    best = (best_of(trials, objective, place) for place, objective in enumerate(objectives, start=first))
+    kept |= {trial.number: trial for trial in best if trial is not None}
+    return [kept[number] for number in sorted(kept)]
+
+
+def best_of(trials: Iterable[Shown], objective: Objective, place: int = 0) -> Shown | None:
+    """Return the best trial by one objective, the first of equals; None where none that did not fail has a value."""
+    whole = (trial for trial in trials if len(trial.values) > place and trial.status != "failed")
+    return (max if _is_max(objective) else min)(whole, key=lambda trial: trial.values[place], default=None)
 
 
 def evenly(items: Sequence[T], most: int) -> Sequence[T]:
