@@ -32,6 +32,11 @@ _STATUS_COLORS: Final = {"completed": "#23875f", "pruned": "#8d95a6", "aborted":
 _BEST: Final = "#2f6fd6"
 _COLUMNS: Final = 8
 _LABEL: Final = 24
+_SHORT: Final = 6
+_ACROSS: Final = 120
+"""Letters that fit side by side above the axes of parallel coordinates."""
+_TICKS: Final = 20
+_NONE: Final = "none"
 _TOLD: Final = 60
 T = TypeVar("T")
 
@@ -105,12 +110,17 @@ def parallel_coordinates(
     if not finite:
         return None
     seen = thinned(finite, objectives, most)
+    names = parameter_names(seen)
+    width = min(max(_ACROSS // (len(names) + len(objectives)), _SHORT), _LABEL)
     axes = [
-        _axis(short_name(name), [_held(trial, name) for trial in seen], log=name in powers)
-        for name in parameter_names(seen)
+        {
+            "label": _text(short_name(name), width),
+            **_axis([trial.parameters.get(name) for trial in seen], log=name in powers, width=width),
+        }
+        for name in names
     ]
     axes += [
-        {"label": _text(objective_name(one), _LABEL), "values": [trial.values[place] for trial in seen]}
+        {"label": _text(objective_name(one), width), "values": [trial.values[place] for trial in seen]}
         for place, one in enumerate(objectives)
     ]
     line = {
@@ -237,24 +247,27 @@ def _is_max(objective: Objective) -> bool:
     return objective.sign.startswith("max")
 
 
-def _held(trial: Shown, name: str) -> Any:
-    """A trial's value; the trials of a set need not have all parameters."""
-    return trial.parameters.get(name, "")
+def _axis(values: Sequence[Any], *, log: bool, width: int) -> Figure:
+    """An axis of numbers or of their powers of ten, or one with a tick for each of what are none.
+
+    What a trial does not have (those of a set need not have all) is below all numbers.
+    """
+    known = [value for value in values if value is not None]
+    if not known or not are_numbers(known):
+        return _categories([_NONE if value is None else text_of(value) for value in values], width)
+    is_log = log and min(known) > 0
+    axis = _powers(known) if is_log else {"values": list(known)}
+    return axis if len(known) == len(values) else _with_none(values, axis, is_log=is_log)
 
 
-def _axis(name: str, values: Sequence[Any], *, log: bool) -> Figure:
-    """An axis of numbers or of their powers of ten, or one with a tick for each of what are none."""
-    label = _text(name, _LABEL)
-    if are_numbers(values):
-        return {"label": label, **(_powers(values) if log and min(values) > 0 else {"values": list(values)})}
-    texts = [text_of(value) for value in values]
+def _categories(texts: Sequence[str], width: int) -> Figure:
     ticks = sorted(set(texts))
     places = {text: place for place, text in enumerate(ticks)}
+    shown = evenly(ticks, _TICKS)
     return {
-        "label": label,
         "values": [places[text] for text in texts],
-        "tickvals": list(range(len(ticks))),
-        "ticktext": [_text(text, _LABEL) for text in ticks],
+        "tickvals": [places[text] for text in shown],
+        "ticktext": [_text(text, width) for text in shown],
     }
 
 
@@ -264,6 +277,20 @@ def _powers(values: Sequence[float]) -> Figure:
     ticks = list(range(first, max(math.ceil(max(exponents)), first + 1) + 1))
     texts = [f"{10.0**tick:g}" for tick in ticks]
     return {"values": exponents, "range": [ticks[0], ticks[-1]], "tickvals": ticks, "ticktext": texts}
+
+
+def _with_none(values: Sequence[float | None], axis: Figure, *, is_log: bool) -> Figure:
+    """The axis with a place for trials that lack the parameter."""
+    least, greatest = axis["range"] if is_log else (min(axis["values"]), max(axis["values"]))
+    place = least - ((greatest - least) or 1.0) / 6
+    known = iter(axis["values"])
+    ticks = axis.get("tickvals") or sorted({least, (least + greatest) / 2, greatest})
+    return {
+        "values": [place if value is None else next(known) for value in values],
+        "range": [place, greatest],
+        "tickvals": [place, *ticks],
+        "ticktext": [_NONE, *axis.get("ticktext", [f"{tick:.4g}" for tick in ticks])],
+    }
 
 
 def _text(text: str, width: int) -> str:
