@@ -62,11 +62,11 @@ def _table(searches: Sequence[SearchRow]) -> None:
             "trials": config.NumberColumn("Trials", format="localized", width="small"),
             "completed": config.NumberColumn("Completed", format="localized", width="small"),
             "failed": config.NumberColumn("Failed", format="localized", width="small"),
-            "objective": config.TextColumn("Objective"),
             "best": config.TextColumn("Best"),
-            "project": config.TextColumn("Project", width=150),
             "started": config.TextColumn("Started"),
             "runtime": config.TextColumn("Runtime"),
+            "objective": config.TextColumn("Objective"),
+            "project": config.TextColumn("Project", width=150),
         },
     )
 
@@ -83,9 +83,9 @@ def _row(search: SearchRow, moment: datetime) -> dict[str, object]:
         "trials": search.trials,
         "completed": search.completed,
         "failed": search.failed or None,
-        "objective": one_line(objectives, 80),
         "best": ", ".join(map(number, search.best_values)),
-        "project": one_line(search.project, 60),
         "started": ago(search.started_at, moment) if search.started_at else "",
         "runtime": duration((ended - search.started_at).total_seconds()) if search.started_at else "",
+        "objective": one_line(objectives, 80),
+        "project": one_line(search.project, 60),
     }

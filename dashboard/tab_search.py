@@ -39,6 +39,12 @@ _ROUND: Final = "_trials_round"
 _HEIGHT: Final = 340
 _TALLEST: Final = 640
 _MOST_ROWS: Final = 16
+_SIGNS: Final = {
+    "max": "the greatest of the trials' last values",
+    "min": "the least of the trials' last values",
+    "max_global": "the greatest of all values of all trials",
+    "min_global": "the least of all values of all trials",
+}
 _KEPT: Final = 8
 """Searches whose figures are kept at once."""
 
@@ -143,19 +149,19 @@ def _facts(row: SearchRow, seen: Seen) -> None:
         fact("Queue", row.queue or "this machine's processes")
     with next(columns):
         fact("Computing", duration(row.spent), hint="time of all trials that are over")
-    with next(columns):
-        st.markdown(":gray[Base task]", width="content")
-        if st.button(f"{row.base_task[:12]}…", type="tertiary", key="base-task", help="The task that is tried."):
+    with next(columns), st.container(gap=None):
+        st.markdown(":gray[Base task]")
+        if st.button(f"{row.base_task[:12]}…", type="tertiary", key="base-task", help="the task that is tried"):
             to.open_task(row.base_task)
 
 
 def _best(place: int, objective: Objective, trial: Shown | None) -> None:
-    order = "Greatest" if objective.sign.startswith("max") else "Least"
-    fact(f"{order} {one_line(objective_name(objective), 40)}", number(trial.values[place] if trial else None))
-    if trial is not None and st.button(
-        f"trial {trial.number:,}", type="tertiary", icon=":material/emoji_events:", key=f"best-{place}"
-    ):
-        to.open_task(trial.child)
+    with st.container(gap=None):
+        value = trial.values[place] if trial else None
+        fact(f"Best {one_line(objective_name(objective), 40)}", number(value), hint=_SIGNS.get(objective.sign, ""))
+        label = f"trial {trial.number:,}" if trial else ""
+        if trial and st.button(label, type="tertiary", icon=":material/emoji_events:", key=f"best-{place}"):
+            to.open_task(trial.child)
 
 
 def _charts(task_id: str, seen: Seen) -> Any:

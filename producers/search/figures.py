@@ -30,6 +30,8 @@ MOST: Final = 2000
 _STATUS_COLORS: Final = {"completed": "#23875f", "pruned": "#8d95a6", "aborted": "#c87516", "failed": "#c8374a"}
 """The dashboard's colours for statuses."""
 _BEST: Final = "#2f6fd6"
+_SCALE: Final = [[0.0, "#a3acbb"], [0.6, "#5b8def"], [1.0, "#e8590c"]]
+"""From the worst to the best, seen in light and in dark."""
 _COLUMNS: Final = 8
 _LABEL: Final = 24
 _SHORT: Final = 6
@@ -92,8 +94,8 @@ def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0
         ],
         "layout": {
             "title": {"text": _text(objective_name(objective), _TOLD)},
-            "xaxis": {"title": {"text": f"job #{counted}"}},
-            "yaxis": {"title": {"text": "objective"}},
+            "xaxis": {"title": {"text": f"trial{counted}"}},
+            "yaxis": {"title": {"text": _text(objective_name(objective), _LABEL)}},
             "hovermode": "closest",
         },
     }
@@ -125,7 +127,7 @@ def parallel_coordinates(
     ]
     line = {
         "color": [trial.values[0] for trial in seen],
-        "colorscale": "Viridis",
+        "colorscale": _SCALE,
         "reversescale": not _is_max(objectives[0]),
         "showscale": True,
     }
@@ -169,8 +171,14 @@ def importance_plot(importances: Mapping[str, float]) -> Figure:
         "x": [importances[name] for name in names],
         "y": [_text(short_name(name), _TOLD) for name in names],
         "texttemplate": "%{x:.2f}",
+        "textposition": "outside",
+        "cliponaxis": False,
     }
-    layout = {"xaxis": {"title": {"text": "importance"}}, "yaxis": {"automargin": True, "type": "category"}}
+    room = [0, 1.2 * max(importances.values(), default=1.0)]
+    layout = {
+        "xaxis": {"title": {"text": "importance"}, "range": room},
+        "yaxis": {"automargin": True, "type": "category"},
+    }
     return {"data": [bars], "layout": layout}
 
 

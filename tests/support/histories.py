@@ -229,10 +229,11 @@ class History:
         self.step(StepFinished, pipeline, step, child=child, child_run=1, status=status, message=message)
 
     def search(self, name: str, objectives: Sequence[Objective], trials: int = 0, space: str = "", **spec: Any) -> str:
-        """A controller that runs and has defined a search of at most so many trials."""
+        """A controller that runs and has defined a search of at most so many trials of a task that it makes."""
+        base = self.task("train", **spec)
         task = self.task(name, task_type="optimizer", **spec)
         self.start(task)
-        about = {"base_task": "b" * 32, "strategy": "RandomSearch", "queue": "default", "space": space}
+        about = {"base_task": base, "strategy": "RandomSearch", "queue": "default", "space": space}
         limits = SearchLimits(trials=trials, concurrent=4)
         self.of_search(SearchDefined, task, objectives=list(objectives), limits=limits, **about)
         return task

@@ -175,7 +175,7 @@ def test_figures_of_many_trials_are_as_small_as_those_of_some_and_show_the_best(
     assert best in points["x"]
     assert (line["x"], line["y"]) == ([0, best, count - 1], [1.0, 0.5, 0.5])
     assert len(points["x"]) <= 101
-    assert plot["layout"]["xaxis"]["title"]["text"] == f"job # ({len(points['x'])} of {count:,} drawn)"
+    assert plot["layout"]["xaxis"]["title"]["text"] == f"trial ({len(points['x'])} of {count:,} drawn)"
     parallel = figures.parallel_coordinates(trials, [LOSS], most=100)
     assert parallel is not None
     *_, values = parallel["data"][0]["dimensions"]
