@@ -20,7 +20,6 @@ from .reading import reading
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..events.search_events import Objective
     from ..producers.search.figures import Shown
 
 Search = Annotated[
@@ -85,10 +84,10 @@ def show_search(search: Search, limit: Limit = 20, html: Html = None, *, as_json
 
 
 def _print_trials(row: SearchRow, trials: Sequence[TrialRow], limit: int) -> None:
-    from ..producers.search import figures  # noqa: PLC0415  the SDK is for those who need it
+    from ..producers.search import figures, told  # noqa: PLC0415  the SDK is for those who need it
 
-    objectives, by_number = _objectives(row), {trial.number: trial for trial in trials}
-    shown = _shown(trials)
+    objectives, by_number = told.objectives_of(row), {trial.number: trial for trial in trials}
+    shown = told.shown_of(trials)
     names = figures.parameter_names(shown)
     columns = [
         Column("TRIAL", right=True),
@@ -125,7 +124,9 @@ def _trial_cells(shown: Shown, trial: TrialRow, objectives: int, names: Sequence
 
 
 def _cells(search: SearchRow, now: datetime, length: int) -> list[str | Text]:
-    objectives = _objectives(search)
+    from ..producers.search.told import objectives_of  # noqa: PLC0415  the SDK is for those who need it
+
+    objectives = objectives_of(search)
     return [
         one_line(search.name, 60),
         search.task[:length],
@@ -157,29 +158,15 @@ def _summary(row: SearchRow, now: datetime) -> str:
 def _write(path: Path, row: SearchRow, trials: Sequence[TrialRow]) -> None:
     from ..producers.search.figures import summary_table  # noqa: PLC0415  the SDK is for those who need it
     from ..producers.search.reporting import drawn  # noqa: PLC0415  the same
+    from ..producers.search.told import objectives_of, shown_of  # noqa: PLC0415  the same
     from .page import page  # noqa: PLC0415  plotly, for those who need it
 
-    shown, objectives = _shown(trials), _objectives(row)
+    shown, objectives = shown_of(trials), objectives_of(row)
     found = drawn(shown, objectives, row.space)
     drawings = [(f"{title} · {series}" if series else title, figure) for title, series, figure in found]
     lines = [_summary(row, datetime.now(UTC)), f"{row.strategy} on task {row.base_task}, controlled by task {row.task}"]
     text = page(row.name, lines, drawings, summary_table(shown, objectives))
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def _objectives(row: SearchRow) -> list[Objective]:
-    from ..events.search_events import Objective  # noqa: PLC0415  pydantic, for those who need it
-
-    return [Objective.model_validate(one) for one in json.loads(row.objectives)]
-
-
-def _shown(trials: Sequence[TrialRow]) -> list[Shown]:
-    from ..producers.parameters import decode  # noqa: PLC0415  the SDK is for those who need it
-    from ..producers.search.figures import Shown  # noqa: PLC0415  the same
-
-    return [
-        Shown(one.number, one.child, one.status, one.values, one.iteration, decode(one.parameters)) for one in trials
-    ]
 
 
 def _as_json(row: SearchRow) -> dict[str, Any]:

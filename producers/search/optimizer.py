@@ -25,6 +25,7 @@ from ..session import current_session
 from ..types import TaskTypes
 from ..warn import LOGGER
 from .board import Board
+from .keeping import Keeper
 from .objectives import Objective, Objectives, objectives
 from .reporting import Reporting
 from .searcher import Plan, Searcher
@@ -93,7 +94,7 @@ class HyperParameterOptimizer:
         self._task = _controller(auto_connect_task, creates=always_create_task, name=self._base.spec.name)
         self._queue = execution_queue
         self._project = spawn_project or ""
-        self._keeps = save_top_k_tasks_only
+        self._keeper = Keeper(self._metric, save_top_k_tasks_only) if save_top_k_tasks_only else None
         self._limits = SearchLimits(
             concurrent=max_number_of_concurrent_tasks,
             trials=optimizer_kwargs.get("total_max_jobs") or 0,
@@ -119,7 +120,6 @@ class HyperParameterOptimizer:
         self._searcher: Searcher | None = None
         self._engine: Engine | None = None
         self._began = 0.0
-        self._archived: set[int] = set()
 
     def start(self, job_complete_callback: Callback | None = None) -> bool:
         """Begin the search, and return at once; the trials run through their queue.
@@ -305,7 +305,7 @@ class HyperParameterOptimizer:
             on_finished=None if told is None else _telling(told),
             on_change=reporting.show,
             on_end=reporting.finish,
-            on_trial=self._archive_others,
+            on_over=self._archive_others,
         )
         self._engine = Engine(channel, self._task.run, self._searcher, children)
         self._searcher.catch_up = self._engine.catch_up
@@ -320,16 +320,11 @@ class HyperParameterOptimizer:
             self._searcher.stop("aborted")
             self._require_engine().over.wait(_GRACE_SECONDS)
 
-    def _archive_others(self, fold: SearchFold) -> None:
+    def _archive_others(self, trials: Sequence[TrialState]) -> None:
         """Put trials out of sight that are not among the best, where only those are to be kept."""
-        if not self._keeps:
-            return
-        best = {trial.number for trial in self._ranked()[: self._keeps]}
-        for trial in fold.trials:
-            if trial.ended_at is not None and trial.number not in best | self._archived:
-                self._archived.add(trial.number)
-                session = current_session()
-                session.emit(TaskArchived(meta=session.stamp(), task=trial.child))
+        session = current_session()
+        for trial in self._keeper.drop(trials) if self._keeper else ():
+            session.emit(TaskArchived(meta=session.stamp(), task=trial.child))
 
     def _tell_failure(self) -> None:
         """Let the search's task say why it could not come to anything."""

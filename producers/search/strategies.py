@@ -125,13 +125,19 @@ class RandomSearch(SearchStrategy):
     def propose(self) -> Mapping[str, Any] | None:
         """Draw a combination that is new."""
         drawn = self._next_of(self._draw() for _ in range(_DRAWS))
-        return self._next_of(self._grid()) if drawn is None else drawn
+        return self._next_of(self._rest) if drawn is None else drawn
 
     def resume(self, trials: Sequence[Known]) -> None:
         """Draw what was drawn before, so that chance goes on where it was."""
         for _ in trials:
             self.propose()
         super().resume(trials)
+        self._rest = self._grid()
+
+    @cached_property
+    def _rest(self) -> Iterator[dict[str, Any]]:
+        """The grid from where on there may be something new."""
+        return self._grid()
 
     @cached_property
     def _random(self) -> Random:

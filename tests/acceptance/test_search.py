@@ -66,7 +66,7 @@ class World(ControllerWorld):
 
     def trials(self, search: str) -> list[TrialState]:
         """All trials of a search."""
-        return self.fold(search).trials
+        return list(self.fold(search).trials)
 
     def statuses(self, search: str) -> list[str]:
         """What has become of each trial, as the search and as its task tell it."""

@@ -111,6 +111,29 @@ def test_what_has_changed_is_shown_but_not_too_often_and_at_the_end_at_once() ->
     assert task.percents == [50, 100]
 
 
+def reported(trials: int, best: int = 0) -> list[Any]:
+    """The tables that a search reports whose trials take an hour each."""
+    task, now = as_task(), [1000.0]
+    search, shown = Search(), Reporting(task, lambda: now[0])
+    for number in range(trials):
+        search.queue()
+        search.finish(number, 0.0 if number == best else 1.0)
+        now[0] += 3600
+        shown.show(search.fold)
+    return list(task.tables)
+
+
+def test_what_a_search_reports_grows_with_the_logarithm_of_its_trials() -> None:
+    few, many = reported(200), reported(800)
+    assert len(reported(20)) == 20
+    assert len(many) - len(few) < 40
+    assert max(map(len, many)) == 501
+
+
+def test_a_new_best_trial_is_reported_at_once() -> None:
+    assert next(len(table) for table in reported(301, best=290) if table[1][0] == 290) == 292
+
+
 def test_what_can_not_be_shown_stops_no_search() -> None:
     task = as_task()
     task.fails = True

@@ -21,7 +21,7 @@ from tasktape.events.search_events import (
     TrialStopping,
     TrialTold,
 )
-from tasktape.events.task_events import RunLost, RunStarted, TaskCreated, TasksEvent
+from tasktape.events.task_events import RunLost, RunStarted, TaskArchived, TaskCreated, TasksEvent
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.parameters import make
 from tasktape.producers.search.board import Board
@@ -171,6 +171,24 @@ def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_
     search.begin()
     search.searcher.resume()
     assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1)])
+
+
+def test_trials_that_are_over_are_told_of_and_by_a_later_run_those_that_are_still_in_sight() -> None:
+    search = Search()
+    told: list[list[int]] = []
+    search.searcher.on_over = lambda trials: told.append([trial.number for trial in trials])
+    for number in range(4):
+        search.say(TrialQueued, trial=number, child=f"t{number}", parameters=[])
+        search.child(TaskCreated, f"t{number}", spec=TaskSpec(project="p", name="n"))
+    search.say(TrialFinished, trial=1, status="completed", values=[1.0])
+    search.say(TrialFinished, trial=2, status="failed")
+    search.child(TaskArchived, "t2")
+    search.begin()
+    search.searcher.resume()
+    finished = TrialFinished(meta=search.stamp(), task="c", run=1, trial=3, status="pruned")
+    assert search.searcher.apply(finished).accepted
+    search.searcher.act([finished])
+    assert told == [[1], [3]]
 
 
 def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.LogCaptureFixture) -> None:
