@@ -110,7 +110,7 @@ class Drain:
                 self._thread.start()
 
     def hasten(self) -> None:
-        """Look a moment after the first point from now on."""
+        """Look a moment after the first point from now on, with all that it takes at hand."""
         self._is_hasty = True
         self._journal.hasten()
 
@@ -122,6 +122,8 @@ class Drain:
             self._wake.clear()
             rounds += 1
             try:
+                if self._is_hasty:
+                    _batches()
                 self.drain(thorough=rounds % _THOROUGH == 0)
                 self._tick()
             except Exception as error:  # noqa: BLE001  the thread outlives whatever happens in one round

@@ -102,7 +102,7 @@ class Outbox:
         with self._lock:
             self.is_hasty = True
             if self._parts is not None:
-                self._parts.drain.hasten()
+                self._parts.hasten()
 
     def last_step(self, task: str) -> int:
         """The largest iteration of the task's scalars that has left the journal; 0 where there is none.
@@ -126,7 +126,7 @@ class Outbox:
             if self._parts is None:
                 self._parts = Parts(self._settings, self._stamp.actor, self._tick, self._sizes)
                 if self.is_hasty:
-                    self._parts.drain.hasten()
+                    self._parts.hasten()
                 _close_at_end_of_worker(self)
             return self._parts
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ...projections.search_fold import SearchFold
+from ...events.search_events import SearchDefined
+from ...projections.search_fold import SearchFold, TrialState
 from ..figures import Figure
 from ..warn import warn_once
 from . import figures
 from .importances import importances, powers_of
 
 if TYPE_CHECKING:
-    from ...events.search_events import Objective, SearchDefined
+    from ...events.search_events import Objective
     from ..task import Task
 
 _EVERY_SECONDS: Final = 2.0
@@ -22,38 +25,69 @@ _COST: Final = 20
 """Showing may take a twentieth of the controller's time: the figures have all trials in them."""
 
 
-class Reporting:
-    """Reports for a search's task whenever it has changed, but not too often. What can't be shown stops no search."""
+class _View(NamedTuple):
+    """What a search was when it was looked at."""
 
-    def __init__(self, task: Task, clock: Callable[[], float] = time.monotonic) -> None:
+    trials: Sequence[TrialState]
+    defined: SearchDefined
+    percent: int
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name="tasktape-search-plots", daemon=True)
+    thread.start()
+    return thread
+
+
+class Reporting:
+    """Reports for a search's task whenever it has changed, but not too often. What can't be shown stops no search.
+
+    It draws in threads of its own, one after the other: a trial to be given up is not to wait for figures.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        clock: Callable[[], float] = time.monotonic,
+        begin: Callable[[Callable[[], None]], threading.Thread | None] = _thread,
+    ) -> None:
         self._task = task
         self._clock = clock
+        self._begin = begin
+        self._drawing: threading.Thread | None = None
         self._shown: object = None
         self._again_at = 0.0
         self._percent = 0
 
     def show(self, fold: SearchFold) -> None:
-        """Report what has changed since the last time, if that was some time ago."""
-        if self._clock() >= self._again_at:
-            began = self._clock()
-            self._report(fold)
-            self._again_at = began + max(_EVERY_SECONDS, _COST * (self._clock() - began))
+        """Begin to report what has changed since the last time, if that was some time ago."""
+        is_drawing = self._drawing is not None and self._drawing.is_alive()
+        if self._clock() >= self._again_at and not is_drawing and (seen := self._news(fold)) is not None:
+            self._drawing = self._begin(functools.partial(self._report, seen))
 
     def finish(self, fold: SearchFold) -> None:
         """Report what has come of the search."""
-        self._report(fold)
+        if self._drawing is not None:
+            self._drawing.join()
+        if (seen := self._news(fold)) is not None:
+            self._report(seen)
         if fold.stopping is None:
             self._progress(100)
 
-    def _report(self, fold: SearchFold) -> None:
+    def _news(self, fold: SearchFold) -> _View | None:
         if fold.defined is None or not fold.trials or fold.changes == self._shown:
-            return
+            return None
         self._shown = fold.changes
+        return _View(list(fold.trials), fold.defined, percent(fold, datetime.now(UTC)))
+
+    def _report(self, seen: _View) -> None:
+        began = self._clock()
         try:
-            self._progress(percent(fold, datetime.now(UTC)))
-            self._plot([figures.Shown.of(trial) for trial in fold.trials], fold.defined)
+            self._progress(seen.percent)
+            self._plot([figures.Shown.of(trial) for trial in seen.trials], seen.defined)
         except Exception as error:  # noqa: BLE001  whatever plots of strangers' values raise
             warn_once("search_not_shown", f"what a search has come to could not be shown: {error!r}")
+        self._again_at = self._clock() + max(_EVERY_SECONDS, _COST * (self._clock() - began))
 
     def _plot(self, trials: list[figures.Shown], defined: SearchDefined) -> None:
         logger = self._task.get_logger()
