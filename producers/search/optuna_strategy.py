@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -88,7 +89,10 @@ class OptimizerOptuna(SearchStrategy):
             return self._go_on(self._previous, directions)
         named = {"study_name": self._optimizer_task.id, "load_if_exists": True} if self._optimizer_task else {}
         arguments = {**named, **self._optuna_kwargs}
-        return optuna.create_study(directions=directions, sampler=self._sampler(), pruner=self._pruner(), **arguments)
+        with _quietly():
+            return optuna.create_study(
+                directions=directions, sampler=self._sampler(), pruner=self._pruner(), **arguments
+            )
 
     def propose(self) -> Mapping[str, Any] | None:
         """Return what the study suggests next and was not tried yet; None when it comes to nothing new."""
@@ -198,6 +202,18 @@ class OptimizerOptuna(SearchStrategy):
             distributions=self._space.distributions,
             intermediate_values=reports,
         )
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Let Optuna say nothing of what the search is about to say itself, unless somebody has set how much it says."""
+    before = optuna.logging.get_verbosity()
+    if before == optuna.logging.INFO:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _outcome(status: str, values: Sequence[float] | None) -> tuple[TrialState, Sequence[float] | None]:

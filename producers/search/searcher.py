@@ -29,7 +29,7 @@ from ..controllers.ids import child_id
 from ..controllers.runners import LastWords, Runner
 from ..parameters import full_name, make, value_of
 from ..spec import fit_spec
-from ..task_editing import OWN
+from ..task_editing import WATCHED, handed_on
 from ..text import shown
 from ..warn import LOGGER
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
@@ -302,7 +302,7 @@ class Searcher:
             "user": self.session.actor,
             "parent": self.task,
             "tags": [*base.tags, f"opt: {self.task}"],
-            "system_tags": [tag for tag in base.system_tags if tag != OWN],
+            "system_tags": [*handed_on(base.system_tags), WATCHED],
         }
         spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)
         return Trial(trial.child, fit_spec(spec), self.plan.queue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -347,6 +348,23 @@ def test_a_restart_over_a_study_that_was_stored_adds_nothing_twice() -> None:
     assert second.propose() == {"a": 3, "b": None}
     second.finish(0, "completed", (1.0,))
     assert second.study.best_params == proposed[0]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "said"), [(optuna.logging.INFO, 0), (optuna.logging.DEBUG, 1)], ids=["as Optuna has it", "as set"]
+)
+def test_optuna_says_nothing_of_its_study_unless_it_was_told_to(
+    verbosity: int, said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("optuna")
+    logger.addHandler(caplog.handler)
+    optuna.logging.set_verbosity(verbosity)
+    try:
+        assert made().study.trials == []
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert ["A new study created" in record.getMessage() for record in caplog.records] == [True] * said
+    assert optuna.logging.get_verbosity() == verbosity
 
 
 def test_without_optuna_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from tasktape.producers.search.board import Board
 from tasktape.producers.search.decide import Propose, Say, Tell
 from tasktape.producers.search.proposals import Known
 from tasktape.producers.search.searcher import Plan, Searcher
+from tasktape.producers.task_editing import OWN, WATCHED, handed_on
 from tasktape.projections.search_fold import TrialState
 from tasktape.tests.support.reported import scalars
 
@@ -63,18 +64,24 @@ class Search:
     def __init__(self, **limits: Any) -> None:
         self.strategy = Recorder(worst=9.0)
         self.stamp = Stamper("a")
-        plan = Plan("b", TaskSpec(project="p", name="n"), [LOSS], SearchLimits(concurrent=9, **limits), "Recorder")
+        base = TaskSpec(project="p", name="n", system_tags=[OWN, "kept"])
+        plan = Plan("b", base, [LOSS], SearchLimits(concurrent=9, **limits), "Recorder")
         surroundings: Any = SimpleNamespace(stamp=self.stamp, actor="a")
         self.runs: list[tuple[str, int]] = []
+        self.specs: list[TaskSpec] = []
         self.stops: list[tuple[str, int]] = []
         runner: Any = SimpleNamespace(
             retries_of=lambda _: 0,
-            start=lambda trials: self.runs.extend((trial.child, trial.run) for trial in trials),
+            start=self.run,
             stop=lambda child, run: self.stops.append((child, run)),
             ended=list,
         )
         channel: Any = None
         self.searcher = Searcher(surroundings, "c", 1, plan, self.strategy, Children(), Board([LOSS]), runner, channel)
+
+    def run(self, trials: Sequence[Any]) -> None:
+        self.runs.extend((trial.child, trial.run) for trial in trials)
+        self.specs.extend(trial.spec for trial in trials)
 
     def begin(self) -> None:
         for event in self.searcher.begin([]):
@@ -189,6 +196,16 @@ def test_trials_that_are_over_are_told_of_and_by_a_later_run_those_that_are_stil
     assert search.searcher.apply(finished).accepted
     search.searcher.act([finished])
     assert told == [[1], [3]]
+
+
+def test_trials_are_told_that_somebody_waits_for_what_they_report_and_copies_of_them_are_not() -> None:
+    search = Search()
+    search.say(TrialQueued, trial=0, child="t0", parameters=[])
+    search.begin()
+    search.searcher.resume()
+    (spec,) = search.specs
+    assert spec.system_tags == ["kept", WATCHED]
+    assert handed_on(spec.system_tags) == ["kept"]
 
 
 def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.LogCaptureFixture) -> None:
