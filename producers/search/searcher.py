@@ -306,10 +306,10 @@ class Searcher:
     def _stop_all(self) -> None:
         """Have the trials stopped that are to end, and each run that follows one whose agent was lost meanwhile."""
         for trial in [self.fold.trials[number] for number in self.fold.under_way]:
-            run = self.children[trial.child].run
-            if trial.stopping and self._stopped.get(trial.child) != run:
-                self._stopped[trial.child] = run
-                self.runner.stop(trial.child, run)
+            child = self.children[trial.child]
+            if trial.stopping and self._stopped.get(trial.child) != child.run:
+                self._stopped[trial.child] = child.run
+                self.runner.stop(trial.child, child.run, has_started=child.status == "running")
 
     def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)

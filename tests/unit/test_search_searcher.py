@@ -66,11 +66,11 @@ class Search:
         plan = Plan("b", TaskSpec(project="p", name="n"), [LOSS], SearchLimits(concurrent=9, **limits), "Recorder")
         surroundings: Any = SimpleNamespace(stamp=self.stamp, actor="a")
         self.runs: list[tuple[str, int]] = []
-        self.stops: list[tuple[str, int]] = []
+        self.stops: list[tuple[str, int, bool]] = []
         runner: Any = SimpleNamespace(
             retries_of=lambda _: 0,
             start=lambda trials: self.runs.extend((trial.child, trial.run) for trial in trials),
-            stop=lambda child, run: self.stops.append((child, run)),
+            stop=lambda child, run, has_started: self.stops.append((child, run, has_started)),
             ended=list,
         )
         channel: Any = None
@@ -153,11 +153,11 @@ def test_a_trial_that_is_to_stop_is_stopped_once_and_again_when_another_agent_ta
     search.say(TrialStopping, trial=0, status="aborted", reason="enough")
     search.searcher.act([])
     search.searcher.tick()
-    assert search.stops == [("t0", 1)]
+    assert search.stops == [("t0", 1, True)]
     search.child(RunLost, "t0", run=1, worker="w", reason="gone")
     search.searcher.tick()
     search.searcher.tick()
-    assert search.stops == [("t0", 1), ("t0", 2)]
+    assert search.stops == [("t0", 1, True), ("t0", 2, False)]
 
 
 def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_those_that_were_to_stop() -> None:
@@ -170,7 +170,7 @@ def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_
     search.say(TrialFinished, trial=3, status="aborted")
     search.begin()
     search.searcher.resume()
-    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1)])
+    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1, False)])
 
 
 def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.LogCaptureFixture) -> None:
