@@ -1,0 +1,205 @@
+"""What a search's controller costs: trials per second, how long until the next trial, and until a bad one is given up.
+
+Trials are run by an agent that only pretends to run them; what a script itself sees comes from a real process.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tasktape.events.base import Event, Stamper, new_task_id
+from tasktape.events.log import Log
+from tasktape.events.log.port import Positions
+from tasktape.events.parts import Parameter, Script, TaskSpec
+from tasktape.events.queue_events import QueueCreated
+from tasktape.events.report_events import ScalarsReported, SingleValueReported
+from tasktape.events.search_events import SearchDefined, TrialFinished, TrialQueued, TrialStopping
+from tasktape.events.task_events import RunCompleted, RunStopped, TaskCreated, TasksEvent
+from tasktape.events.topics import TOPICS, queue_spec
+from tasktape.events.wire import append_event, read_event
+
+from .site import Site
+
+SMALL: Final = 100
+LARGE: Final = 1_000
+PRUNED: Final = 100
+REPORTS: Final = 150
+"""Values that a real trial reports, at random moments."""
+SHAM: Final = str(Path(__file__).with_name("sham_agent.py"))
+SEARCH: Final = """
+import json, sys, time
+import optuna
+from tasktape import Task
+from tasktape.automation import HyperParameterOptimizer, RandomSearch, UniformParameterRange
+from tasktape.automation.optuna import OptimizerOptuna
+base, queue, kind, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+Task.init("bench", f"{kind} search of {count}", task_type=Task.TaskTypes.optimizer)
+sampler = optuna.samplers.TPESampler(seed=1)
+options = {
+    "random": {"optimizer_class": RandomSearch},
+    "optuna": {"optimizer_class": OptimizerOptuna, "optuna_sampler": sampler},
+    "pruned": {"optimizer_class": OptimizerOptuna, "optuna_pruner": optuna.pruners.ThresholdPruner(upper=-1.0)},
+}
+search = HyperParameterOptimizer(
+    base, [UniformParameterRange("General/x", -4.0, 4.0)], "Summary", "loss", "min",
+    execution_queue=queue, max_number_of_concurrent_tasks=1, total_max_jobs=count, **options[kind],
+)
+began = time.perf_counter()
+search.start()
+search.wait()
+took = time.perf_counter() - began
+best = search.fold.best
+print(json.dumps({"trials": len(search.fold.trials), "took": took, "best": search.fold.trials[best].values[0]}))
+"""
+STUDY: Final = """
+import json, sys, time
+import optuna
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1))
+began = time.perf_counter()
+study.optimize(lambda trial: (trial.suggest_float("General/x", -4.0, 4.0) - 1) ** 2, n_trials=int(sys.argv[1]))
+print(json.dumps({"took": time.perf_counter() - began, "best": study.best_value}))
+"""
+WATCH: Final = """
+import json, sys, time
+from tasktape import Task
+from tasktape.automation import HyperParameterOptimizer
+from tasktape.automation.optimization import SearchStrategy
+class Watching(SearchStrategy):
+    ages = []
+    def create_job(self):
+        return None if self.ages else self.helper_create_job(self._base_task_id)
+    def report(self, trial, value, iteration):
+        self.ages.append(time.time() - value)
+        return False
+Task.init("bench", "watch", task_type=Task.TaskTypes.optimizer)
+search = HyperParameterOptimizer(sys.argv[1], [], "time", "now", optimizer_class=Watching, total_max_jobs=1)
+search.start_locally()
+search.wait()
+print(json.dumps(Watching.ages))
+"""
+TRIAL: Final = """
+import random, time
+from tasktape import Task
+logger = Task.init().get_logger()
+for number in range({reports}):
+    time.sleep(random.uniform(0.0, 0.05))
+    logger.report_scalar("time", "now", time.time(), number)
+"""
+
+
+class Course(NamedTuple):
+    """One run of a search. `to_queue` are the ms from each trial's end to the next one queued."""
+
+    per_second: float
+    to_queue: list[float]
+
+
+class Compared(NamedTuple):
+    """Seconds that a search took, and that Optuna's own loop took over the same trials."""
+
+    search: float
+    study: float
+
+
+class GivenUp(NamedTuple):
+    """Milliseconds from a bad value on the log to the decision to give its trial up, and to the trial's end."""
+
+    decided: list[float]
+    ended: list[float]
+
+
+class Searches:
+    """Searches on one log, with agents that pretend."""
+
+    def __init__(self, site: Site, log: Log) -> None:
+        self._site = site
+        self._log = log
+        self._stamp = Stamper("bench")
+
+    def course(self, count: int) -> Course:
+        """Try so many random values, one after the other."""
+        _, events = self._search("random", count)
+        queued = [at for at, event in events if isinstance(event, TrialQueued)]
+        ended = [at for at, event in events if isinstance(event, RunCompleted)]
+        defined = next(at for at, event in events if isinstance(event, SearchDefined))
+        last = max(at for at, event in events if isinstance(event, TrialFinished))
+        gaps = [(after - before) / 1e3 for before, after in zip(ended, queued[1:], strict=False)]
+        return Course(count / (last - defined) * 1e6, gaps)
+
+    def compared(self) -> Compared:
+        """Have Optuna try values here, and in its own loop; it has to find the same."""
+        found, _ = self._search("optuna", SMALL)
+        plain = self._site.run(STUDY, SMALL)
+        if found["best"] != plain["best"]:
+            raise RuntimeError(f"the search's best is {found['best']}, that of Optuna alone {plain['best']}")
+        return Compared(found["took"], plain["took"])
+
+    def given_up(self) -> GivenUp:
+        """Have each trial given up at its only value."""
+        _, events = self._search("pruned", PRUNED)
+        children = {event.trial: event.child for _, event in events if isinstance(event, TrialQueued)}
+        reported = {event.task: at for at, event in events if isinstance(event, SingleValueReported)}
+        stops = [(at, children[event.trial]) for at, event in events if isinstance(event, TrialStopping)]
+        ends = [(at, event.task) for at, event in events if isinstance(event, RunStopped)]
+        decided, ended = ([(at - reported[child]) / 1e3 for at, child in found] for found in (stops, ends))
+        return GivenUp(decided, ended)
+
+    def seen(self) -> list[float]:
+        """Milliseconds from a script's `report_scalar` to the strategy that is asked whether to go on."""
+        script = Script(entry_point="main.py", source=TRIAL.format(reports=REPORTS))
+        ages = self._site.run(WATCH, self._base(TaskSpec(project="bench", name="trial", script=script)))
+        return [age * 1e3 for age in ages]
+
+    def _search(self, kind: str, count: int) -> tuple[Mapping[str, Any], list[tuple[int, Event]]]:
+        """Run a search to its end; return what it printed and what happened, with the log's times in µs."""
+        queue = f"bench-{kind}-{count}"
+        self._log.create_topics([*TOPICS, queue_spec(queue)])
+        topics = [TasksEvent.topic, ScalarsReported.topic]
+        since = self._log.end_positions(topics)
+        self._append(QueueCreated(meta=self._stamp(), queue=queue))
+        lasting = {"SECONDS": "inf"} if kind == "pruned" else {}
+        x = Parameter(name="General/x", value="0.0", type="float")
+        spec = TaskSpec(project="bench", name="trial", parameters=[x], environment={"OBJECTIVE": "loss", **lasting})
+        with self._agent(queue):
+            said = self._site.run(SEARCH, self._base(spec), queue, kind, count)
+        if said["trials"] != count:
+            raise RuntimeError(f"the {kind} search had {said['trials']} trials instead of {count}")
+        return said, sorted(self._events(since), key=lambda found: found[0])
+
+    def _base(self, spec: TaskSpec) -> str:
+        task = new_task_id()
+        self._append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
+        return task
+
+    def _append(self, event: Event) -> None:
+        append_event(self._log, event, codec=self._site.settings.codec())
+        self._log.flush()
+
+    @contextmanager
+    def _agent(self, queue: str) -> Iterator[None]:
+        with self._site.start(sys.executable, SHAM, queue, stderr=subprocess.DEVNULL) as agent:
+            try:
+                yield
+            finally:
+                agent.terminate()
+
+    def _events(self, since: Positions) -> Iterator[tuple[int, Event]]:
+        codec = self._site.settings.codec()
+        ends = self._log.end_positions({source.topic for source in since})
+        with self._log.read(since) as reader:
+            while any(reader.positions()[source] < end for source, end in ends.items()):
+                for record in reader.poll(0.1):
+                    yield record.timestamp, read_event(record, codec=codec)
+
+
+def percentiles(values: list[float]) -> str:
+    """Median and 99th percentile in ms."""
+    return f"{statistics.median(values):.0f} ms, {statistics.quantiles(values, n=100)[98]:.0f} ms"
