@@ -26,6 +26,8 @@ from ..types import TaskTypes
 from ..warn import LOGGER
 from .board import Board
 from .objectives import Objective, Objectives, objectives
+from .parameters import tell_of_unknown
+from .recursion import refuse_own_kind
 from .reporting import Reporting
 from .searcher import Plan, Searcher
 from .strategies import RandomSearch, SearchStrategy
@@ -33,7 +35,7 @@ from .strategies import RandomSearch, SearchStrategy
 if TYPE_CHECKING:
     from ..task import Task
 
-Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
+Callback = Callable[[str, Any, int | None, dict[str, Any], str | None], object]
 _UNLIMITED: Final[dict[str, Any]] = dict.fromkeys(("min_iteration_per_job", "max_iteration_per_job", "total_max_jobs"))
 _WAIT_SECONDS: Final = 0.25
 _GRACE_SECONDS: Final = 20.0
@@ -84,12 +86,15 @@ class HyperParameterOptimizer:
         Raises:
             InvalidArgumentError: Objectives' names and signs don't go together; also a `ValueError`.
             UnknownTaskError: There is no such base task; also a `ValueError`.
+            UsageError: This is a trial itself, of the base task's script: that would never end.
 
         """
         self._metric = objectives(objective_metric_title, objective_metric_series, objective_metric_sign)
         session = current_session()
         session.outbox.synced(session.settings.close_timeout)
         self._base = read_base(session, base_task_id)
+        refuse_own_kind(self._base)
+        tell_of_unknown(hyper_parameters, {held.name for held in self._base.spec.parameters})
         self._task = _controller(auto_connect_task, creates=always_create_task, name=self._base.spec.name)
         self._queue = execution_queue
         self._project = spawn_project or ""
@@ -374,7 +379,7 @@ def _telling(told: Callback) -> Callable[[TrialState, TrialState | None], object
 
     def tell(trial: TrialState, best: TrialState | None) -> object:
         parameters = {held.name: value_of(held) for held in trial.parameters}
-        value = trial.values[0] if trial.values else None
+        value = list(trial.values) if len(trial.values) > 1 else next(iter(trial.values), None)
         return told(trial.child, value, trial.iteration, parameters, best.child if best else None)
 
     return tell

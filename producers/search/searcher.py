@@ -34,6 +34,7 @@ from ..text import shown
 from ..warn import LOGGER
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
 from .proposals import Known
+from .recursion import TRIAL_TAG
 
 if TYPE_CHECKING:
     from ...events.base import TaskEvent
@@ -297,7 +298,7 @@ class Searcher:
             "project": self.plan.project or base.project,
             "user": self.session.actor,
             "parent": self.task,
-            "tags": [*base.tags, f"opt: {self.task}"],
+            "tags": [*base.tags, f"{TRIAL_TAG}{self.task}"],
             "system_tags": [tag for tag in base.system_tags if tag != OWN],
         }
         spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)

@@ -24,6 +24,7 @@ from tasktape.events.search_events import (
 from tasktape.events.task_events import RunLost, RunStarted, TaskCreated, TasksEvent
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.parameters import make
+from tasktape.producers.search import optimizer
 from tasktape.producers.search.board import Board
 from tasktape.producers.search.decide import Propose, Say, Tell
 from tasktape.producers.search.proposals import Known
@@ -185,3 +186,12 @@ def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.Lo
     (event,) = search.searcher.carry_out([Tell(0)])
     assert isinstance(event, TrialTold)
     assert "ValueError: trial 0, best 0" in caplog.text
+
+
+@pytest.mark.parametrize(("values", "given"), [((), None), ((2.0,), 2.0), ((2.0, 3.0), [2.0, 3.0])])
+def test_a_callback_gets_the_value_and_with_several_objectives_all_of_them(values: Any, given: Any) -> None:
+    calls: list[tuple[Any, ...]] = []
+    tell = optimizer._telling(lambda *arguments: calls.append(arguments))
+    trial = TrialState(0, "t0", (make("General/x", 1),), values=values, iteration=7)
+    tell(trial, trial)
+    assert calls == [("t0", given, 7, {"General/x": 1}, "t0")]
