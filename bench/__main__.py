@@ -126,24 +126,24 @@ def searching(site: Site) -> Iterator[Figure]:
     said = "Trials that do nothing, one after the other, run by one agent that only pretends to."
     with open_log(site.settings.log) as log:
         found = searches.Searches(site, log)
-        small, large = found.course(searches.SMALL), found.course(searches.LARGE)
+        first, last = found.courses()
         compared, given_up, seen = found.compared(), found.given_up(), found.seen()
-    sizes = f"{searches.SMALL} trials; {searches.LARGE:,} trials"
+    parts = f"the first {searches.PART} of {searches.TRIALS:,}; the last {searches.PART}"
     yield Figure(
-        f"a trial's end to the next one queued, {sizes}",
-        f"{searches.percentiles(small.to_queue)}; {searches.percentiles(large.to_queue)}",
+        f"a trial's end to the next one queued, {parts}",
+        f"{searches.percentiles(first.to_queue)}; {searches.percentiles(last.to_queue)}",
         "the same",
         "By the log's times, with parameters by chance; median and 99th percentile. Between the two the controller "
         f"reads all that the trial has reported, tells the strategy, and has it propose. {said}",
     )
     yield Figure(
-        f"trials per second, {sizes}",
-        f"{small.per_second:.0f}; {large.per_second:.0f}",
+        f"trials per second, {parts}",
+        f"{first.per_second:.0f}; {last.per_second:.0f}",
         "the same",
-        f"From the search's first word to its last trial's end: claim, heartbeat, start, end included. {said}",
+        f"From the first one queued to the last one's end: claim, heartbeat, start and end at an agent. {said}",
     )
     yield Figure(
-        f"{searches.SMALL} trials as Optuna suggests them, and in Optuna's own loop",
+        f"{searches.COMPARED} trials as Optuna suggests them, and in Optuna's own loop",
         f"{compared.search:.1f} s, {compared.study:.1f} s",
         "the same best value",
         "A seeded TPE sampler minimises a function of one parameter; both have found the same best value, or there "

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,17 +20,19 @@ from tasktape.events.log.port import Positions
 from tasktape.events.parts import Parameter, Script, TaskSpec
 from tasktape.events.queue_events import QueueCreated
 from tasktape.events.report_events import ScalarsReported, SingleValueReported
-from tasktape.events.search_events import SearchDefined, TrialFinished, TrialQueued, TrialStopping
+from tasktape.events.search_events import TrialQueued, TrialStopping
 from tasktape.events.task_events import RunCompleted, RunStopped, TaskCreated, TasksEvent
 from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event, read_event
 
 from .site import Site
 
-SMALL: Final = 100
-LARGE: Final = 1_000
-PRUNED: Final = 100
-REPORTS: Final = 150
+TRIALS: Final = 1_000
+PART: Final = 100
+"""So many of the first and of the last trials are compared."""
+COMPARED: Final = 50
+PRUNED: Final = 50
+REPORTS: Final = 100
 """Values that a real trial reports, at random moments."""
 SHAM: Final = str(Path(__file__).with_name("sham_agent.py"))
 SEARCH: Final = """
@@ -96,7 +99,7 @@ for number in range({reports}):
 
 
 class Course(NamedTuple):
-    """One run of a search. `to_queue` are the ms from each trial's end to the next one queued."""
+    """Some trials of a search in a row. `to_queue` are the ms from each one's end to the next one queued."""
 
     per_second: float
     to_queue: list[float]
@@ -124,20 +127,18 @@ class Searches:
         self._log = log
         self._stamp = Stamper("bench")
 
-    def course(self, count: int) -> Course:
-        """Try so many random values, one after the other."""
-        _, events = self._search("random", count)
-        queued = [at for at, event in events if isinstance(event, TrialQueued)]
-        ended = [at for at, event in events if isinstance(event, RunCompleted)]
-        defined = next(at for at, event in events if isinstance(event, SearchDefined))
-        last = max(at for at, event in events if isinstance(event, TrialFinished))
-        gaps = [(after - before) / 1e3 for before, after in zip(ended, queued[1:], strict=False)]
-        return Course(count / (last - defined) * 1e6, gaps)
+    def courses(self) -> tuple[Course, Course]:
+        """Try random values, one after the other; return how the first of them went, and the last."""
+        _, events = self._search("random", TRIALS)
+        queued = {event.child: at for at, event in events if isinstance(event, TrialQueued)}
+        ended = {event.task: at for at, event in events if isinstance(event, RunCompleted)}
+        spans = [(at, ended[child]) for child, at in queued.items()]
+        return _course(spans[:PART]), _course(spans[-PART:])
 
     def compared(self) -> Compared:
         """Have Optuna try values here, and in its own loop; it has to find the same."""
-        found, _ = self._search("optuna", SMALL)
-        plain = self._site.run(STUDY, SMALL)
+        found, _ = self._search("optuna", COMPARED)
+        plain = self._site.run(STUDY, COMPARED)
         if found["best"] != plain["best"]:
             raise RuntimeError(f"the search's best is {found['best']}, that of Optuna alone {plain['best']}")
         return Compared(found["took"], plain["took"])
@@ -198,6 +199,12 @@ class Searches:
             while any(reader.positions()[source] < end for source, end in ends.items()):
                 for record in reader.poll(0.1):
                     yield record.timestamp, read_event(record, codec=codec)
+
+
+def _course(spans: list[tuple[int, int]]) -> Course:
+    """Put a course together from when its trials were queued, and when they had ended, in µs."""
+    gaps = [(queued - ended) / 1e3 for (_, ended), (queued, _) in pairwise(spans)]
+    return Course(len(spans) / (spans[-1][1] - spans[0][0]) * 1e6, gaps)
 
 
 def percentiles(values: list[float]) -> str:
