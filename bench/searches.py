@@ -6,25 +6,21 @@ Trials are run by an agent that only pretends to run them; what a script itself 
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.log import Log
 from tasktape.events.log.port import Positions
 from tasktape.events.parts import Parameter, Script, TaskSpec
-from tasktape.events.queue_events import QueueCreated
 from tasktape.events.report_events import ScalarsReported, SingleValueReported
 from tasktape.events.search_events import TrialQueued, TrialStopping
 from tasktape.events.task_events import RunCompleted, RunStopped, TaskCreated, TasksEvent
-from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event, read_event
 
+from .dispatch import SHAM, Bench
 from .site import Site
 
 TRIALS: Final = 1_000
@@ -34,7 +30,6 @@ COMPARED: Final = 50
 PRUNED: Final = 50
 REPORTS: Final = 100
 """Values that a real trial reports, at random moments."""
-SHAM: Final = str(Path(__file__).with_name("sham_agent.py"))
 SEARCH: Final = """
 import json, sys, time
 import optuna
@@ -161,36 +156,23 @@ class Searches:
 
     def _search(self, kind: str, count: int) -> tuple[Mapping[str, Any], list[tuple[int, Event]]]:
         """Run a search to its end; return what it printed and what happened, with the log's times in µs."""
-        queue = f"bench-{kind}-{count}"
-        self._log.create_topics([*TOPICS, queue_spec(queue)])
-        topics = [TasksEvent.topic, ScalarsReported.topic]
-        since = self._log.end_positions(topics)
-        self._append(QueueCreated(meta=self._stamp(), queue=queue))
+        bench = Bench(self._site, self._log)
+        since = self._log.end_positions([TasksEvent.topic, ScalarsReported.topic])
         lasting = {"SECONDS": "inf"} if kind == "pruned" else {}
         x = Parameter(name="General/x", value="0.0", type="float")
         spec = TaskSpec(project="bench", name="trial", parameters=[x], environment={"OBJECTIVE": "loss", **lasting})
-        with self._agent(queue):
-            said = self._site.run(SEARCH, self._base(spec), queue, kind, count)
+        with bench.agents(1, sys.executable, SHAM, bench.queue):
+            said = self._site.run(SEARCH, self._base(spec), bench.queue, kind, count)
         if said["trials"] != count:
             raise RuntimeError(f"the {kind} search had {said['trials']} trials instead of {count}")
         return said, sorted(self._events(since), key=lambda found: found[0])
 
     def _base(self, spec: TaskSpec) -> str:
         task = new_task_id()
-        self._append(TaskCreated(meta=self._stamp(), task=task, spec=spec))
-        return task
-
-    def _append(self, event: Event) -> None:
-        append_event(self._log, event, codec=self._site.settings.codec())
+        created = TaskCreated(meta=self._stamp(), task=task, spec=spec)
+        append_event(self._log, created, codec=self._site.settings.codec())
         self._log.flush()
-
-    @contextmanager
-    def _agent(self, queue: str) -> Iterator[None]:
-        with self._site.start(sys.executable, SHAM, queue, stderr=subprocess.DEVNULL) as agent:
-            try:
-                yield
-            finally:
-                agent.terminate()
+        return task
 
     def _events(self, since: Positions) -> Iterator[tuple[int, Event]]:
         codec = self._site.settings.codec()
