@@ -127,7 +127,7 @@ class HyperParameterOptimizer:
         self._archived: set[int] = set()
 
     def start(self, job_complete_callback: Callback | None = None) -> bool:
-        """Begin the search, and return at once; the trials run through their queue.
+        """Begin the search, unless it is under way, and return at once; the trials run through their queue.
 
         Args:
             job_complete_callback: `f(job_id, objective_value, objective_iteration, job_parameters, best_job_id)` after
@@ -278,14 +278,13 @@ class HyperParameterOptimizer:
         return [trials[place] for place in self._metric.ranking([trial.values or None for trial in trials])]
 
     def _start(self, runner: type[QueueRunner | ProcessRunner], queue: str, told: Callback | None) -> None:
+        if self.is_active():
+            return
         session = current_session()
         bring_to_log(session)
         reporting = Reporting(self._task)
-        children, signs = Children(), [_sign(one) for one in self._metric.each]
-        parts = [
-            ObjectivePart(title=one.title, series=one.series, sign=sign)
-            for one, sign in zip(self._metric.each, signs, strict=True)
-        ]
+        children = Children()
+        parts = [ObjectivePart(title=one.title, series=one.series, sign=_sign(one)) for one in self._metric.each]
         channel = Channel(session, self._task.id, children, [ScalarsReported.topic])
         plan = Plan(
             self._base.task,

@@ -103,6 +103,7 @@ def test_a_grid_is_tried_once_each_and_the_best_trials_are_its_least_values(worl
         """
 found = search(values(1.0, 3.0), DiscreteParameterRange("General/y", ["a", "b"]), max_number_of_concurrent_tasks=2)
 found.start(told)
+found.start()
 note("over", found.wait(), found.is_active(), found.get_num_active_experiments())
 note("top", *(top.get_parameters()["General/x"] + top.get_parameters()["General/y"]
     for top in found.get_top_experiments(3)))
