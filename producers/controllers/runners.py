@@ -74,8 +74,8 @@ class Runner(Protocol):
     def repeat(self, prepared: Runnable, run: int) -> None:
         """Have a step run once more, as this run of its task."""
 
-    def stop(self, child: str, run: int) -> None:
-        """Have a run stopped."""
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:
+        """Have a run stopped; one that is known to have started is in no queue any more."""
 
     def ended(self) -> Sequence[Ended]:
         """Runs whose process is gone, whatever they said before."""
@@ -117,10 +117,11 @@ class QueueRunner:
         self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
         self._append([self._entry(prepared, run)])
 
-    def stop(self, child: str, run: int) -> None:
-        """Take it out of its queue, and ask whoever was faster to stop it."""
-        with contextlib.suppress(NotEnqueuedError, TooLateError):
-            patient(lambda: dequeue_task(child, _ABORTED))
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:
+        """Take it out of its queue, for which all queues have to be read, and ask whoever was faster to stop it."""
+        if not has_started:
+            with contextlib.suppress(NotEnqueuedError, TooLateError):
+                patient(lambda: dequeue_task(child, _ABORTED))
         self._append([AbortRequested(meta=self._session.stamp(), task=child, run=run, reason=_ABORTED)])
 
     def ended(self) -> Sequence[Ended]:
@@ -161,7 +162,7 @@ class ProcessRunner:
         self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
         self._run(prepared, run)
 
-    def stop(self, child: str, run: int) -> None:
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:  # noqa: ARG002  it has one process
         """Interrupt the process, and kill it if it is still there after a while.
 
         One that a controller before this one has started, and died, watches for requests by itself.

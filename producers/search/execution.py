@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .objectives import Objectives
     from .proposals import Proposals
 
-Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
+Callback = Callable[[str, Any, int | None, dict[str, Any], str | None], object]
 _WAIT_SECONDS: Final = 0.25
 _GRACE_SECONDS: Final = 20.0
 
@@ -145,7 +145,7 @@ def _telling(told: Callback) -> Callable[[TrialState, TrialState | None], object
     """The user's callback as the search calls it."""
 
     def tell(trial: TrialState, best: TrialState | None) -> object:
-        value = trial.values[0] if trial.values else None
+        value = list(trial.values) if len(trial.values) > 1 else next(iter(trial.values), None)
         return told(trial.child, value, trial.iteration, searched(trial), best.child if best else None)
 
     return tell

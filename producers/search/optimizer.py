@@ -18,6 +18,8 @@ from ..session import current_session
 from ..types import TaskTypes
 from .execution import Callback, Execution
 from .objectives import Objective, Objectives, objectives
+from .parameters import tell_of_unknown
+from .recursion import refuse_own_kind
 from .results import details, ranked, task_of
 from .searcher import Plan
 from .strategies import RandomSearch, SearchStrategy
@@ -73,12 +75,15 @@ class HyperParameterOptimizer:
         Raises:
             InvalidArgumentError: Objectives' names and signs don't go together; also a `ValueError`.
             UnknownTaskError: There is no such base task; also a `ValueError`.
+            UsageError: This is a trial itself, of the base task's script: that would never end.
 
         """
         self._metric = objectives(objective_metric_title, objective_metric_series, objective_metric_sign)
         session = current_session()
         session.outbox.synced(session.settings.close_timeout)
         self._base = read_base(session, base_task_id)
+        refuse_own_kind(self._base)
+        tell_of_unknown(hyper_parameters, {held.name for held in self._base.spec.parameters})
         self._task = _controller(auto_connect_task, creates=always_create_task, name=self._base.spec.name)
         self._queue = execution_queue
         self._project = spawn_project or ""
@@ -108,7 +113,7 @@ class HyperParameterOptimizer:
         self._execution: Execution | None = None
 
     def start(self, job_complete_callback: Callback | None = None) -> bool:
-        """Begin the search, and return at once; the trials run through their queue.
+        """Begin the search, unless it is under way, and return at once; the trials run through their queue.
 
         Args:
             job_complete_callback: `f(job_id, objective_value, objective_iteration, job_parameters, best_job_id)` after
@@ -247,6 +252,8 @@ class HyperParameterOptimizer:
         return ranked(self.fold.trials, self._metric)
 
     def _start(self, queue: str, told: Callback | None, *, in_processes: bool = False) -> None:
+        if self.is_active():
+            return
         plan = Plan(
             self._base.task,
             self._base.spec,

@@ -34,6 +34,7 @@ from ..text import shown
 from ..warn import LOGGER
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
 from .proposals import Known
+from .recursion import TRIAL_TAG
 
 if TYPE_CHECKING:
     from ...events.base import TaskEvent
@@ -301,7 +302,7 @@ class Searcher:
             "project": self.plan.project or base.project,
             "user": self.session.actor,
             "parent": self.task,
-            "tags": [*base.tags, f"opt: {self.task}"],
+            "tags": [*base.tags, f"{TRIAL_TAG}{self.task}"],
             "system_tags": [*handed_on(base.system_tags), WATCHED],
         }
         spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)
@@ -310,10 +311,10 @@ class Searcher:
     def _stop_all(self) -> None:
         """Have the trials stopped that are to end, and each run that follows one whose agent was lost meanwhile."""
         for trial in [self.fold.trials[number] for number in self.fold.under_way]:
-            run = self.children[trial.child].run
-            if trial.stopping and self._stopped.get(trial.child) != run:
-                self._stopped[trial.child] = run
-                self.runner.stop(trial.child, run)
+            child = self.children[trial.child]
+            if trial.stopping and self._stopped.get(trial.child) != child.run:
+                self._stopped[trial.child] = child.run
+                self.runner.stop(trial.child, child.run, has_started=child.status == "running")
 
     def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)

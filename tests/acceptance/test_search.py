@@ -16,6 +16,7 @@ import pytest
 
 from tasktape import Task
 from tasktape.events.search_events import SearchEvent
+from tasktape.producers.parameters import value_of
 from tasktape.producers.session import change_session
 from tasktape.projections.search_fold import SearchFold, TrialState
 from tasktape.tests.conftest import empty
@@ -102,6 +103,7 @@ def test_a_grid_is_tried_once_each_and_the_best_trials_are_its_least_values(worl
         """
 found = search(values(1.0, 3.0), DiscreteParameterRange("General/y", ["a", "b"]), max_number_of_concurrent_tasks=2)
 found.start(told)
+found.start()
 note("over", found.wait(), found.is_active(), found.get_num_active_experiments())
 note("top", *(top.get_parameters()["General/x"] + top.get_parameters()["General/y"]
     for top in found.get_top_experiments(3)))
@@ -130,23 +132,29 @@ import optuna
 from tasktape.producers.search.optuna_strategy import OptimizerOptuna
 found = search(
     UniformParameterRange("General/x", -4.0, 4.0),
+    DiscreteParameterRange("General/y", ["a", "b"]),
     optimizer_class=OptimizerOptuna,
     optuna_sampler=optuna.samplers.TPESampler(seed=7, n_startup_trials=2),
     max_number_of_concurrent_tasks=1,
-    total_max_jobs=4,
+    total_max_jobs=5,
 )
 found.start()
 found.wait()
 """,
-        trial="report((x - 1) ** 2)",
+        trial="report((x - 1) ** 2 + (held['y'] == 'b'))",
     )
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("General/x", -4.0, 4.0)
+        return (x - 1) ** 2 + (trial.suggest_categorical("General/y", ["a", "b"]) == "b")
+
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=7, n_startup_trials=2))
-    study.optimize(lambda trial: (trial.suggest_float("General/x", -4.0, 4.0) - 1) ** 2, n_trials=4)
+    study.optimize(objective, n_trials=5)
     assert world.end(search) == "RunCompleted"
     fold = world.fold(search)
-    tried = [(float(trial.parameters[0].value), *trial.values) for trial in fold.trials]
-    assert tried == [(trial.params["General/x"], trial.value) for trial in study.trials]
-    assert fold.best == study.best_trial.number
+    tried = [({held.name: value_of(held) for held in trial.parameters}, *trial.values) for trial in fold.trials]
+    assert tried == [(trial.params, trial.value) for trial in study.trials]
+    assert (fold.best, fold.trials[fold.best or 0].values) == (study.best_trial.number, (study.best_value,))
     assert study.best_value < (4.0 - 1) ** 2
 
 

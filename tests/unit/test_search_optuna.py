@@ -374,6 +374,24 @@ def test_without_optuna_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPa
         importlib.import_module(OptimizerOptuna.__module__)
 
 
+def test_arguments_of_create_study_count_and_what_nobody_knows_is_told_and_ignored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sampler, pruner = optuna.samplers.RandomSampler(seed=1), optuna.pruners.NopPruner()
+    strategy = made(sampler=sampler, pruner=pruner, study_name="mine", max_number_of_current_tasks=2)
+    assert (strategy.study.sampler, strategy.study.pruner, strategy.study.study_name) == (sampler, pruner, "mine")
+    assert [record.__dict__.get("arguments") for record in caplog.records] == [["max_number_of_current_tasks"]]
+
+
+@pytest.mark.parametrize(
+    ("module", "strategy"), [("optuna.optuna", OptimizerOptuna), ("hpbandster.bandster", OptimizerBOHB)]
+)
+def test_clearmls_modules_have_the_strategies_too(module: str, strategy: type[OptimizerOptuna]) -> None:
+    for name in (module, module.partition(".")[0]):
+        found = importlib.import_module(f"tasktape.automation.{name}")
+        assert getattr(found, strategy.__name__) is strategy
+
+
 def bohb(**kwargs: Any) -> OptimizerBOHB:
     return OptimizerBOHB("base", RANGES, LOSS, "default", 2, 1, 9, 25, **kwargs)
 

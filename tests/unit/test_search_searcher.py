@@ -24,6 +24,7 @@ from tasktape.events.search_events import (
 from tasktape.events.task_events import RunLost, RunStarted, TaskArchived, TaskCreated, TasksEvent
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.parameters import make
+from tasktape.producers.search import execution
 from tasktape.producers.search.board import Board
 from tasktape.producers.search.decide import Propose, Say, Tell
 from tasktape.producers.search.proposals import Known
@@ -69,11 +70,11 @@ class Search:
         surroundings: Any = SimpleNamespace(stamp=self.stamp, actor="a")
         self.runs: list[tuple[str, int]] = []
         self.specs: list[TaskSpec] = []
-        self.stops: list[tuple[str, int]] = []
+        self.stops: list[tuple[str, int, bool]] = []
         runner: Any = SimpleNamespace(
             retries_of=lambda _: 0,
             start=self.run,
-            stop=lambda child, run: self.stops.append((child, run)),
+            stop=lambda child, run, has_started: self.stops.append((child, run, has_started)),
             ended=list,
         )
         channel: Any = None
@@ -160,11 +161,11 @@ def test_a_trial_that_is_to_stop_is_stopped_once_and_again_when_another_agent_ta
     search.say(TrialStopping, trial=0, status="aborted", reason="enough")
     search.searcher.act([])
     search.searcher.tick()
-    assert search.stops == [("t0", 1)]
+    assert search.stops == [("t0", 1, True)]
     search.child(RunLost, "t0", run=1, worker="w", reason="gone")
     search.searcher.tick()
     search.searcher.tick()
-    assert search.stops == [("t0", 1), ("t0", 2)]
+    assert search.stops == [("t0", 1, True), ("t0", 2, False)]
 
 
 def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_those_that_were_to_stop() -> None:
@@ -177,7 +178,7 @@ def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_
     search.say(TrialFinished, trial=3, status="aborted")
     search.begin()
     search.searcher.resume()
-    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1)])
+    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1, False)])
 
 
 def test_trials_that_are_over_are_told_of_and_by_a_later_run_those_that_are_still_in_sight() -> None:
@@ -220,3 +221,12 @@ def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.Lo
     (event,) = search.searcher.carry_out([Tell(0)])
     assert isinstance(event, TrialTold)
     assert "ValueError: trial 0, best 0" in caplog.text
+
+
+@pytest.mark.parametrize(("values", "given"), [((), None), ((2.0,), 2.0), ((2.0, 3.0), [2.0, 3.0])])
+def test_a_callback_gets_the_value_and_with_several_objectives_all_of_them(values: Any, given: Any) -> None:
+    calls: list[tuple[Any, ...]] = []
+    tell = execution._telling(lambda *arguments: calls.append(arguments))
+    trial = TrialState(0, "t0", (make("General/x", 1),), values=values, iteration=7)
+    tell(trial, trial)
+    assert calls == [("t0", given, 7, {"General/x": 1}, "t0")]
