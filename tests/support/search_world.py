@@ -83,8 +83,8 @@ class SearchWorld:
                 self.searcher.heard(scalars(trial.child, *self._values))
             self._running.append(trial.child)
 
-    def _stop(self, child: str, run: int) -> None:
-        del run
+    def _stop(self, child: str, run: int, *, has_started: bool) -> None:
+        del run, has_started
         self._end(child)
 
     def _end(self, child: str) -> None:

@@ -65,7 +65,7 @@ def shown(trials: int) -> SearchWorld:
     """Trials that take an hour each, so that nothing is too soon to be shown."""
     world, hours = SearchWorld(trials), itertools.count()
     silent: Any = Silent()
-    reporting = Reporting(silent, lambda: 3600.0 * next(hours))
+    reporting = Reporting(silent, lambda: 3600.0 * next(hours), lambda work: work())
     world.searcher.on_change, world.searcher.on_end = reporting.show, reporting.finish
     return world
 

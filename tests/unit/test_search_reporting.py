@@ -120,7 +120,7 @@ def test_what_has_changed_is_shown_but_not_too_often_and_at_the_end_at_once() ->
 def reported(trials: int, best: int = 0) -> list[Any]:
     """The tables that a search reports whose trials take an hour each."""
     task, now = as_task(), [1000.0]
-    search, shown = Search(), Reporting(task, lambda: now[0])
+    search, shown = Search(), Reporting(task, lambda: now[0], at_once)
     for number in range(trials):
         search.queue()
         search.finish(number, 0.0 if number == best else 1.0)
