@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from tasktape.producers.search.objectives import objectives
 from tasktape.producers.search.parameters import DiscreteParameterRange
 from tasktape.producers.search.reporting import Reporting
 from tasktape.producers.search.strategies import GridSearch, RandomSearch, SearchStrategy
-from tasktape.projections.search_fold import TrialState
+from tasktape.projections.search_fold import SearchFold, TrialState
 from tasktape.tests.support.counter import Counter
 from tasktape.tests.support.search_world import SearchWorld
 
@@ -63,10 +62,15 @@ def kept(trials: int) -> SearchWorld:
 
 def shown(trials: int) -> SearchWorld:
     """Trials that take an hour each, so that nothing is too soon to be shown."""
-    world, hours = SearchWorld(trials), itertools.count()
+    world, now = SearchWorld(trials), [0.0]
     silent: Any = Silent()
-    reporting = Reporting(silent, lambda: 3600.0 * next(hours), lambda work: work())
-    world.searcher.on_change, world.searcher.on_end = reporting.show, reporting.finish
+    reporting = Reporting(silent, lambda: now[0], lambda work: work())
+
+    def show(fold: SearchFold) -> None:
+        now[0] += 3600.0
+        reporting.show(fold)
+
+    world.searcher.on_change, world.searcher.on_end = show, reporting.finish
     return world
 
 
