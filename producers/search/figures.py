@@ -131,7 +131,8 @@ def parallel_coordinates(
         "reversescale": not _is_max(objectives[0]),
         "showscale": True,
     }
-    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes}], "layout": {}}
+    fonts = {"labelfont": {"size": 13}, "tickfont": {"size": 12}}
+    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes, **fonts}], "layout": {}}
 
 
 def thinned(
