@@ -1,13 +1,14 @@
 """Tab: the search that a task controls: how far it is, its objectives over the trials, what matters, and each trial.
 
 What is shown follows from the search's row and its trials, so that it is made once for as long as the row stays the
-same, for all who look at it: a search may have tens of thousands of trials.
+same, for all who look at it, and not each second anew where there are tens of thousands of trials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import plotly.graph_objects as go
@@ -26,6 +27,7 @@ from ..projections.rows import TaskRow
 from ..projections.search_rows import SearchRow, TrialRow
 from . import navigation as to
 from .formatting import TRIAL_COLORS, duration, markdown, number, one_line
+from .latest import Latest
 from .source import queries
 from .task_table import frame
 from .widgets import fact, nothing, now
@@ -64,7 +66,7 @@ def draw(task: TaskRow) -> None:
     """Draw the search that a task controls."""
     with queries() as asked:
         row = next(iter(asked.searches(task=task.id, archived=True)), None)
-        seen = None if row is None else _seen(row, asked)
+        seen = None if row is None else _latest(row.task).get(row, partial(_seen, row, asked))
     if row is None or seen is None:
         nothing("No search yet. The controller defines it once it runs.")
         return
@@ -81,9 +83,13 @@ def draw(task: TaskRow) -> None:
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
-def _seen(row: SearchRow, _asked: Queries) -> Seen:
+def _latest(task: str) -> Latest[Seen]:  # noqa: ARG001  what it is kept by
+    return Latest(lambda seen: len(seen.trials) > figures.MOST)
+
+
+def _seen(row: SearchRow, asked: Queries) -> Seen:
     """Read and draw a search's trials."""
-    rows, objectives = _asked.trials(row.task), objectives_of(row)
+    rows, objectives = asked.trials(row.task), objectives_of(row)
     trials = shown_of(rows)
     told = [len(trial.values) for trial in trials]
     plots = [

@@ -6,6 +6,7 @@ the table goes on showing just these, in their order, though tasks change below 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -135,8 +136,14 @@ def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     made = pd.DataFrame(rows)
     for name in made.columns[made.columns.str.match(r"c\d+$")]:
         if made[name].map(lambda cell: isinstance(cell, str)).any():
-            made[name] = made[name].map(lambda cell: "" if cell is None else str(cell))
+            made[name] = made[name].map(_text)
     return made
+
+
+def _text(cell: object) -> str:
+    """A cell among texts; pandas holds one that is empty as a number that is none."""
+    is_empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
+    return "" if is_empty else str(cell)
 
 
 def _cell(column: ParameterColumn | MetricColumn, value: Any) -> Any:

@@ -25,13 +25,16 @@ PARALLEL: Final = ("Parallel Coordinates", "")
 """Title and series of the parameters against the objective."""
 IMPORTANCE: Final = ("Hyper-Parameter Importance", "")
 """Title and series of how much of the objective each parameter explains."""
-MOST: Final = 2000
+MOST: Final = 1000
 """Trials drawn at most: a browser takes its time for more, and nobody tells them apart."""
 _STATUS_COLORS: Final = {"completed": "#23875f", "pruned": "#8d95a6", "aborted": "#c87516", "failed": "#c8374a"}
 """The dashboard's colours for statuses."""
 _BEST: Final = "#2f6fd6"
 _SCALE: Final = [[0.0, "#a3acbb"], [0.6, "#5b8def"], [1.0, "#e8590c"]]
 """From the worst to the best, seen in light and in dark."""
+_CROWD: Final = 200
+_DOT, _SMALL_DOT = 6, 4
+"""Pixels of a trial among some and among many."""
 _COLUMNS: Final = 8
 _LABEL: Final = 24
 _SHORT: Final = 6
@@ -85,7 +88,9 @@ def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0
     """
     seen = [trial for trial in trials if len(trial.values) > place]
     shown = thinned(seen, [objective], most, place)
-    points = [_points([trial for trial in shown if trial.status == status], status, place) for status in _STATUS_COLORS]
+    by_status = {status: [trial for trial in shown if trial.status == status] for status in _STATUS_COLORS}
+    size = _DOT if len(shown) <= _CROWD else _SMALL_DOT
+    points = [_points(found, status, place, size) for status, found in by_status.items()]
     counted = f" ({len(shown):,} of {len(seen):,} drawn)" if len(shown) < len(seen) else ""
     return {
         "data": [
@@ -131,7 +136,8 @@ def parallel_coordinates(
         "reversescale": not _is_max(objectives[0]),
         "showscale": True,
     }
-    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes}], "layout": {}}
+    fonts = {"labelfont": {"size": 13}, "tickfont": {"size": 12}}
+    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes, **fonts}], "layout": {}}
 
 
 def thinned(
@@ -208,7 +214,7 @@ def _row(trial: Shown, objectives: int, names: Sequence[str]) -> list[object]:
     return [trial.number, trial.child, trial.status, *values, trial.iteration, *held]
 
 
-def _points(trials: Sequence[Shown], status: str, place: int) -> Figure:
+def _points(trials: Sequence[Shown], status: str, place: int, size: int) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -218,7 +224,7 @@ def _points(trials: Sequence[Shown], status: str, place: int) -> Figure:
         "text": [_told(trial) for trial in trials],
         "customdata": [trial.child for trial in trials],
         "hoverinfo": "text+x+y",
-        "marker": {"color": _STATUS_COLORS[status]},
+        "marker": {"color": _STATUS_COLORS[status], "size": size},
     }
 
 

@@ -291,6 +291,7 @@ def test_a_running_pipelines_graph_changes_by_itself_and_leads_to_its_steps(told
 
 def test_a_running_search_is_shown_as_it_goes_on_and_leads_to_its_trials(told: Told, page: Page) -> None:
     tuning = told.tuning
+    page.set_viewport_size({"width": 1400, "height": 1500})
     page.goto("/searches")
     click(page, "tune the net", column=1, boxes=False)
     page.wait_for_url(f"**/task?task={tuning.task}")
@@ -306,6 +307,10 @@ def test_a_running_search_is_shown_as_it_goes_on_and_leads_to_its_trials(told: T
     page.get_by_role("button", name="tune the net").click()
     page.wait_for_url(f"**/task?task={tuning.task}")
     page.get_by_role("button", name=f"trial {tuning.best}").click()
+    page.wait_for_url(f"**/task?task={tuning.trials[tuning.best]}")
+    page.get_by_role("button", name="tune the net").click()
+    page.get_by_test_id("stDataFrame").scroll_into_view_if_needed()
+    click(page, str(tuning.best), column=1, boxes=False)
     page.wait_for_url(f"**/task?task={tuning.trials[tuning.best]}")
     assert page.evaluate("window.loadedOnce") is True
 

@@ -101,7 +101,12 @@ def world(site: AgentSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 def test_a_grid_is_tried_once_each_and_the_best_trials_are_its_least_values(world: World) -> None:
     search = world.search(
         """
-found = search(values(1.0, 3.0), DiscreteParameterRange("General/y", ["a", "b"]), max_number_of_concurrent_tasks=2)
+found = search(
+    values(1.0, 3.0),
+    DiscreteParameterRange("General/y", ["a", "b"]),
+    max_number_of_concurrent_tasks=2,
+    save_top_k_tasks_only=2,
+)
 found.start(told)
 found.start()
 note("over", found.wait(), found.is_active(), found.get_num_active_experiments())
@@ -123,6 +128,7 @@ for step in range(3):
     assert sorted(told) == ["told 1.0 -0.5 2", "told 1.0 -1.0 2", "told 3.0 1.0 2", "told 3.0 1.5 2"]
     assert world.notes[over + 1 :] == ["top 1.0a 1.0b 3.0a"]
     assert world.statuses(search) == ["completed completed"] * 4
+    assert [Task.get_task(trial.child).get_archived() for trial in world.trials(search)] == [False, False, True, True]
 
 
 def test_optuna_tries_what_its_study_would_and_finds_better_than_the_base_task(world: World) -> None:

@@ -89,7 +89,11 @@ class Told:
         fates = {"completed": (0.5, 3.0), "pruned": (0.75, 2.0), "aborted": (), "failed": (0.9, 0.1), "running": ()}
         told = [*fates.items(), ("completed", (0.6, 1.5))]
         for number, (status, values) in enumerate(told):
-            held = {"General/lr": 0.1 * (number + 1), ODD: ODD, **({"General/rare": 3} if number else {})}
+            held = {
+                "General/lr": 0.1 * (number + 1),
+                ODD: ODD,
+                **({"General/rare": 3, "General/a": "b"} if number else {}),
+            }
             self.tasks[f"trial {number}"] = history.begin_trial(tuned, number, held, project="tuning")
             if status != "running":
                 history.end_trial(tuned, number, *values, status=status, message=ODD)
@@ -358,6 +362,7 @@ def test_a_search_shows_first_its_objectives_and_every_trial_the_best_first(told
     assert [*map(list, table["status"])] == [["pruned"], *[["completed"]] * 2, ["aborted"], ["failed"], ["running"]]
     assert list(table["o0"])[:3] == [0.75, 0.6, 0.5]
     assert list(table["c0"])[:2] == [pytest.approx(0.2), pytest.approx(0.6)]
+    assert (table["c2"].isna().sum(), list(table["c3"])) == (1, ["b", "b", "", "b", "b", "b"])
     assert table["task"][0] == told.tasks["trial 1"][:8]
     accuracy, loss, parallel = charts(app)
     assert [trace["name"] for trace in accuracy] == ["completed", "pruned", "failed", "best so far"]
