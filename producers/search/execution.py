@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...events.report_events import ScalarsReported
-from ...events.task_events import TaskArchived
+from ...events.task_events import TaskArchived, TaskUnarchived
 from ..controllers.channel import Channel
 from ..controllers.children import Children
 from ..controllers.engine import Engine
@@ -17,7 +17,7 @@ from ..session import current_session
 from ..warn import LOGGER
 from .board import Board
 from .reporting import Reporting
-from .results import ranked, searched
+from .results import left_out, searched
 from .searcher import Plan, Searcher
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Execution:
         self._task = task
         self._metric = metric
         self._keeps = keeps
-        self._archived: set[int] = set()
+        self._hidden: frozenset[int] = frozenset()
         self._searcher = Searcher(
             session,
             task.id,
@@ -132,12 +132,11 @@ class Execution:
         """Put trials out of sight that are not among the best, where only those are to be kept."""
         if not self._keeps:
             return
-        best = {trial.number for trial in ranked(fold.trials, self._metric)[: self._keeps]}
-        for trial in fold.trials:
-            if trial.ended_at is not None and trial.number not in best | self._archived:
-                self._archived.add(trial.number)
-                session = current_session()
-                session.emit(TaskArchived(meta=session.stamp(), task=trial.child))
+        hidden, session = left_out(fold.trials, self._metric, self._keeps), current_session()
+        for number in sorted(hidden ^ self._hidden):
+            kind = TaskArchived if number in hidden else TaskUnarchived
+            session.emit(kind(meta=session.stamp(), task=fold.trials[number].child))
+        self._hidden = hidden
 
     def _tell_failure(self) -> None:
         """Let the search's task say why it could not come to anything."""

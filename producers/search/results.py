@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..parameters import value_of
+from .board import SUMMARY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from ...projections.search_fold import TrialState
     from ..task import Task
@@ -18,6 +19,15 @@ def ranked(trials: Iterable[TrialState], metric: Objectives) -> list[TrialState]
     """Return trials that have come to something, the best first: a trial that failed has not."""
     sound = [trial for trial in trials if trial.status != "failed"]
     return [sound[place] for place in metric.ranking([trial.values or None for trial in sound])]
+
+
+def left_out(trials: Sequence[TrialState], metric: Objectives, keeps: int) -> frozenset[int]:
+    """Return the numbers of the trials that are over and not among the best of that many.
+
+    With several objectives one may come back: what only the best were better than is better off when those are beaten.
+    """
+    best = {trial.number for trial in ranked(trials, metric)[:keeps]}
+    return frozenset(trial.number for trial in trials if trial.ended_at is not None) - best
 
 
 def task_of(trial: TrialState) -> Task:
@@ -38,16 +48,19 @@ def details(
     """Return what is known of a trial; of its scalars those that are `wanted`, by title and series, None for all."""
     task = task_of(trial)
     metrics = {
-        f"{title}/{series}": {
-            "metric": title,
-            "variant": series,
-            "value": found["last"],
-            "min_value": found["min"],
-            "max_value": found["max"],
-        }
+        f"{title}/{series}": _metric(title, series, found["last"], found["min"], found["max"])
         for title, of_title in task.get_last_scalar_metrics().items()
         for series, found in of_title.items()
         if wanted is None or (title, series) in wanted
     }
+    metrics |= {
+        f"{SUMMARY}/{name}": _metric(SUMMARY, name, value, value, value)
+        for name, value in task.get_reported_single_values().items()
+        if wanted is None or (SUMMARY, name) in wanted
+    }
     shown = task.get_parameters(cast=True) if all_hyper_parameters else searched(trial)
     return {"task_id": trial.child, "hyper_parameters": shown, "metrics": metrics}
+
+
+def _metric(title: str, series: str, last: float, least: float, most: float) -> dict[str, Any]:
+    return {"metric": title, "variant": series, "value": last, "min_value": least, "max_value": most}
