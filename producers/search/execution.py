@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ...events.report_events import ScalarsReported
-from ...events.task_events import TaskArchived
+from ...events.task_events import TaskArchived, TaskUnarchived
 from ..controllers.channel import Channel
 from ..controllers.children import Children
 from ..controllers.engine import Engine
@@ -129,9 +129,12 @@ class Execution:
 
     def _archive_others(self, trials: Sequence[TrialState]) -> None:
         """Put trials out of sight that are not among the best, where only those are to be kept."""
-        session = current_session()
-        for trial in self._keeper.drop(trials) if self._keeper else ():
-            session.emit(TaskArchived(meta=session.stamp(), task=trial.child))
+        if self._keeper is None:
+            return
+        session, changes = current_session(), self._keeper.take(trials)
+        for kind, changed in ((TaskArchived, changes.hidden), (TaskUnarchived, changes.shown)):
+            for trial in changed:
+                session.emit(kind(meta=session.stamp(), task=trial.child))
 
     def _tell_failure(self) -> None:
         """Let the search's task say why it could not come to anything."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..parameters import value_of
+from .board import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -38,16 +39,19 @@ def details(
     """Return what is known of a trial; of its scalars those that are `wanted`, by title and series, None for all."""
     task = task_of(trial)
     metrics = {
-        f"{title}/{series}": {
-            "metric": title,
-            "variant": series,
-            "value": found["last"],
-            "min_value": found["min"],
-            "max_value": found["max"],
-        }
+        f"{title}/{series}": _metric(title, series, found["last"], found["min"], found["max"])
         for title, of_title in task.get_last_scalar_metrics().items()
         for series, found in of_title.items()
         if wanted is None or (title, series) in wanted
     }
+    metrics |= {
+        f"{SUMMARY}/{name}": _metric(SUMMARY, name, value, value, value)
+        for name, value in task.get_reported_single_values().items()
+        if wanted is None or (SUMMARY, name) in wanted
+    }
     shown = task.get_parameters(cast=True) if all_hyper_parameters else searched(trial)
     return {"task_id": trial.child, "hyper_parameters": shown, "metrics": metrics}
+
+
+def _metric(title: str, series: str, last: float, least: float, most: float) -> dict[str, Any]:
+    return {"metric": title, "variant": series, "value": last, "min_value": least, "max_value": most}

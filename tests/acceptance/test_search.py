@@ -15,7 +15,7 @@ import optuna
 import pytest
 
 from tasktape import Task
-from tasktape.events.search_events import SearchEvent
+from tasktape.events.search_events import SearchEvent, SearchStopping
 from tasktape.producers.parameters import value_of
 from tasktape.producers.session import change_session
 from tasktape.projections.search_fold import SearchFold, TrialState
@@ -40,11 +40,12 @@ from tasktape.producers.search.parameters import DiscreteParameterRange, Uniform
 from tasktape.producers.search.strategies import GridSearch
 (folder / "pid").write_text(str(os.getpid()))
 task = Task.init("p", "search")
+BASE = {base!r}
 def told(job, value, iteration, parameters, best):
     note("told", parameters["General/x"], value, iteration, job == best)
 def search(*parameters, **options):
     options = {{"optimizer_class": GridSearch, **options}}
-    return HyperParameterOptimizer({base!r}, parameters, "loss", "value", "min", **options)
+    return HyperParameterOptimizer(BASE, parameters, "loss", "value", "min", **options)
 def values(*held):
     return DiscreteParameterRange("General/x", held)
 """
@@ -329,6 +330,58 @@ wait_for("never")
     assert world.end(search) == "RunCompleted"
     assert {line.rpartition(" ")[0] for line in world.notes} == {"told 1.0 5.0 5", "told 2.0 10.0 5"}
     assert world.statuses(search) == ["completed stopped"] * 2
+
+
+def test_several_objectives_rank_trials_in_a_project_of_their_own_and_only_the_best_stay_in_sight(world: World) -> None:
+    search = world.search(
+        """
+found = HyperParameterOptimizer(
+    BASE,
+    [values(1.0, 2.0, 3.0)],
+    ["loss", "Summary"],
+    ["value", "size"],
+    ["min_global", "max"],
+    optimizer_class=GridSearch,
+    max_number_of_concurrent_tasks=1,
+    spawn_project="elsewhere",
+    save_top_k_tasks_only=1,
+)
+found.start()
+found.wait()
+(best,) = found.get_top_experiments_details(1)
+note("best", *(f"{name}={held['value']:g}" for name, held in sorted(best["metrics"].items())))
+""",
+        trial="""
+task.get_logger().report_single_value("size", 10 * x)
+for step, value in enumerate((x, 3 - x, 5.0)):
+    report(value, step)
+""",
+    )
+    assert world.end(search) == "RunCompleted"
+    trials = world.trials(search)
+    assert [trial.values for trial in trials] == [(1.0, 10.0), (1.0, 20.0), (0.0, 30.0)]
+    tasks = [Task.get_task(trial.child) for trial in trials]
+    assert [(task.get_project_name(), task.get_archived()) for task in tasks] == [
+        *(("elsewhere", True), ("elsewhere", True), ("elsewhere", False)),
+    ]
+    assert world.notes == ["best Summary/size=30 loss/value=5"]
+
+
+def test_time_ends_a_trial_and_the_search(world: World) -> None:
+    search = world.search(
+        """
+found = search(values(1.0, 2.0, 3.0, 4.0), max_number_of_concurrent_tasks=1, time_limit_per_job=0.02,
+    compute_time_limit=0.05)
+found.start()
+found.wait()
+""",
+        trial="report(x)\nwait_for('never')",
+    )
+    assert world.end(search) == "RunCompleted"
+    assert world.statuses(search)[0] == "completed stopped"
+    assert world.trials(search)[0].message == "it ran for its 0.02 min"
+    (stopping,) = world.site.of(search, SearchStopping)
+    assert stopping.reason == "the trials have had their 0.05 min of computing"
 
 
 def test_a_search_whose_objective_nobody_reports_fails_and_says_what_they_did(world: World) -> None:

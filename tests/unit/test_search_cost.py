@@ -54,7 +54,7 @@ def kept(trials: int) -> SearchWorld:
     world, keeper = SearchWorld(trials), Keeper(LOSS, 3)
 
     def drop(over: Sequence[TrialState]) -> None:
-        keeper.drop(over)
+        keeper.take(over)
 
     world.searcher.on_over = drop
     return world

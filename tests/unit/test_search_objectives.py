@@ -109,17 +109,37 @@ def over(number: int, *values: float, status: Any = "completed") -> TrialState:
 
 def test_the_best_trials_are_kept_and_each_other_is_dropped_once() -> None:
     keeper = Keeper(objectives("loss", "v", "min"), 2)
-    assert keeper.drop([over(0, 3.0), over(1), over(2, 1.0)]) == [over(1)]
-    assert keeper.drop([over(3, 2.0), over(4, 0.0, status="failed")]) == [over(0, 3.0), over(4, 0.0, status="failed")]
-    assert keeper.drop([over(6, 2.0)]) == [over(6, 2.0)]
-    assert keeper.drop([over(5, 0.5)]) == [over(3, 2.0)]
-    assert keeper.drop([]) == []
+    assert keeper.take([over(0, 3.0), over(1), over(2, 1.0)]) == ([over(1)], [])
+    assert keeper.take([over(3, 2.0), over(4, 0.0, status="failed")]) == (
+        [over(0, 3.0), over(4, 0.0, status="failed")],
+        [],
+    )
+    assert keeper.take([over(6, 2.0)]) == ([over(6, 2.0)], [])
+    assert keeper.take([over(5, 0.5)]) == ([over(3, 2.0)], [])
+    assert keeper.take([]) == ([], [])
 
 
 @given(st.lists(VALUES, max_size=30), st.integers(1, 5))
 def test_those_kept_in_the_end_are_the_best_of_all(values: list[float], most: int) -> None:
     goal = objectives("loss", "v", "max")
     keeper = Keeper(goal, most)
-    dropped = {trial.number for number, value in enumerate(values) for trial in keeper.drop([over(number, value)])}
+    dropped = {
+        trial.number for number, value in enumerate(values) for trial in keeper.take([over(number, value)]).hidden
+    }
     best = goal.ranking([(value,) for value in values])[:most]
     assert set(range(len(values))) - dropped == set(best)
+
+
+POINTS = st.lists(st.tuples(st.integers(0, 4).map(float), st.integers(0, 4).map(float)), max_size=20)
+
+
+@given(POINTS, st.integers(1, 4))
+def test_with_several_objectives_those_in_sight_are_the_best_of_all_at_each_moment(
+    values: list[tuple[float, float]], most: int
+) -> None:
+    goal = objectives(["loss", "size"], ["v", "v"], ["min", "min"])
+    keeper, sight = Keeper(goal, most), set[int]()
+    for number, pair in enumerate(values):
+        hidden, shown = keeper.take([over(number, *pair)])
+        sight = (sight | {number} | {trial.number for trial in shown}) - {trial.number for trial in hidden}
+        assert sight == set(goal.ranking(values[: number + 1])[:most])

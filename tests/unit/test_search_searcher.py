@@ -66,7 +66,7 @@ class Search:
         self.strategy = Recorder(worst=9.0)
         self.stamp = Stamper("a")
         base = TaskSpec(project="p", name="n", system_tags=[OWN, "kept"])
-        plan = Plan("b", base, [LOSS], SearchLimits(concurrent=9, **limits), "Recorder")
+        plan = Plan("b", base, [LOSS], SearchLimits(concurrent=9, **limits), "Recorder", project="elsewhere")
         surroundings: Any = SimpleNamespace(stamp=self.stamp, actor="a")
         self.runs: list[tuple[str, int]] = []
         self.specs: list[TaskSpec] = []
@@ -199,12 +199,13 @@ def test_trials_that_are_over_are_told_of_and_by_a_later_run_those_that_are_stil
     assert told == [[1], [3]]
 
 
-def test_trials_are_told_that_somebody_waits_for_what_they_report_and_copies_of_them_are_not() -> None:
+def test_trials_go_to_the_searchs_project_and_know_that_somebody_waits_for_them_and_copies_of_them_do_not() -> None:
     search = Search()
     search.say(TrialQueued, trial=0, child="t0", parameters=[])
     search.begin()
     search.searcher.resume()
     (spec,) = search.specs
+    assert (spec.project, spec.parent) == ("elsewhere", "c")
     assert spec.system_tags == ["kept", WATCHED]
     assert handed_on(spec.system_tags) == ["kept"]
 
