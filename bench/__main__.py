@@ -57,11 +57,11 @@ def figures(site: Site, wanted: int, *, many: bool = False) -> Iterator[Figure]:
     yield from starting(site)
     yield from dispatching(site, [*AGENTS, *MANY_AGENTS * many])
     yield from controlling(site)
-    yield from searching(site)
     with site.followed():
         yield from reporting(site, wanted)
         yield dying(site)
     yield from sizes(site)
+    yield from searching(site)  # last: its trials would count as what points take in the projection
 
 
 def starting(site: Site) -> Iterator[Figure]:
