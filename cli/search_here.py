@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -35,10 +36,11 @@ _BARE: Final[dict[str, Any]] = {
 def control(task_id: str, *, as_json: bool) -> None:
     """Run the search that a task describes, show how far it is, and end with the exit code that says what came of it.
 
-    Ctrl-C stops the search, and its trials with it.
+    Ctrl-C stops the search, and its trials with it; so do SIGTERM and a terminal that is closed.
     """
     from ..producers.search.described import begin  # noqa: PLC0415  the SDK is for those who need it
 
+    _let_signals_interrupt()
     task, search = begin(task_id, **_BARE)
     note(f"{task.get_output_log_web_page()} shows it where `tasktape dashboard` runs. Ctrl-C stops it.")
 
@@ -57,6 +59,13 @@ def control(task_id: str, *, as_json: bool) -> None:
         task.close()
         raise
     _end(task, search)
+
+
+def _let_signals_interrupt() -> None:
+    """Take what would end this process at once for Ctrl-C, but for what is ignored, as under nohup."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _interrupted(task: Task, search: HyperParameterOptimizer) -> NoReturn:

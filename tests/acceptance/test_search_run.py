@@ -143,7 +143,7 @@ else:
     assert statuses(shown) == ["aborted stopped", "aborted completed", "aborted stopped"]
 
 
-def test_a_search_whose_command_was_killed_goes_on_and_may_be_interrupted_then(world: World) -> None:
+def test_a_search_whose_command_was_killed_goes_on_and_ends_when_it_is_told_to(world: World) -> None:
     base = world.trial("""
 report(x)
 wait_for(f"go {x:.0f}")
@@ -156,7 +156,7 @@ wait_for(f"go {x:.0f}")
     command = world.begin("resume", search)
     world.let("go 1")
     world.wait_for_trials(3)
-    command.process.send_signal(signal.SIGINT)
+    command.process.terminate()
     assert command.end() == exit_codes.INTERRUPTED, command.read("stderr")
     assert not any(map(is_alive, world.pids()))
     shown = json.loads(world.site.command("search", "show", search, "--json").stdout)
