@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..producers.pipelines.controller import PipelineController
 from ..producers.pipelines.decorator import PipelineDecorator
+from ..producers.search.described import run_search
 from ..producers.search.objectives import Objective
 from ..producers.search.optimizer import HyperParameterOptimizer
 from ..producers.search.parameters import (
@@ -27,4 +28,5 @@ __all__ = [
     "RandomSearch",
     "UniformIntegerParameterRange",
     "UniformParameterRange",
+    "run_search",
 ]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tasktape.events.log import Log, open_log
 from tasktape.tests.kafka.broker import VERSION, Broker, KafkaMissingError
 
-from . import dispatch, pipelines, points, starts
+from . import dispatch, pipelines, points, searches, starts
 from .site import Site, cores
 
 AGENTS = (1, 4, 8)
@@ -27,7 +27,7 @@ MANY_AGENTS = (64,)
 DOC = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PAGE = """# Benchmarks
 
-`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about four minutes.
+`make bench` prints these tables; `.venv/bin/python -m bench --write` also writes this page, in about six minutes.
 Machines differ and are noisy: take the figures of one run together, and run them on a machine that does nothing else.
 
 {machine}
@@ -61,6 +61,7 @@ def figures(site: Site, wanted: int, *, many: bool = False) -> Iterator[Figure]:
         yield from reporting(site, wanted)
         yield dying(site)
     yield from sizes(site)
+    yield from searching(site)  # last: its trials would count as what points take in the projection
 
 
 def starting(site: Site) -> Iterator[Figure]:
@@ -117,6 +118,59 @@ def controlling(site: Site) -> Iterator[Figure]:
         f"{wide.processor:.1f} ms wide",
         "the same",
         f"Of {pipelines.SMALL} and of {pipelines.LARGE} steps: as long as it does not grow, the cost is linear.",
+    )
+
+
+def searching(site: Site) -> Iterator[Figure]:
+    """What a search's controller costs."""
+    said = "Trials that do nothing, one after the other, run by one agent that only pretends to."
+    with open_log(site.settings.log) as log:
+        found = searches.Searches(site, log)
+        first, last = found.courses()
+        compared, given_up, seen = found.compared(), found.given_up(), found.seen()
+    parts = f"the first {searches.PART} of {searches.TRIALS:,}; the last {searches.PART}"
+    yield Figure(
+        f"a trial's end to the next one queued, {parts}",
+        f"{searches.percentiles(first.to_queue)}; {searches.percentiles(last.to_queue)}",
+        "the same",
+        "By the log's times, with parameters by chance; median and 99th percentile. Between the two the controller "
+        f"reads all that the trial has reported, tells the strategy, and has it propose. {said}",
+    )
+    yield Figure(
+        f"trials per second, {parts}",
+        f"{first.per_second:.0f}; {last.per_second:.0f}",
+        "the same",
+        f"From the first one queued to the last one's end: claim, heartbeat, start and end at an agent. {said}",
+    )
+    yield Figure(
+        f"{searches.COMPARED} trials as Optuna suggests them, and in Optuna's own loop",
+        f"{compared.search:.1f} s, {compared.study:.1f} s",
+        "the same best value",
+        "A seeded TPE sampler minimises a function of one parameter; both have found the same best value, or there "
+        "would be no figure. What the search takes longer is what it takes to run each trial as a task, at an agent, "
+        f"and to note every step of it. {said}",
+    )
+    yield Figure(
+        "a bad value on the log to its trial given up",
+        searches.percentiles(given_up.decided),
+        "< 100 ms",
+        f"To the event that says so, by the log's times, of {searches.PRUNED} trials of which a pruner wants none; "
+        "median and 99th percentile. ClearML asks every 2 minutes, or as often as it is told to.",
+    )
+    yield Figure(
+        "… to its end",
+        searches.percentiles(given_up.ended),
+        "",
+        "The same values, to the event that says that the trial's task has been stopped; the program that an agent "
+        "interrupts for real takes its own time to end.",
+    )
+    yield Figure(
+        "`report_scalar` to the strategy that is asked",
+        searches.percentiles(seen),
+        "< 100 ms",
+        f"Each of {searches.REPORTS} values that a script reports at random moments, about 40 a second, is the time of "
+        "the call; the strategy compares it with its own when it is asked whether the trial goes on. Ring, drain and "
+        "log lie between; median and 99th percentile.",
     )
 
 

@@ -67,6 +67,8 @@ _PLACES: Final[dict[str, dict[str, str]]] = {
     "search": {
         "list": "search.list_searches",
         "show": "search.show_search",
+        "run": "search_run.run_search",
+        "resume": "search_run.resume_search",
     },
     "limits": {
         "list": "limits.list_limits",
@@ -122,7 +124,7 @@ def commands() -> typer.Typer:
         ("tasks", "List, inspect and change tasks."),
         ("queues", "List, inspect and change queues and what waits in them."),
         ("pipelines", "List, inspect and run pipelines."),
-        ("search", "List and inspect searches over parameters."),
+        ("search", "List, inspect and run searches over parameters."),
         ("limits", "List, set and lift limits on how many runs are under way at once."),
     ):
         whole.add_typer(group(text), name=name)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..dashboard.formatting import ago, duration, one_line
-from ..projections.search_rows import SearchRow, TrialRow
+from ..dashboard.formatting import ago, one_line
+from ..projections.search_rows import SearchRow
+from . import watching
 from .lookup import find_search
-from .options import Json
-from .output import Column, note, plain, print_json, print_table, short_id_length, status_text, step_text
+from .options import Json, Watch
+from .output import Column, note, print_json, print_table, short_id_length, status_text
 from .reading import reading
+from .search_seen import Seen, number, search_as_json
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-    from ..events.search_events import Objective
-    from ..producers.search.figures import Shown
 
 Search = Annotated[
     str, typer.Argument(metavar="SEARCH", help="Its controller's id, or a beginning of it, or the name: the newest.")
@@ -43,7 +40,7 @@ def list_searches(limit: Limit = 20, *, archived: Archived = False, as_json: Jso
     with reading() as queries:
         searches = queries.searches(archived=archived, limit=limit or None)
     if as_json:
-        print_json([_as_json(search) for search in searches])
+        print_json([search_as_json(search) for search in searches])
         return
     now = datetime.now(UTC)
     columns = [
@@ -63,69 +60,41 @@ def list_searches(limit: Limit = 20, *, archived: Archived = False, as_json: Jso
     print_table(columns, rows, "No searches: a task that starts a HyperParameterOptimizer is one.")
 
 
-def show_search(search: Search, limit: Limit = 20, html: Html = None, *, as_json: Json = False) -> None:
+def show_search(
+    search: Search, limit: Limit = 20, html: Html = None, *, watch: Watch = False, as_json: Json = False
+) -> None:
     """Show a search's trials, the best first, with the objectives and the parameters of each.
 
     Examples:
     $ tasktape search show 0199a3c2
+    $ tasktape search show 0199a3c2 --watch
     $ tasktape search show 0199a3c2 --limit 0 --html search.html
     """
-    with reading() as queries:
-        row = find_search(queries, search)
-        trials = queries.trials(row.task)
+    seen = _look(search)
+    if watch:
+        watching.watch(seen, lambda: _look(seen.row.task, quiet=True), as_json=as_json)
+        seen = _look(seen.row.task, quiet=True)
     if html is not None:
-        _write(html, row, trials)
-    if as_json:
-        print_json({**_as_json(row), "trials": [_trial_as_json(trial) for trial in trials]})
-        return
-    _print_trials(row, trials, limit)
-    note(_summary(row, datetime.now(UTC)))
-    if html is not None:
+        _write(html, seen)
+    if as_json and not watch:
+        print_json(seen.as_json())
+    elif not watch:
+        seen.print_trials(limit)
+        note(seen.summary(datetime.now(UTC)))
+    if html is not None and not as_json:
         note(f"Written to {html}.")
 
 
-def _print_trials(row: SearchRow, trials: Sequence[TrialRow], limit: int) -> None:
-    from ..producers.search import figures  # noqa: PLC0415  the SDK is for those who need it
-
-    objectives, by_number = _objectives(row), {trial.number: trial for trial in trials}
-    shown = _shown(trials)
-    names = figures.parameter_names(shown)
-    columns = [
-        Column("TRIAL", right=True),
-        Column("STATUS"),
-        *(Column(one_line(figures.objective_name(one), 40), right=True) for one in objectives),
-        Column("ITERATION", right=True),
-        Column("TIME", right=True),
-        Column("TASK"),
-        *(Column(one_line(figures.short_name(name), 40), grow=True) for name in names),
-        Column("MESSAGE", grow=True),
-    ]
-    length = short_id_length([trial.child for trial in trials])
-    best = figures.ranked(shown, objectives)[: limit or None]
-    rows = [_trial_cells(one, by_number[one.number], len(objectives), names, length) for one in best]
-    print_table(columns, rows, "It has not started any trials yet.")
-
-
-def _trial_cells(shown: Shown, trial: TrialRow, objectives: int, names: Sequence[str], length: int) -> list[str | Text]:
-    from ..producers.parameters import text_of  # noqa: PLC0415  the SDK is for those who need it
-
-    values = [_number(value) for value in trial.values] or [""] * objectives
-    held = (shown.parameters.get(name) for name in names)
-    parameters = [f"{value:.6g}" if isinstance(value, float) else text_of(value) for value in held]
-    return [
-        f"{trial.number:,}",
-        step_text(trial.status),
-        *values,
-        f"{trial.iteration:,}" if trial.values else "",
-        duration(trial.seconds) if trial.ended_at else "",
-        trial.child[:length],
-        *(one_line(text, 60) for text in parameters),
-        one_line(trial.message, 120),
-    ]
+def _look(search: str, *, quiet: bool = False) -> Seen:
+    with reading(quiet=quiet) as queries:
+        row = find_search(queries, search)
+        return Seen(row, queries.trials(row.task))
 
 
 def _cells(search: SearchRow, now: datetime, length: int) -> list[str | Text]:
-    objectives = _objectives(search)
+    from ..producers.search.told import objectives_of  # noqa: PLC0415  the SDK is for those who need it
+
+    goals = objectives_of(search)
     return [
         one_line(search.name, 60),
         search.task[:length],
@@ -134,62 +103,22 @@ def _cells(search: SearchRow, now: datetime, length: int) -> list[str | Text]:
         f"{search.trials:,}",
         f"{search.completed:,}",
         f"{search.failed:,}" if search.failed else "",
-        one_line(", ".join(f"{one.sign} {one.title}/{one.series}" for one in objectives), 80),
-        ", ".join(map(_number, search.best_values)),
+        one_line(", ".join(f"{one.sign} {one.title}/{one.series}" for one in goals), 80),
+        ", ".join(map(number, search.best_values)),
         ago(search.started_at, now) if search.started_at else "",
     ]
 
 
-def _summary(row: SearchRow, now: datetime) -> str:
-    """Name, state, trials, the best of them and the time in a line."""
-    counts = {"completed": row.completed, "pruned": row.pruned, "failed": row.failed, "under way": row.under_way}
-    parts = [one_line(row.name, 60), row.status]
-    parts += [f"{count:,} {what}" for what, count in counts.items() if count or what == "completed"]
-    parts.append(f"of {row.trials:,} trials")
-    if row.best is not None:
-        parts.append(f"best {', '.join(map(_number, row.best_values))} by trial {row.best:,} ({row.best_child})")
-    if row.started_at:
-        parts.append(duration(((row.ended_at or now) - row.started_at).total_seconds()))
-    stopping = [] if row.stopping_reason is None else [f"stopping: {one_line(row.stopping_reason, 80)}"]
-    return " · ".join([*parts, *stopping])
-
-
-def _write(path: Path, row: SearchRow, trials: Sequence[TrialRow]) -> None:
+def _write(path: Path, seen: Seen) -> None:
     from ..producers.search.figures import summary_table  # noqa: PLC0415  the SDK is for those who need it
     from ..producers.search.reporting import drawn  # noqa: PLC0415  the same
+    from ..producers.search.told import objectives_of, shown_of  # noqa: PLC0415  the same
     from .page import page  # noqa: PLC0415  plotly, for those who need it
 
-    shown, objectives = _shown(trials), _objectives(row)
-    found = drawn(shown, objectives, row.space)
+    row, shown, goals = seen.row, shown_of(seen.trials), objectives_of(seen.row)
+    found = drawn(shown, goals, row.space)
     drawings = [(f"{title} · {series}" if series else title, figure) for title, series, figure in found]
-    lines = [_summary(row, datetime.now(UTC)), f"{row.strategy} on task {row.base_task}, controlled by task {row.task}"]
-    text = page(row.name, lines, drawings, summary_table(shown, objectives))
+    about = f"{row.strategy} on task {row.base_task}, controlled by task {row.task}"
+    lines = [seen.summary(datetime.now(UTC)), about]
+    text = page(row.name, lines, drawings, summary_table(shown, goals))
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def _objectives(row: SearchRow) -> list[Objective]:
-    from ..events.search_events import Objective  # noqa: PLC0415  pydantic, for those who need it
-
-    return [Objective.model_validate(one) for one in json.loads(row.objectives)]
-
-
-def _shown(trials: Sequence[TrialRow]) -> list[Shown]:
-    from ..producers.parameters import decode  # noqa: PLC0415  the SDK is for those who need it
-    from ..producers.search.figures import Shown  # noqa: PLC0415  the same
-
-    return [
-        Shown(one.number, one.child, one.status, one.values, one.iteration, decode(one.parameters)) for one in trials
-    ]
-
-
-def _as_json(row: SearchRow) -> dict[str, Any]:
-    texts = {"objectives": row.objectives, "limits": row.limits, "space": row.space or "[]"}
-    return {**plain(row), **{name: json.loads(text) for name, text in texts.items()}}
-
-
-def _trial_as_json(trial: TrialRow) -> dict[str, Any]:
-    return {**plain(trial), "parameters": json.loads(trial.parameters)}
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"

@@ -28,13 +28,17 @@ class Look(Protocol):
         """All of it for people, as of now."""
 
 
-def watch(first: Look, again: Callable[[], Look], *, as_json: bool) -> None:
-    """Look again until it is over; where nobody looks at a terminal, it is said whenever something has changed."""
+def watch(first: Look, again: Callable[[], Look], *, as_json: bool, pause: Callable[[], object] | None = None) -> None:
+    """Look again until it is over; where nobody looks at a terminal, it is said whenever something has changed.
+
+    `pause` is what is done in between; it may be over before its time.
+    """
+    looks = _looks(first, again, pause or _pause)
     if console().is_terminal and not as_json:
-        _watch_live(first, again)
+        _watch_live(first, looks)
         return
     before: dict[str, Any] | None = None
-    for seen in _looks(first, again):
+    for seen in looks:
         if (said := seen.as_json()) != before:
             before = said
             if as_json:
@@ -43,18 +47,18 @@ def watch(first: Look, again: Callable[[], Look], *, as_json: bool) -> None:
                 console().print(seen.drawn())
 
 
-def _watch_live(first: Look, again: Callable[[], Look]) -> None:
+def _watch_live(first: Look, looks: Iterator[Look]) -> None:
     from rich.live import Live  # noqa: PLC0415  see `console`
 
     with Live(first.drawn(), console=console(), auto_refresh=False) as live:
-        for seen in _looks(first, again):
+        for seen in looks:
             live.update(seen.drawn(), refresh=True)
 
 
-def _looks(first: Look, again: Callable[[], Look]) -> Iterator[Look]:
+def _looks(first: Look, again: Callable[[], Look], pause: Callable[[], object]) -> Iterator[Look]:
     yield (seen := first)
     while not seen.over:
-        _pause()
+        pause()
         yield (seen := again())
 
 

@@ -12,6 +12,7 @@ from ..producers.text import SPANS, duration, one_line
 __all__ = [
     "STATUSES",
     "STEP_COLORS",
+    "TRIAL_COLORS",
     "Color",
     "StatusLook",
     "ago",
@@ -63,6 +64,15 @@ STEP_COLORS: Final[dict[str, Color]] = {
     "skipped": "gray",
 }
 """Statuses of a pipeline's steps, and their colours."""
+TRIAL_COLORS: Final[dict[str, Color]] = {
+    "queued": "violet",
+    "running": "blue",
+    "completed": "green",
+    "pruned": "gray",
+    "failed": "red",
+    "aborted": "orange",
+}
+"""Statuses of a search's trials, and their colours."""
 _ALIASES: Final = {look.label.lower(): status for status, look in STATUSES.items()} | {"pending": "queued"}
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import streamlit as st
 
+from ..projections.query import Queries
 from ..projections.rows import TaskRow
 from . import (
     navigation as to,
@@ -21,6 +22,7 @@ from . import (
     tab_pipeline,
     tab_plots,
     tab_scalars,
+    tab_search,
 )
 from .formatting import duration, local_time, markdown, number, one_line
 from .source import queries
@@ -38,8 +40,10 @@ TABS: Final[dict[str, Callable[[TaskRow], None]]] = {
 }
 PIPELINE: Final = "Pipeline"
 """The first tab of a task that controls one."""
+SEARCH: Final = "Search"
+"""The same of a search."""
 _TITLE: Final = 100
-_GROWING: Final = ("Scalars", "Console", PIPELINE)
+_GROWING: Final = ("Scalars", "Console", PIPELINE, SEARCH)
 """Tabs worth a refresh each second while a task runs; what others show is larger and comes seldom."""
 _ACTIVE: Final = ("queued", "in_progress")
 
@@ -49,20 +53,28 @@ def draw() -> None:
     task_id = st.query_params.get("task", "")
     with queries() as asked:
         task = asked.task(task_id)
-        is_pipeline = task is not None and (task.task_type == "controller" or bool(asked.steps(task_id)))
+        first = {} if task is None else _controlled(asked, task)
     if task is None:
         st.title("No such task", anchor=False)
         nothing(f"There is no task {markdown(task_id, 60)}. It may have been deleted.")
         to.link(to.TASKS, "All tasks", icon=":material/list:")
         return
     st.fragment(_header, run_every=LIVE)(task.id)
-    found = {PIPELINE: tab_pipeline.draw, **TABS} if is_pipeline else TABS
+    found = {**first, **TABS}
     tabs = st.tabs(list(found), key=to.TAB, on_change="rerun", bind="query-params")
     for tab, (name, draw_tab) in zip(tabs, found.items(), strict=True):
         if tab.open:
             every = LIVE if task.status in _ACTIVE and name in _GROWING else CALM
             with tab:
                 st.fragment(_tab, run_every=every)(task.id, draw_tab)
+
+
+def _controlled(asked: Queries, task: TaskRow) -> dict[str, Callable[[TaskRow], None]]:
+    """The tab of what a task controls."""
+    if task.task_type == "optimizer" or asked.searches(task=task.id, archived=True):
+        return {SEARCH: tab_search.draw}
+    is_pipeline = task.task_type == "controller" or bool(asked.steps(task.id))
+    return {PIPELINE: tab_pipeline.draw} if is_pipeline else {}
 
 
 def _tab(task_id: str, draw_tab: Callable[[TaskRow], None]) -> None:

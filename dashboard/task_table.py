@@ -6,6 +6,7 @@ the table goes on showing just these, in their order, though tasks change below 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -103,7 +104,7 @@ def _table(tasks: Sequence[Task], columns: Columns) -> None:
         return
     moment = now()
     st.dataframe(
-        _frame([_row(task, columns, moment) for task in tasks]),
+        frame([_row(task, columns, moment) for task in tasks]),
         hide_index=True,
         height="content",
         key=_table_key(),
@@ -130,13 +131,19 @@ def _row(task: Task, columns: Columns, moment: datetime) -> dict[str, Any]:
     }
 
 
-def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """A frame whose columns are each of one type: numbers where all cells are, else text."""
-    frame = pd.DataFrame(rows)
-    for name in frame.columns[frame.columns.str.match(r"c\d+$")]:
-        if frame[name].map(lambda cell: isinstance(cell, str)).any():
-            frame[name] = frame[name].map(lambda cell: "" if cell is None else str(cell))
-    return frame
+def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A frame whose columns `c0`, `c1` … are each of one type: numbers where all cells are, else text."""
+    made = pd.DataFrame(rows)
+    for name in made.columns[made.columns.str.match(r"c\d+$")]:
+        if made[name].map(lambda cell: isinstance(cell, str)).any():
+            made[name] = made[name].map(_text)
+    return made
+
+
+def _text(cell: object) -> str:
+    """A cell among texts; pandas holds one that is empty as a number that is none."""
+    is_empty = cell is None or (isinstance(cell, float) and math.isnan(cell))
+    return "" if is_empty else str(cell)
 
 
 def _cell(column: ParameterColumn | MetricColumn, value: Any) -> Any:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from .base import Event
 from .catalogue import EVENT_TYPES
 from .errors import DecodeError, EncodeError, UnknownSchemaError
+from .log.fork_gate import gate
 from .log.port import Headers
 
 SINGLE_OBJECT: Final = b"\xc3\x01"
@@ -110,11 +111,9 @@ def header(event: Event) -> Headers:
 
 def encode_body(event: Event) -> bytes:
     """Avro body of an event, without framing."""
-    from fastavro import schemaless_writer  # noqa: PLC0415  heavy
-
     buffer = io.BytesIO()
     try:
-        schemaless_writer(buffer, _schema(type(event).__name__), event.model_dump())
+        _avro().schemaless_writer(buffer, _schema(type(event).__name__), event.model_dump())
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise EncodeError(f"{type(event).__name__} can't be written: {error}") from error
     return buffer.getvalue()
@@ -133,11 +132,9 @@ def decode_body(body: Body) -> Event:
 
 
 def _fields(buffer: io.BytesIO, body: Body) -> Any:
-    from fastavro import schemaless_reader  # noqa: PLC0415  heavy
-
     reader = _schema(body.name)
     try:
-        return schemaless_reader(buffer, body.writer or reader, reader if body.writer else None)
+        return _avro().schemaless_reader(buffer, body.writer or reader, reader if body.writer else None)
     except Exception as error:  # damaged bytes lead the reader into whatever Python can raise
         raise DecodeError(f"{body.name}: {error!r}") from error
 
@@ -161,9 +158,16 @@ def _schema(name: str) -> Any:
 
 
 def _parse(text: str) -> Any:
-    from fastavro import parse_schema  # noqa: PLC0415  heavy
+    return _avro().parse_schema(json.loads(text))
 
-    return parse_schema(json.loads(text))
+
+@cache
+def _avro() -> Any:
+    """fastavro, imported by whichever thread is the first to need it."""
+    with gate:
+        import fastavro  # noqa: PLC0415  heavy
+
+    return fastavro
 
 
 @cache

@@ -3,7 +3,10 @@
 Run it with `python examples/search_digits.py` while agents serve the queue `default`.
 """
 
+import argparse
 from pathlib import Path
+
+import optuna
 
 from tasktape import Task
 from tasktape.automation import (
@@ -14,6 +17,14 @@ from tasktape.automation import (
 from tasktape.automation.optuna import OptimizerOptuna
 
 SCRIPT = Path(__file__).resolve().parent / "digits.py"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """How long to search, and how to repeat a search."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--seed", type=int, help="have Optuna propose the same again")
+    return parser.parse_args()
 
 
 def base_task() -> str:
@@ -35,6 +46,7 @@ def tell(
 def main() -> None:
     """Run the search here, and its trials at agents."""
     Task.init(project_name="examples", task_name="search digits", task_type=Task.TaskTypes.optimizer)
+    options = parse_arguments()
     search = HyperParameterOptimizer(
         base_task_id=base_task(),
         hyper_parameters=[
@@ -45,9 +57,10 @@ def main() -> None:
         objective_metric_series="validation",
         objective_metric_sign="max",
         optimizer_class=OptimizerOptuna,
+        optuna_sampler=optuna.samplers.TPESampler(seed=options.seed),
         max_number_of_concurrent_tasks=4,
         execution_queue="default",
-        total_max_jobs=12,
+        total_max_jobs=options.trials,
         min_iteration_per_job=5,
         max_iteration_per_job=20,
     )

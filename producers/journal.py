@@ -50,6 +50,7 @@ class Journal:
         self._folder = folder
         self._wake = wake
         self._sizes = sizes or Sizes()
+        self._unheard = self._sizes.capacity // 4
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._current: Ring | None = None
@@ -63,7 +64,7 @@ class Journal:
             if self._current is None and self._has_room():
                 self._current = self._new_ring()
                 self.rings.append(self._current)
-                self._allow_quarter(self._current)
+                self._allow_some(self._current)
             return self._current
 
     def _has_room(self) -> bool:
@@ -99,9 +100,16 @@ class Journal:
         sizes = self._sizes
         return Ring.create(path, identity, capacity=sizes.capacity, names_bytes=sizes.names_bytes)
 
-    def _allow_quarter(self, ring: Ring) -> None:
+    def hasten(self) -> None:
+        """Have the drain woken by the first point that it has not seen, not by so many: somebody waits for each."""
+        with self._lock:
+            self._unheard = 0
+            if self._current is not None:
+                self._allow_some(self._current)
+
+    def _allow_some(self, ring: Ring) -> None:
         """Let writers go on for a quarter of the ring; who comes to its end wakes the drain (`widen`)."""
-        ring.allow(ring.state.tail + self._sizes.capacity // 4)
+        ring.allow(ring.state.tail + self._unheard)
 
     def widen(self, ring: Ring, position: int) -> bool:
         """Whether a position beyond the ring's limit may be used after all. If not, the ring is full, and retired."""
@@ -145,7 +153,7 @@ class Journal:
         """Take note of how far the drain is with this ring: slots are free; a retired ring that is empty goes."""
         with self._lock:
             if ring is self._current:
-                self._allow_quarter(ring)
+                self._allow_some(ring)
             elif ring.state.tail == ring.final and ring in self.rings:
                 self.rings.remove(ring)
                 ring.remove()

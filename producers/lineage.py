@@ -25,7 +25,10 @@ OFFLINE: Final = "TASKTAPE_OFFLINE_MODE"
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What a process with a task tells its child processes. `pid` is its own."""
+    """What a process with a task tells its child processes. `pid` is its own.
+
+    `is_watched` says that somebody decides by what they report, as they do.
+    """
 
     pid: int
     task: str
@@ -35,6 +38,7 @@ class Announced:
     task_type: str
     initial_iteration: int = 0
     offline_folder: str = ""
+    is_watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

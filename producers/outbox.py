@@ -50,6 +50,7 @@ class Outbox:
         self._sizes = sizes
         self._lock = threading.RLock()
         self._parts: Parts | None = None
+        self.is_hasty = False
         self._inherited: list[Parts] = []
         self._has_forked = False
         self._writers: dict[tuple[str, int], ScalarWriter] = {}
@@ -96,6 +97,13 @@ class Outbox:
     def _emit_lines(self, task: str, run: int, lines: list[ConsoleLine]) -> None:
         self.emit(ConsoleWritten(meta=self._stamp(), task=task, run=run, lines=lines))
 
+    def hasten(self) -> None:
+        """Bring scalars to the log as soon as they are reported, a moment apart: somebody decides by them."""
+        with self._lock:
+            self.is_hasty = True
+            if self._parts is not None:
+                self._parts.hasten()
+
     def last_step(self, task: str) -> int:
         """The largest iteration of the task's scalars that has left the journal; 0 where there is none.
 
@@ -117,6 +125,8 @@ class Outbox:
         with self._lock:
             if self._parts is None:
                 self._parts = Parts(self._settings, self._stamp.actor, self._tick, self._sizes)
+                if self.is_hasty:
+                    self._parts.hasten()
                 _close_at_end_of_worker(self)
             return self._parts
 

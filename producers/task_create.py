@@ -16,7 +16,7 @@ from .errors import InvalidArgumentError
 from .parameters import ARGUMENTS_SECTION, full_name, make
 from .requirements import read_requirements
 from .session import Session, current_session, process
-from .task_editing import OWN, checked_type
+from .task_editing import checked_type, handed_on
 from .task_queues import QueuesMixin
 
 
@@ -176,7 +176,7 @@ class CreateMixin(QueuesMixin):
             "parent": str(getattr(parent, "id", parent) or spec.parent or source.id),
             "project": project or spec.project,
             "user": current_session().actor,
-            "system_tags": [tag for tag in spec.system_tags if tag != OWN],
+            "system_tags": handed_on(spec.system_tags),
         }
         return cls._created(spec.model_copy(update=changes))
 
@@ -203,7 +203,7 @@ class CreateMixin(QueuesMixin):
             "task_type": checked_type(task_type) if task_type else None,
             "parent": base,
             "user": current_session().actor,
-            "system_tags": [tag for tag in spec.system_tags if tag != OWN],
+            "system_tags": handed_on(spec.system_tags),
         }
         return spec.model_copy(update={field: value for field, value in given.items() if value is not None})
 

@@ -16,6 +16,13 @@ from .warn import LOGGER
 
 OWN = "development"
 """System tag of a task that a person's own process runs; gone once it is enqueued."""
+WATCHED = "watched"
+"""System tag of a task by whose scalars a controller decides as they come: they go to the log without delay."""
+
+
+def handed_on(system_tags: Iterable[str]) -> list[str]:
+    """Those of a task's system tags that a copy of it has, too: not those about who runs it."""
+    return [tag for tag in system_tags if tag not in {OWN, WATCHED}]
 
 
 class EditingMixin(ConnectMixin):

@@ -9,7 +9,7 @@ from ..events.parts import Configuration, Container, Parameter, Script, TaskSpec
 from .errors import InvalidArgumentError
 from .parameters import encode, from_text, text_of, type_name, value_of
 from .session import current_session
-from .task_editing import OWN, checked_type
+from .task_editing import checked_type, handed_on
 from .task_remote import RemoteMixin
 
 _SCRIPT_NAMES: Final = {"commit": "version_num"}
@@ -102,7 +102,7 @@ def imported(data: Mapping[str, Any], base: TaskSpec) -> TaskSpec:
         if (name := _SPEC_NAMES.get(field, field)) in data:
             changes[field] = data[name]
     if "system_tags" in changes:
-        changes["system_tags"] = [tag for tag in changes["system_tags"] or () if tag != OWN]
+        changes["system_tags"] = handed_on(changes["system_tags"] or ())
     if "task_type" in changes:
         changes["task_type"] = checked_type(changes["task_type"])
     try:

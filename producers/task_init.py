@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..events.base import new_task_id
@@ -25,7 +26,7 @@ from .execution import Execution
 from .ranks import WAIT_SECONDS, join_first, share
 from .running import RunFile, mark_dead_runs
 from .session import Session, change_session, current_session, offline_session, process
-from .task_editing import OWN, checked_type
+from .task_editing import OWN, WATCHED, checked_type
 from .task_export import ExportMixin
 from .types import TaskTypes
 from .warn import warn_once
@@ -198,6 +199,8 @@ class InitMixin(ExportMixin):
         if parent.offline_folder:
             change_session(offline_session(parent.task))
         sketch = TaskSpec(project=parent.project, name=parent.name, task_type=parent.task_type)
+        if parent.is_watched:
+            current_session().outbox.hasten()
         execution = Execution(owner_pid=parent.pid)
         task = cls(parent.task, run=parent.run, sketch=sketch, execution=execution)
         task.set_initial_iteration(parent.initial_iteration)
@@ -208,6 +211,8 @@ class InitMixin(ExportMixin):
     def _assigned(cls, assigned: lineage.Assigned, go_on: bool | int | str) -> Self:
         """The task an agent started this process for."""
         execution = Execution(says_end=assigned.simulated)
+        if assigned.spec is not None and WATCHED in assigned.spec.system_tags:
+            current_session().outbox.hasten()
         if assigned.simulated and assigned.spec is not None:
             task = cls(assigned.task, run=assigned.run, spec=assigned.spec, execution=execution)
             task._start()
@@ -323,6 +328,7 @@ class InitMixin(ExportMixin):
             task_type=self.task_type,
             initial_iteration=self._initial_iteration,
             offline_folder=str(self._offline_folder or ""),
+            is_watched=self._session.outbox.is_hasty,
         )
         lineage.announce(announced)
         seed(process.random_seed)
@@ -362,14 +368,14 @@ class InitMixin(ExportMixin):
 
 
 def seed(value: int | None) -> None:
-    """Seed `random`, and NumPy and torch where the script has imported them."""
+    """Seed `random`, and NumPy and torch where they have been imported. What a thread still imports is waited for."""
     if value is None:
         return
     random.seed(value)
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(value % 2**32)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(value)
+    if "numpy" in sys.modules:
+        import_module("numpy").random.seed(value % 2**32)
+    if "torch" in sys.modules:
+        import_module("torch").manual_seed(value)
 
 
 def _tell(task: InitMixin) -> None:

@@ -44,7 +44,7 @@ CREATE TABLE step_states (
 CREATE TABLE search_states (
     task VARCHAR, run BIGINT, base_task VARCHAR, strategy VARCHAR, queue VARCHAR, objectives VARCHAR, limits VARCHAR,
     space VARCHAR, stopping_reason VARCHAR, stopping_failed BOOLEAN, began_at TIMESTAMP, best BIGINT, spent DOUBLE,
-    defined VARCHAR, stopping VARCHAR
+    trials BIGINT, defined VARCHAR, stopping VARCHAR
 );
 CREATE TABLE trial_states (
     task VARCHAR, number BIGINT, child VARCHAR, status VARCHAR, stopping VARCHAR, iteration BIGINT, seconds DOUBLE,
@@ -205,14 +205,15 @@ WITH counts AS (
     SELECT
         task, count(*) AS trials, count(*) FILTER (status = 'completed') AS completed,
         count(*) FILTER (status = 'pruned') AS pruned, count(*) FILTER (status IN ('failed', 'aborted')) AS failed,
-        count(*) FILTER (status IN ('queued', 'running')) AS under_way
+        count(*) FILTER (status IN ('queued', 'running')) AS under_way, count(*) FILTER (status = 'running') AS running
     FROM trial_states
     GROUP BY task
 )
 SELECT
     s.task, t.project, t.name, t.status, s.run, s.base_task, s.strategy, s.queue, s.objectives, s.limits, s.space,
     coalesce(c.trials, 0) AS trials, coalesce(c.completed, 0) AS completed, coalesce(c.pruned, 0) AS pruned,
-    coalesce(c.failed, 0) AS failed, coalesce(c.under_way, 0) AS under_way, s.spent, s.best, b.child AS best_child,
+    coalesce(c.failed, 0) AS failed, coalesce(c.under_way, 0) AS under_way,
+    coalesce(c.running, 0) AS running, s.spent, s.best, b.child AS best_child,
     coalesce(b."values", []) AS best_values, s.stopping_reason, s.stopping_failed, t."user", t.tags, t.archived,
     t.created_at, t.started_at, t.ended_at
 FROM search_states s

@@ -5,10 +5,10 @@ The controller decides from it, and goes on from it after its death; tables, pag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from ..events.parts import Parameter
 from ..events.search_events import (
@@ -52,46 +52,49 @@ class TrialState:
     ended_at: datetime | None = None
 
 
+class Trials(Protocol):
+    """The trials by number: a list, or what stands for it where only those that events are about are at hand."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __iter__(self) -> Iterator[TrialState]:
+        """Those at hand."""
+
+    def __getitem__(self, number: int, /) -> TrialState:
+        """One that is at hand."""
+
+    def __setitem__(self, number: int, trial: TrialState, /) -> None:
+        """Put another state of it in its place."""
+
+    def append(self, trial: TrialState, /) -> None:
+        """Add the next one."""
+
+
 @dataclass
 class SearchFold:
     """A search's trials. Feed it its controller's events, each once and in order. Not thread-safe.
 
     `under_way` are the trials that are queued or run, `untold` those that ended without the callback, by number;
     `owners` gives the trial of each child, `spent` the seconds of all that are over. `best` is the number of the best
-    trial by the first objective, of those that did not fail; `generation` counts the resets. All are kept as trials
-    change, so that a decision costs no look at all trials.
+    trial by the first objective, of those that did not fail; `generation` counts the resets. `silent` counts the trials
+    that completed without a value, `has_values` says that any has some. All are kept as trials change, so that neither
+    a decision nor an event costs a look at all trials.
     """
 
     defined: SearchDefined | None = None
     stopping: SearchStopping | None = None
     began_at: datetime | None = None
-    trials: list[TrialState] = field(default_factory=list)
+    trials: Trials = field(default_factory=list[TrialState])
     under_way: dict[int, None] = field(default_factory=dict)
     untold: dict[int, None] = field(default_factory=dict)
     owners: dict[str, int] = field(default_factory=dict)
     spent: float = 0.0
+    silent: int = 0
+    has_values: bool = False
     best: int | None = None
     generation: int = 0
     changes: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        trials: Sequence[TrialState],
-        defined: SearchDefined | None,
-        stopping: SearchStopping | None,
-        *,
-        began_at: datetime | None,
-        best: int | None,
-        spent: float,
-    ) -> SearchFold:
-        """Make one that goes on from what another had come to."""
-        fold = cls(defined, stopping, began_at, list(trials), spent=spent, best=best)
-        fold.owners = {trial.child: trial.number for trial in trials}
-        fold.under_way = dict.fromkeys(trial.number for trial in trials if trial.status in UNDER_WAY)
-        over = (trial.number for trial in trials if trial.status not in UNDER_WAY and not trial.told)
-        fold.untold = dict.fromkeys(over)
-        return fold
 
     def apply(self, event: TasksEvent) -> Verdict:
         """Fold an event of the controller's task; what means nothing to a search changes nothing."""
@@ -149,6 +152,8 @@ class SearchFold:
         self.under_way.pop(trial.number, None)
         self.untold[trial.number] = None
         self.spent += trial.seconds
+        self.silent += trial.status == "completed" and not trial.values
+        self.has_values |= bool(trial.values)
         if (
             trial.values
             and trial.status != "failed"

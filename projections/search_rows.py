@@ -11,7 +11,7 @@ class SearchRow:
     """A search: its controller's `task` and `status`, and how many of its trials came to what.
 
     `objectives`, `limits` and `space` are JSON as the search defined them. `failed` counts trials failed or aborted,
-    `under_way` those queued or running; `spent` is the seconds of all that are over. `best` is the number of the best
+    `under_way` those queued or `running`; `spent` is the seconds of all that are over. `best` is the number of the best
     trial by the first objective. `stopping_reason` is None unless the search was stopped.
     """
 
@@ -31,6 +31,7 @@ class SearchRow:
     pruned: int
     failed: int
     under_way: int
+    running: int
     spent: float
     best: int | None
     best_child: str | None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..events.base import from_us
 from ..events.parts import Parameter
-from ..events.search_events import SearchDefined, SearchEvent, SearchStopping
+from ..events.search_events import SearchDefined, SearchEvent, SearchStopping, TrialEvent
 from ..events.task_events import TaskReset, TasksEvent
 from .search_fold import SearchFold, TrialState
 from .tables import us
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 _PLAIN: Final = ("number", "child", "status", "stopping", "iteration", "seconds", "message", "told")
 _MOMENTS: Final = ("queued_at", "started_at", "ended_at")
 _COLUMNS: Final = ("task", *_PLAIN, "values", *_MOMENTS, "parameters", "held")
+_BEGAN, _BEST, _COUNT = -6, -5, -3
+"""Places in a search's row of when it began, which trial is the best, and how many there are."""
 
 
 class SearchTables:
-    """Searches of one batch. Only the trials that changed are written."""
+    """Searches of one batch. Only the trials that its events are about are read, and those that changed are written."""
 
     def __init__(self) -> None:
         self._folds: dict[str, SearchFold] = {}
@@ -33,14 +35,16 @@ class SearchTables:
         self._trials: dict[tuple[str, int], TrialState] = {}
 
     def load(self, tables: Tables, arrivals: Sequence[Arrival]) -> None:
-        """Read the searches that these events are about."""
+        """Read the searches that these events are about, the trials they name, and the best so far."""
         tasks = {(a.key,) for a in arrivals if isinstance(a.event, SearchEvent | TaskReset)}
         self._rows = {row[0]: row for row in tables.select("search_states", tasks)}
-        trials: defaultdict[str, list[TrialState]] = defaultdict(list)
-        for row in tables.select("trial_states", tasks, by=("task",)):
-            trials[row[0]].append(_trial(row))
-        self._trials = {(task, trial.number): trial for task, known in trials.items() for trial in known}
-        self._folds = {task: _fold(trials[task], self._rows.get(task)) for (task,) in tasks}
+        named = {(a.key, a.event.trial) for a in arrivals if isinstance(a.event, TrialEvent)}
+        best = {(task, row[_BEST]) for task, row in self._rows.items() if row[_BEST] is not None}
+        held: defaultdict[str, list[TrialState]] = defaultdict(list)
+        for row in tables.select("trial_states", named | best):
+            held[row[0]].append(_trial(row))
+        self._trials = {(task, trial.number): trial for task, known in held.items() for trial in known}
+        self._folds = {task: _fold(held[task], self._rows.get(task)) for (task,) in tasks}
 
     def apply(self, arrival: Arrival) -> Verdict:
         """Fold one event of a task's; most are about no search."""
@@ -54,30 +58,61 @@ class SearchTables:
         rows = {task: _row(task, fold) for task, fold in self._folds.items() if _says(fold)}
         tables.delete("search_states", [(task,) for task in self._rows if task not in rows])
         tables.replace("search_states", [row for task, row in rows.items() if row != self._rows.get(task)])
-        trials = {(task, trial.number): trial for task, fold in self._folds.items() for trial in fold.trials}
-        tables.delete("trial_states", [key for key in self._trials if key not in trials])
-        changed = [(task, trial) for (task, number), trial in trials.items() if trial is not self._known(task, number)]
+        tables.delete(
+            "trial_states", [key for task, fold in self._folds.items() for key in self._forgotten(task, fold)]
+        )
+        found = [(task, trial) for task, fold in self._folds.items() for trial in fold.trials]
+        changed = [(task, trial) for task, trial in found if trial is not self._trials.get((task, trial.number))]
         tables.replace("trial_states", [_trial_row(task, trial) for task, trial in changed])
 
-    def _known(self, task: str, number: int) -> TrialState | None:
-        return self._trials.get((task, number))
+    def _forgotten(self, task: str, fold: SearchFold) -> Iterator[tuple[str, int]]:
+        """Keys of trials that were there before a reset."""
+        if fold.generation and task in self._rows:
+            yield from ((task, number) for number in range(self._rows[task][_COUNT]))
+
+
+class _Some:
+    """Trials of which there are so many, and only some at hand: an event costs no look at the others."""
+
+    def __init__(self, count: int, held: Sequence[TrialState]) -> None:
+        self._count = count
+        self._held = {trial.number: trial for trial in held}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[TrialState]:
+        return iter(self._held.values())
+
+    def __getitem__(self, number: int) -> TrialState:
+        return self._held[number]
+
+    def __setitem__(self, number: int, trial: TrialState) -> None:
+        self._held[number] = trial
+
+    def append(self, trial: TrialState) -> None:
+        self._held[self._count] = trial
+        self._count += 1
+
+
+def _fold(held: Sequence[TrialState], row: Row | None) -> SearchFold:
+    """A fold that goes on from a search's row."""
+    if row is None:
+        return SearchFold()
+    began, best, spent, count, defined, stopping = row[_BEGAN:]
+    return SearchFold(
+        SearchDefined.model_validate_json(defined) if defined else None,
+        SearchStopping.model_validate_json(stopping) if stopping else None,
+        None if began is None else from_us(began),
+        _Some(count, held),
+        spent=spent,
+        best=best,
+    )
 
 
 def _says(fold: SearchFold) -> bool:
     """Whether there is anything to keep of it; what was reset is as if it had never been."""
-    return fold.defined is not None or fold.stopping is not None or bool(fold.trials)
-
-
-def _fold(trials: Sequence[TrialState], row: Row | None) -> SearchFold:
-    began, best, spent, defined, stopping = row[-5:] if row else (None, None, 0.0, "", "")
-    return SearchFold.of(
-        sorted(trials, key=lambda trial: trial.number),
-        SearchDefined.model_validate_json(defined) if defined else None,
-        SearchStopping.model_validate_json(stopping) if stopping else None,
-        began_at=None if began is None else from_us(began),
-        best=best,
-        spent=spent,
-    )
+    return fold.defined is not None or fold.stopping is not None or len(fold.trials) > 0
 
 
 def _row(task: str, fold: SearchFold) -> Row:
@@ -91,6 +126,7 @@ def _row(task: str, fold: SearchFold) -> Row:
         us(fold.began_at),
         fold.best,
         fold.spent,
+        len(fold.trials),
         defined.model_dump_json() if defined else "",
         stopping.model_dump_json() if stopping else "",
     )

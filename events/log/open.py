@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import SettingsError
+from .fork_gate import gate
 from .port import Log
 
 
@@ -19,15 +20,18 @@ def open_log(url: str, properties: Mapping[str, str] | None = None) -> Log:
     if not separator:
         raise SettingsError(f"{url!r} is no log URL: use sqlite:///path/to/log.db or kafka://host:9092.")
     if scheme == "sqlite":
-        from .sqlite import SqliteLog  # noqa: PLC0415  imported only where used
+        with gate:
+            from .sqlite import SqliteLog  # noqa: PLC0415  imported only where used
 
         return SqliteLog(sqlite_path(rest))
     if scheme == "kafka":
-        from .kafka import KafkaLog  # noqa: PLC0415  imported only where used
+        with gate:
+            from .kafka import KafkaLog  # noqa: PLC0415  imported only where used
 
         return KafkaLog(rest, properties or {})
     if scheme == "memory":
-        from .memory import MemoryLog  # noqa: PLC0415  imported only where used
+        with gate:
+            from .memory import MemoryLog  # noqa: PLC0415  imported only where used
 
         return MemoryLog.named(rest)
     raise SettingsError(f"{url!r} names no log: use sqlite:///path/to/log.db or kafka://host:9092.")

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -139,6 +139,23 @@ def _flush() -> None:
     """Deliver what this process has reported, if it has."""
     if process.session is not None:
         process.session.outbox.flush(SIGNAL_SECONDS)
+
+
+class _HeldSignals(threading.local):
+    """Keeps SIGTERM back while this thread forks: the interpreter forgets in the child what came before it is ready."""
+
+    mask: Collection[int] = ()
+
+    def hold(self) -> None:
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def let_go(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+
+_held = _HeldSignals()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_held.hold, after_in_parent=_held.let_go, after_in_child=_held.let_go)
 
 
 def _uncaught() -> BaseException | None:

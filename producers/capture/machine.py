@@ -34,8 +34,8 @@ class MachineLoad:
         with gate:
             import psutil  # noqa: PLC0415  15 ms that `Task.init` need not wait for
 
+            self._gpus = gpu_reader()
         self._psutil = psutil
-        self._gpus = gpu_reader()
         psutil.cpu_percent()
         self._counted = self._counters()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from ...events.log.fork_gate import gate
 from .git import without_credentials
 
 OWN: Final = "tasktape"
@@ -106,7 +107,11 @@ class _Installed:
         if folder is not None and folder.is_relative_to(boundary) and self.name.lower() != OWN:
             return ""
         address = _address(self._origin)
-        return f"{self.name} @ {address}" if address else f"{self.name}=={self._distribution.version}"
+        return f"{self.name} @ {address}" if address else f"{self.name}=={self._version()}"
+
+    def _version(self) -> str:
+        with gate:  # the first to ask imports a parser of e-mail
+            return self._distribution.version
 
 
 def _address(record: dict[str, Any]) -> str:

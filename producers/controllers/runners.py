@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ...events.queue_events import AbortRequested, EntryEnqueued, entry_id
-from ...events.task_events import RunFailed, TaskCreated, TaskReset
+from ...events.task_events import RunFailed, RunStopped, TaskCreated, TaskReset
 from .. import lineage
 from ..controllers.channel import patient
 from ..errors import NotEnqueuedError, TooLateError
@@ -74,8 +74,8 @@ class Runner(Protocol):
     def repeat(self, prepared: Runnable, run: int) -> None:
         """Have a step run once more, as this run of its task."""
 
-    def stop(self, child: str, run: int) -> None:
-        """Have a run stopped."""
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:
+        """Have a run stopped; one that is known to have started is in no queue any more."""
 
     def ended(self) -> Sequence[Ended]:
         """Runs whose process is gone, whatever they said before."""
@@ -83,11 +83,12 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Ended:
-    """A process is gone: all that it said lies before these positions of the log."""
+    """The process of a run is gone, with an exit code, or was never there because the run `was_stopped` before."""
 
     child: str
     run: int
     code: int
+    was_stopped: bool = False
 
 
 def created(session: Session, prepared: Sequence[Runnable]) -> list[Event]:
@@ -116,10 +117,11 @@ class QueueRunner:
         self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
         self._append([self._entry(prepared, run)])
 
-    def stop(self, child: str, run: int) -> None:
-        """Take it out of its queue, and ask whoever was faster to stop it."""
-        with contextlib.suppress(NotEnqueuedError, TooLateError):
-            patient(lambda: dequeue_task(child, _ABORTED))
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:
+        """Take it out of its queue, for which all queues have to be read, and ask whoever was faster to stop it."""
+        if not has_started:
+            with contextlib.suppress(NotEnqueuedError, TooLateError):
+                patient(lambda: dequeue_task(child, _ABORTED))
         self._append([AbortRequested(meta=self._session.stamp(), task=child, run=run, reason=_ABORTED)])
 
     def ended(self) -> Sequence[Ended]:
@@ -140,6 +142,7 @@ class ProcessRunner:
         self._append = append
         self._slots = threading.BoundedSemaphore(slots or max(2, os.cpu_count() or 1))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._begun: set[str] = set()
         self._stopped: set[str] = set()
         self._lock = threading.Lock()
         self._ended: list[Ended] = []
@@ -159,14 +162,18 @@ class ProcessRunner:
         self._append([TaskReset(meta=self._session.stamp(), task=prepared.child, run=run - 1)])
         self._run(prepared, run)
 
-    def stop(self, child: str, run: int) -> None:  # noqa: ARG002  a task has one process at a time
-        """Interrupt the process, and kill it if it is still there after a while."""
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:  # noqa: ARG002  it has one process
+        """Interrupt the process, and kill it if it is still there after a while.
+
+        One that a controller before this one has started, and died, watches for requests by itself.
+        """
         with self._lock:
             self._stopped.add(child)
-            process = self._processes.get(child)
-        if process is not None:
-            _signal(process, signal.SIGINT)
-            threading.Timer(_GRACE_SECONDS, _signal, (process, signal.SIGKILL)).start()
+            process, is_ours = self._processes.get(child), child in self._begun
+        if not is_ours:
+            self._append([AbortRequested(meta=self._session.stamp(), task=child, run=run, reason=_ABORTED)])
+        elif process is not None:
+            threading.Thread(target=_see_out, args=(process,), name=f"tasktape-end-{child[:8]}").start()
 
     def ended(self) -> Sequence[Ended]:
         """Return the processes that are gone since this was last asked."""
@@ -175,6 +182,7 @@ class ProcessRunner:
         return found
 
     def _run(self, one: Runnable, run: int) -> None:
+        self._begun.add(one.child)
         threading.Thread(target=self._run_it, args=(one, run), name=f"tasktape-{one.child[:8]}", daemon=True).start()
 
     def _run_it(self, one: Runnable, run: int) -> None:
@@ -185,7 +193,7 @@ class ProcessRunner:
             finally:
                 with self._lock:
                     self._processes.pop(one.child, None)
-                    self._ended.append(Ended(one.child, run, code))
+                    self._ended.append(Ended(one.child, run, code, was_stopped=one.child in self._stopped))
 
     def _outcome(self, one: Runnable, run: int, folder: Path) -> int:
         """Run the process to its end and return its exit code.
@@ -230,13 +238,24 @@ class ProcessRunner:
         return [sys.executable, *checkout.entry_point.split(), *script.arguments], checkout.working_dir
 
 
+def _see_out(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a process; kill it if that does not end it. The controller's own process waits for this at its end."""
+    _signal(process, signal.SIGINT)
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+
+
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if process.poll() is None:
         process.send_signal(number)
 
 
-def death(session: Session, ended: Ended) -> RunFailed:
+def death(session: Session, ended: Ended) -> RunFailed | RunStopped:
     """What is said of a run whose process has ended without a word."""
+    if ended.was_stopped:
+        return RunStopped(meta=session.stamp(), task=ended.child, run=ended.run, reason=_ABORTED)
     reason = f"exit code {ended.code}" if ended.code >= 0 else "process died"
     message = "the process ended without saying how: see its output"
     about = {"task": ended.child, "run": ended.run, "reason": reason, "message": message}

@@ -11,7 +11,7 @@ from ..controllers.channel import patient
 from ..controllers.ids import child_id
 from ..errors import UnknownTaskError
 from ..spec import fit_spec
-from ..task_editing import OWN
+from ..task_editing import handed_on
 from . import overrides
 from .cache_key import cache_key
 from .errors import BadReferenceError, PipelineError
@@ -114,7 +114,7 @@ class Preparer:
             "user": self._at.session.actor,
             "parent": self._at.task,
             "tags": list(dict.fromkeys([*base.tags, *self._at.tags])),
-            "system_tags": [tag for tag in base.system_tags if tag != OWN],
+            "system_tags": handed_on(base.system_tags),
             "time_limit": node.timeout or base.time_limit,
             "output_uri": self._output_uri(node) or base.output_uri,
         }

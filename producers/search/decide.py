@@ -126,11 +126,7 @@ def _over_limit(fold: SearchFold, limits: SearchLimits, now: datetime) -> str:
 
 def _unreported(fold: SearchFold, board: Board, *, is_last: bool) -> str:
     """Why the search can't come to anything: enough trials completed, and an objective was never heard of."""
-    silent = 0
-    for trial in fold.trials:
-        if trial.values:
-            return ""
-        silent += trial.status == "completed"
+    silent = 0 if fold.has_values else fold.silent
     return board.missing if silent >= UNREPORTED or (silent and is_last) else ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ...events.search_events import Objective
 from ...projections.search_fold import TrialState
@@ -25,11 +25,25 @@ PARALLEL: Final = ("Parallel Coordinates", "")
 """Title and series of the parameters against the objective."""
 IMPORTANCE: Final = ("Hyper-Parameter Importance", "")
 """Title and series of how much of the objective each parameter explains."""
-_STATUS_COLORS: Final = {"completed": "#2f6fd6", "pruned": "#c87516", "aborted": "#8d95a6", "failed": "#c8374a"}
-_BEST: Final = "#23875f"
+MOST: Final = 1000
+"""Trials drawn at most: a browser takes its time for more, and nobody tells them apart."""
+_STATUS_COLORS: Final = {"completed": "#23875f", "pruned": "#8d95a6", "aborted": "#c87516", "failed": "#c8374a"}
+"""The dashboard's colours for statuses."""
+_BEST: Final = "#2f6fd6"
+_SCALE: Final = [[0.0, "#a3acbb"], [0.6, "#5b8def"], [1.0, "#e8590c"]]
+"""From the worst to the best, seen in light and in dark."""
+_CROWD: Final = 200
+_DOT, _SMALL_DOT = 6, 4
+"""Pixels of a trial among some and among many."""
 _COLUMNS: Final = 8
 _LABEL: Final = 24
+_SHORT: Final = 6
+_ACROSS: Final = 120
+"""Letters that fit side by side above the axes of parallel coordinates."""
+_TICKS: Final = 20
+_NONE: Final = "none"
 _TOLD: Final = 60
+T = TypeVar("T")
 
 
 class Shown(NamedTuple):
@@ -49,11 +63,13 @@ class Shown(NamedTuple):
         return cls(trial.number, trial.child, trial.status, trial.values, trial.iteration, parameters)
 
 
-def summary_table(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[list[object]]:
-    """Return the table of the trials, the best first; the first row is its heading."""
+def summary_table(
+    trials: Sequence[Shown], objectives: Sequence[Objective], most: int | None = None
+) -> list[list[object]]:
+    """Return the table of the trials (at most so many), the best first; the first row is its heading."""
     names = parameter_names(trials)
     heading = ["trial", "task id", "status", *map(objective_name, objectives), "iteration", *map(short_name, names)]
-    return [[*heading], *(_row(trial, len(objectives), names) for trial in ranked(trials, objectives))]
+    return [[*heading], *(_row(trial, len(objectives), names) for trial in ranked(trials, objectives)[:most])]
 
 
 def ranked(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[Shown]:
@@ -65,49 +81,91 @@ def ranked(trials: Sequence[Shown], objectives: Sequence[Objective]) -> list[Sho
     return [*best, *(trial for trial, values in zip(trials, told, strict=True) if values is None)]
 
 
-def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0) -> Figure:
-    """Return an objective's values over the trials, a colour for each status, and the best so far as a line."""
+def objective_plot(trials: Sequence[Shown], objective: Objective, place: int = 0, most: int = MOST) -> Figure:
+    """Return an objective's values over the trials, a colour for each status, and the best so far as a line.
+
+    Of more than so many trials some are drawn, the best among them.
+    """
     seen = [trial for trial in trials if len(trial.values) > place]
-    points = [_points([trial for trial in seen if trial.status == status], status, place) for status in _STATUS_COLORS]
+    shown = thinned(seen, [objective], most, place)
+    by_status = {status: [trial for trial in shown if trial.status == status] for status in _STATUS_COLORS}
+    size = _DOT if len(shown) <= _CROWD else _SMALL_DOT
+    points = [_points(found, status, place, size) for status, found in by_status.items()]
+    counted = f" ({len(shown):,} of {len(seen):,} drawn)" if len(shown) < len(seen) else ""
     return {
         "data": [
             *(trace for trace in points if trace["x"]),
-            _best_so_far([trial for trial in seen if trial.status != "failed"], objective, place),
+            _best_so_far([trial for trial in seen if trial.status != "failed"], objective, place, most),
         ],
         "layout": {
             "title": {"text": _text(objective_name(objective), _TOLD)},
-            "xaxis": {"title": {"text": "job #"}},
-            "yaxis": {"title": {"text": "objective"}},
+            "xaxis": {"title": {"text": f"trial{counted}"}},
+            "yaxis": {"title": {"text": _text(objective_name(objective), _LABEL)}},
             "hovermode": "closest",
         },
     }
 
 
 def parallel_coordinates(
-    trials: Sequence[Shown], objectives: Sequence[Objective], powers: Collection[str] = ()
+    trials: Sequence[Shown], objectives: Sequence[Objective], powers: Collection[str] = (), most: int = MOST
 ) -> Figure | None:
     """Return parameters and objectives as parallel axes, a line for each trial with values; None without any.
 
     `powers` are the full names of parameters whose axes are logarithmic.
     """
-    seen = [trial for trial in trials if trial.values and all(map(math.isfinite, trial.values))]
-    if not seen:
+    finite = [trial for trial in trials if trial.values and all(map(math.isfinite, trial.values))]
+    if not finite:
         return None
+    seen = thinned(finite, objectives, most)
+    names = parameter_names(seen)
+    width = min(max(_ACROSS // (len(names) + len(objectives)), _SHORT), _LABEL)
     axes = [
-        _axis(short_name(name), [_held(trial, name) for trial in seen], log=name in powers)
-        for name in parameter_names(seen)
+        {
+            "label": _text(short_name(name), width),
+            **_axis([trial.parameters.get(name) for trial in seen], log=name in powers, width=width),
+        }
+        for name in names
     ]
     axes += [
-        {"label": _text(objective_name(one), _LABEL), "values": [trial.values[place] for trial in seen]}
+        {"label": _text(objective_name(one), width), "values": [trial.values[place] for trial in seen]}
         for place, one in enumerate(objectives)
     ]
     line = {
         "color": [trial.values[0] for trial in seen],
-        "colorscale": "Viridis",
+        "colorscale": _SCALE,
         "reversescale": not _is_max(objectives[0]),
         "showscale": True,
     }
-    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes}], "layout": {}}
+    fonts = {"labelfont": {"size": 13}, "tickfont": {"size": 12}}
+    return {"data": [{"type": "parcoords", "line": line, "dimensions": axes, **fonts}], "layout": {}}
+
+
+def thinned(
+    trials: Sequence[Shown], objectives: Sequence[Objective], most: int = MOST, first: int = 0
+) -> Sequence[Shown]:
+    """Return about so many of the trials, in their order and evenly chosen, with the best by each of the objectives.
+
+    `first` is the place of the first of these objectives among a trial's values.
+    """
+    if len(trials) <= most:
+        return trials
+    kept = {trial.number: trial for trial in evenly(trials, most)}
+    best = (best_of(trials, objective, place) for place, objective in enumerate(objectives, start=first))
+    kept |= {trial.number: trial for trial in best if trial is not None}
+    return [kept[number] for number in sorted(kept)]
+
+
+def best_of(trials: Iterable[Shown], objective: Objective, place: int = 0) -> Shown | None:
+    """Return the best trial by one objective, the first of equals; None where none that did not fail has a value."""
+    whole = (trial for trial in trials if len(trial.values) > place and trial.status != "failed")
+    return (max if _is_max(objective) else min)(whole, key=lambda trial: trial.values[place], default=None)
+
+
+def evenly(items: Sequence[T], most: int) -> Sequence[T]:
+    """Return so many of the items at the most, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[place * (len(items) - 1) // (most - 1)] for place in range(most)]
 
 
 def importance_plot(importances: Mapping[str, float]) -> Figure:
@@ -119,8 +177,14 @@ def importance_plot(importances: Mapping[str, float]) -> Figure:
         "x": [importances[name] for name in names],
         "y": [_text(short_name(name), _TOLD) for name in names],
         "texttemplate": "%{x:.2f}",
+        "textposition": "outside",
+        "cliponaxis": False,
     }
-    layout = {"xaxis": {"title": {"text": "importance"}}, "yaxis": {"automargin": True, "type": "category"}}
+    room = [0, 1.2 * max(importances.values(), default=1.0)]
+    layout = {
+        "xaxis": {"title": {"text": "importance"}, "range": room},
+        "yaxis": {"automargin": True, "type": "category"},
+    }
     return {"data": [bars], "layout": layout}
 
 
@@ -150,7 +214,7 @@ def _row(trial: Shown, objectives: int, names: Sequence[str]) -> list[object]:
     return [trial.number, trial.child, trial.status, *values, trial.iteration, *held]
 
 
-def _points(trials: Sequence[Shown], status: str, place: int) -> Figure:
+def _points(trials: Sequence[Shown], status: str, place: int, size: int) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -160,7 +224,7 @@ def _points(trials: Sequence[Shown], status: str, place: int) -> Figure:
         "text": [_told(trial) for trial in trials],
         "customdata": [trial.child for trial in trials],
         "hoverinfo": "text+x+y",
-        "marker": {"color": _STATUS_COLORS[status]},
+        "marker": {"color": _STATUS_COLORS[status], "size": size},
     }
 
 
@@ -172,19 +236,22 @@ def _told(trial: Shown) -> str:
     return "<br>".join([f"task: {trial.child}", *lines, *more])
 
 
-def _best_so_far(trials: Sequence[Shown], objective: Objective, place: int) -> Figure:
-    """The best value up to each trial. It is drawn in steps: nothing lies between two trials."""
-    better = max if _is_max(objective) else min
-    best: list[float] = []
+def _best_so_far(trials: Sequence[Shown], objective: Objective, place: int, most: int) -> Figure:
+    """The best value up to each trial: where it gets better and at the end, in steps, as nothing lies between."""
+    is_max = _is_max(objective)
+    best: list[Shown] = []
     for trial in trials:
         value = trial.values[place]
-        best.append(better(best[-1], value) if best else value)
+        if not best or (value > best[-1].values[place] if is_max else value < best[-1].values[place]):
+            best.append(trial)
+    steps = [(trial.number, trial.values[place]) for trial in evenly(best, most)]
+    steps += [(trials[-1].number, steps[-1][1])] if steps and trials[-1].number > steps[-1][0] else []
     return {
         "type": "scatter",
         "mode": "lines",
         "name": "best so far",
-        "x": [trial.number for trial in trials],
-        "y": best,
+        "x": [number for number, _ in steps],
+        "y": [value for _, value in steps],
         "line": {"shape": "hv", "color": _BEST},
         "hoverinfo": "x+y",
     }
@@ -194,24 +261,27 @@ def _is_max(objective: Objective) -> bool:
     return objective.sign.startswith("max")
 
 
-def _held(trial: Shown, name: str) -> Any:
-    """A trial's value; the trials of a set need not have all parameters."""
-    return trial.parameters.get(name, "")
+def _axis(values: Sequence[Any], *, log: bool, width: int) -> Figure:
+    """An axis of numbers or of their powers of ten, or one with a tick for each of what are none.
+
+    What a trial does not have (those of a set need not have all) is below all numbers.
+    """
+    known = [value for value in values if value is not None]
+    if not known or not are_numbers(known):
+        return _categories([_NONE if value is None else text_of(value) for value in values], width)
+    is_log = log and min(known) > 0
+    axis = _powers(known) if is_log else {"values": list(known)}
+    return axis if len(known) == len(values) else _with_none(values, axis, is_log=is_log)
 
 
-def _axis(name: str, values: Sequence[Any], *, log: bool) -> Figure:
-    """An axis of numbers or of their powers of ten, or one with a tick for each of what are none."""
-    label = _text(name, _LABEL)
-    if are_numbers(values):
-        return {"label": label, **(_powers(values) if log and min(values) > 0 else {"values": list(values)})}
-    texts = [text_of(value) for value in values]
+def _categories(texts: Sequence[str], width: int) -> Figure:
     ticks = sorted(set(texts))
     places = {text: place for place, text in enumerate(ticks)}
+    shown = evenly(ticks, _TICKS)
     return {
-        "label": label,
         "values": [places[text] for text in texts],
-        "tickvals": list(range(len(ticks))),
-        "ticktext": [_text(text, _LABEL) for text in ticks],
+        "tickvals": [places[text] for text in shown],
+        "ticktext": [_text(text, width) for text in shown],
     }
 
 
@@ -221,6 +291,20 @@ def _powers(values: Sequence[float]) -> Figure:
     ticks = list(range(first, max(math.ceil(max(exponents)), first + 1) + 1))
     texts = [f"{10.0**tick:g}" for tick in ticks]
     return {"values": exponents, "range": [ticks[0], ticks[-1]], "tickvals": ticks, "ticktext": texts}
+
+
+def _with_none(values: Sequence[float | None], axis: Figure, *, is_log: bool) -> Figure:
+    """The axis with a place for trials that lack the parameter."""
+    least, greatest = axis["range"] if is_log else (min(axis["values"]), max(axis["values"]))
+    place = least - ((greatest - least) or 1.0) / 6
+    known = iter(axis["values"])
+    ticks = axis.get("tickvals") or sorted({least, (least + greatest) / 2, greatest})
+    return {
+        "values": [place if value is None else next(known) for value in values],
+        "range": [place, greatest],
+        "tickvals": [place, *ticks],
+        "ticktext": [_NONE, *axis.get("ticktext", [f"{tick:.4g}" for tick in ticks])],
+    }
 
 
 def _text(text: str, width: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _ORDERS: Final = ("min", "max")
 _SIGNS: Final = ("min", "max", "min_global", "max_global")
 _GLOBAL: Final = "_global"
+_PAIR: Final = 2
 
 Values = Sequence[float]
 
@@ -109,13 +111,32 @@ def _fronts(trials: dict[int, list[float]]) -> dict[int, int]:
     Values are the better the greater. Whoever is better than a trial comes before it in the order of values.
     """
     places = sorted(trials, key=trials.__getitem__, reverse=True)
-    values = np.array([trials[place] for place in places])
-    numbers = np.zeros(len(places), np.int64)
-    for row in range(1, len(places)):
-        before, this = values[:row], values[row]
+    values = [trials[place] for place in places]
+    numbers = _fronts_of_pairs(values) if values and len(values[0]) == _PAIR else _fronts_of_many(values)
+    return dict(zip(places, numbers, strict=True))
+
+
+def _fronts_of_pairs(values: Sequence[Values]) -> Iterator[int]:
+    """Each trial in the first front whose greatest second value is less than its own: these only fall from front on."""
+    greatest: list[float] = []
+    front, before = 0, None
+    for pair in values:
+        if pair != before:
+            before = pair
+            front = bisect_right(greatest, -pair[1], key=lambda value: -value)
+            greatest[front : front + 1] = [pair[1]]
+        yield front
+
+
+def _fronts_of_many(values: Sequence[Values]) -> list[int]:
+    table = np.array(values)
+    numbers = np.zeros(len(values), np.int64)
+    for row in range(1, len(values)):
+        before, this = table[:row], table[row]
         better = (before >= this).all(axis=1) & (before > this).any(axis=1)
         numbers[row] = (numbers[:row][better] + 1).max(initial=0)
-    return dict(zip(places, numbers.tolist(), strict=True))
+    found: list[int] = numbers.tolist()
+    return found
 
 
 def objectives(titles: str | Sequence[str], series: str | Sequence[str], signs: str | Sequence[str]) -> Objectives:

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from ...events.report_events import ScalarsReported
 from ...events.search_events import Objective as ObjectivePart
 from ...events.search_events import SearchLimits
-from ...events.task_events import TaskArchived
 from ...projections.search_fold import SearchFold, TrialState
-from ..controllers.channel import Channel
-from ..controllers.children import Children
-from ..controllers.engine import Engine
-from ..controllers.runners import ProcessRunner, QueueRunner
 from ..errors import UsageError
-from ..parameters import encode, value_of
-from ..pipelines.execution import bring_to_log
+from ..parameters import encode
 from ..pipelines.preparing import read_base
 from ..queues import require_queue
 from ..session import current_session
 from ..types import TaskTypes
-from ..warn import LOGGER
-from .board import Board
+from .execution import Callback, Execution
 from .objectives import Objective, Objectives, objectives
-from .reporting import Reporting
-from .searcher import Plan, Searcher
+from .parameters import tell_of_unknown
+from .recursion import refuse_own_kind
+from .results import details, ranked, task_of
+from .searcher import Plan
 from .strategies import RandomSearch, SearchStrategy
 
 if TYPE_CHECKING:
     from ..task import Task
 
-Callback = Callable[[str, float | None, int | None, dict[str, Any], str | None], object]
 _UNLIMITED: Final[dict[str, Any]] = dict.fromkeys(("min_iteration_per_job", "max_iteration_per_job", "total_max_jobs"))
-_WAIT_SECONDS: Final = 0.25
-_GRACE_SECONDS: Final = 20.0
 _MINUTE: Final = 60.0
 
 
@@ -84,16 +75,19 @@ class HyperParameterOptimizer:
         Raises:
             InvalidArgumentError: Objectives' names and signs don't go together; also a `ValueError`.
             UnknownTaskError: There is no such base task; also a `ValueError`.
+            UsageError: This is a trial itself, of the base task's script: that would never end.
 
         """
         self._metric = objectives(objective_metric_title, objective_metric_series, objective_metric_sign)
         session = current_session()
         session.outbox.synced(session.settings.close_timeout)
         self._base = read_base(session, base_task_id)
+        refuse_own_kind(self._base)
+        tell_of_unknown(hyper_parameters, {held.name for held in self._base.spec.parameters})
         self._task = _controller(auto_connect_task, creates=always_create_task, name=self._base.spec.name)
         self._queue = execution_queue
         self._project = spawn_project or ""
-        self._keeps = save_top_k_tasks_only
+        self._keeps = save_top_k_tasks_only or 0
         self._limits = SearchLimits(
             concurrent=max_number_of_concurrent_tasks,
             trials=optimizer_kwargs.get("total_max_jobs") or 0,
@@ -116,13 +110,10 @@ class HyperParameterOptimizer:
             )
         self.get_optimizer().set_optimizer_task(self._task)
         self._space = encode([parameter.to_dict() for parameter in hyper_parameters])
-        self._searcher: Searcher | None = None
-        self._engine: Engine | None = None
-        self._began = 0.0
-        self._archived: set[int] = set()
+        self._execution: Execution | None = None
 
     def start(self, job_complete_callback: Callback | None = None) -> bool:
-        """Begin the search, and return at once; the trials run through their queue.
+        """Begin the search, unless it is under way, and return at once; the trials run through their queue.
 
         Args:
             job_complete_callback: `f(job_id, objective_value, objective_iteration, job_parameters, best_job_id)` after
@@ -140,38 +131,32 @@ class HyperParameterOptimizer:
         with session.queries() as queries:
             existing = [row.name for row in queries.queues()]
         require_queue(session, self._queue, existing)
-        self._start(QueueRunner, self._queue, job_complete_callback)
+        self._start(self._queue, job_complete_callback)
         return True
 
     def start_locally(self, job_complete_callback: Callback | None = None) -> bool:
         """Begin the search, and return at once; the trials run as processes of this machine. See `start`."""
-        self._start(ProcessRunner, "", job_complete_callback)
+        self._start("", job_complete_callback, in_processes=True)
         return True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the search's end, so many minutes at the most; returns whether it has ended.
+        """Wait for the search's end, so many minutes at the most; returns whether it has ended. Ctrl-C stops it.
 
         A search whose objective was never reported makes its task fail. Raises whatever kept the search from going on.
         """
-        deadline = None if timeout is None else time.monotonic() + _MINUTE * timeout
-        while self.is_active() and (deadline is None or time.monotonic() < deadline):
-            self._require_engine().over.wait(_WAIT_SECONDS)
-        if self._engine is not None and self._engine.error is not None:
-            raise self._engine.error
-        if not self.is_active():
-            self._tell_failure()
-        return not self.is_active()
+        seconds = None if timeout is None else _MINUTE * timeout
+        return self._execution is None or self._execution.wait(seconds)
 
     def stop(self, timeout: float | None = None, wait_for_reporter: bool = True) -> None:
         """Start no more trials, stop those that run, and wait for that, so many minutes at the most."""
         del wait_for_reporter
-        if self._searcher is not None and self.is_active():
-            self._searcher.stop("stopped by its script")
+        if self._execution is not None:
+            self._execution.stop("stopped by its script")
         self.wait(timeout)
 
     def is_active(self) -> bool:
         """Return whether the search is under way."""
-        return self._engine is not None and not self._engine.over.is_set()
+        return self._execution is not None and self._execution.is_running
 
     def is_running(self) -> bool:
         """The same as `is_active`."""
@@ -179,22 +164,22 @@ class HyperParameterOptimizer:
 
     def elapsed(self) -> float:
         """Return how many minutes the search has been running here; -1 before its start."""
-        return (time.monotonic() - self._began) / _MINUTE if self._engine is not None else -1.0
+        return -1.0 if self._execution is None else (time.monotonic() - self._execution.began) / _MINUTE
 
     def set_time_limit(self, in_minutes: float | None = None, specific_time: datetime | None = None) -> None:
         """Set how many minutes the search may take, or when it is to end (local time where none is named)."""
         seconds = _MINUTE * (in_minutes or 0.0)
         if specific_time is not None:
             seconds = (specific_time.astimezone() - datetime.now().astimezone()).total_seconds()
-            began = None if self._searcher is None else self._searcher.fold.began_at
+            began = None if self._execution is None else self._execution.fold.began_at
             seconds = max(1.0, seconds + ((datetime.now(UTC) - began).total_seconds() if began else 0.0))
         self._limits = self._limits.model_copy(update={"time": seconds})
-        if self._searcher is not None and self.is_active():
-            self._searcher.limit(self._limits)
+        if self._execution is not None:
+            self._execution.limit(self._limits)
 
     def get_time_limit(self) -> datetime | None:
         """Return when the search is to end; None where it has no limit, or has not begun."""
-        began = None if self._searcher is None else self._searcher.fold.began_at
+        began = None if self._execution is None else self._execution.fold.began_at
         return began + timedelta(seconds=self._limits.time) if began and self._limits.time else None
 
     def reached_time_limit(self) -> bool:
@@ -213,15 +198,13 @@ class HyperParameterOptimizer:
     @property
     def fold(self) -> SearchFold:
         """All trials so far, and the best of them."""
-        if self._searcher is None:
+        if self._execution is None:
             raise UsageError("the search has not been started.")
-        return self._searcher.fold
+        return self._execution.fold
 
     def get_top_experiments(self, top_k: int) -> list[Task]:
         """Return the tasks of the best trials, the best first."""
-        from ..task import Task  # noqa: PLC0415  what a search returns
-
-        return [Task.get_task(task_id=trial.child) for trial in self._ranked()[:top_k]]
+        return [task_of(trial) for trial in self._ranked()[:top_k]]
 
     def get_top_experiments_details(
         self,
@@ -245,7 +228,7 @@ class HyperParameterOptimizer:
         """
         trials = [trial for trial in self._ranked() if not only_completed or trial.status == "completed"][:top_k]
         wanted = None if all_metrics else {(one.title, one.series) for one in self._metric.each}
-        return [_details(trial, wanted, all_hyper_parameters=all_hyper_parameters) for trial in trials]
+        return [details(trial, wanted, all_hyper_parameters=all_hyper_parameters) for trial in trials]
 
     def get_num_active_experiments(self) -> int:
         """Return how many trials are queued or run."""
@@ -253,9 +236,7 @@ class HyperParameterOptimizer:
 
     def get_active_experiments(self) -> list[Task]:
         """Return the tasks of trials that are queued or run."""
-        from ..task import Task  # noqa: PLC0415  what a search returns
-
-        return [Task.get_task(task_id=self.fold.trials[number].child) for number in self.fold.under_way]
+        return [task_of(self.fold.trials[number]) for number in self.fold.under_way]
 
     def get_optimizer(self) -> SearchStrategy:
         """Return the strategy."""
@@ -268,116 +249,28 @@ class HyperParameterOptimizer:
         return self._metric
 
     def _ranked(self) -> list[TrialState]:
-        """Trials that have come to something, the best first: a trial that failed has not."""
-        trials = [trial for trial in self.fold.trials if trial.status != "failed"]
-        return [trials[place] for place in self._metric.ranking([trial.values or None for trial in trials])]
+        return ranked(self.fold.trials, self._metric)
 
-    def _start(self, runner: type[QueueRunner | ProcessRunner], queue: str, told: Callback | None) -> None:
-        session = current_session()
-        bring_to_log(session)
-        reporting = Reporting(self._task)
-        children, signs = Children(), [_sign(one) for one in self._metric.each]
-        parts = [
-            ObjectivePart(title=one.title, series=one.series, sign=sign)
-            for one, sign in zip(self._metric.each, signs, strict=True)
-        ]
-        channel = Channel(session, self._task.id, children, [ScalarsReported.topic])
+    def _start(self, queue: str, told: Callback | None, *, in_processes: bool = False) -> None:
+        if self.is_active():
+            return
         plan = Plan(
             self._base.task,
             self._base.spec,
-            parts,
+            [ObjectivePart(title=one.title, series=one.series, sign=_sign(one)) for one in self._metric.each],
             self._limits,
             type(self._strategy).__name__,
             self._space,
             queue,
             self._project,
         )
-        self._searcher = Searcher(
-            session,
-            self._task.id,
-            self._task.run,
-            plan,
-            self.get_optimizer(),
-            children,
-            Board(parts),
-            runner(session, channel.append),
-            channel,
-            on_finished=None if told is None else _telling(told),
-            on_change=reporting.show,
-            on_end=reporting.finish,
-            on_trial=self._archive_others,
-        )
-        self._engine = Engine(channel, self._task.run, self._searcher, children)
-        self._searcher.catch_up = self._engine.catch_up
-        self._began = time.monotonic()
-        if self._task.is_main_task():
-            self._task.register_abort_callback(self._abort, _GRACE_SECONDS)
-        self._engine.start()
-
-    def _abort(self) -> None:
-        """Somebody wants the search to stop: its trials are stopped first."""
-        if self._searcher is not None and self.is_active():
-            self._searcher.stop("aborted")
-            self._require_engine().over.wait(_GRACE_SECONDS)
-
-    def _archive_others(self, fold: SearchFold) -> None:
-        """Put trials out of sight that are not among the best, where only those are to be kept."""
-        if not self._keeps:
-            return
-        best = {trial.number for trial in self._ranked()[: self._keeps]}
-        for trial in fold.trials:
-            if trial.ended_at is not None and trial.number not in best | self._archived:
-                self._archived.add(trial.number)
-                session = current_session()
-                session.emit(TaskArchived(meta=session.stamp(), task=trial.child))
-
-    def _tell_failure(self) -> None:
-        """Let the search's task say why it could not come to anything."""
-        stopping = None if self._searcher is None else self._searcher.fold.stopping
-        if stopping is not None and stopping.failed:
-            LOGGER.error("the search has failed: %s.", stopping.reason, extra={"action": "search_failed"})
-            self._task.mark_failed(status_reason="search failed", status_message=stopping.reason)
-
-    def _require_engine(self) -> Engine:
-        if self._engine is None:
-            raise UsageError("the search has not been started.")
-        return self._engine
-
-
-def _details(trial: TrialState, wanted: set[tuple[str, str]] | None, *, all_hyper_parameters: bool) -> dict[str, Any]:
-    from ..task import Task  # noqa: PLC0415  what a search returns
-
-    task = Task.get_task(task_id=trial.child)
-    parameters = {held.name: value_of(held) for held in trial.parameters}
-    metrics = {
-        f"{title}/{series}": {
-            "metric": title,
-            "variant": series,
-            "value": found["last"],
-            "min_value": found["min"],
-            "max_value": found["max"],
-        }
-        for title, of_title in task.get_last_scalar_metrics().items()
-        for series, found in of_title.items()
-        if wanted is None or (title, series) in wanted
-    }
-    shown = task.get_parameters(cast=True) if all_hyper_parameters else parameters
-    return {"task_id": trial.child, "hyper_parameters": shown, "metrics": metrics}
+        about = (self._task, plan, self.get_optimizer(), self._metric, told, self._keeps)
+        self._execution = Execution(*about, in_processes=in_processes)
+        self._execution.start()
 
 
 def _sign(objective: Objective) -> str:
     return f"{objective.order}_global" if objective.extremum else objective.order
-
-
-def _telling(told: Callback) -> Callable[[TrialState, TrialState | None], object]:
-    """The user's callback as the search calls it."""
-
-    def tell(trial: TrialState, best: TrialState | None) -> object:
-        parameters = {held.name: value_of(held) for held in trial.parameters}
-        value = trial.values[0] if trial.values else None
-        return told(trial.child, value, trial.iteration, parameters, best.child if best else None)
-
-    return tell
 
 
 def _controller(given: bool | Task, *, creates: bool, name: str) -> Task:

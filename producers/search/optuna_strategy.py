@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
 from ..errors import InvalidArgumentError
+from ..warn import LOGGER
 from .objectives import Objective, Objectives
 from .parameters import Parameter, canonical
 from .proposals import Known
@@ -24,6 +26,8 @@ except ImportError as error:
 from .spaces import Space
 
 _PATIENCE: Final = 100
+_KEPT: Final = frozenset({"storage", "study_name", "load_if_exists"})
+"""What `optuna.create_study` takes beside what a search knows by itself."""
 
 
 @dataclass(slots=True)
@@ -36,7 +40,8 @@ class OptimizerOptuna(SearchStrategy):
     """Proposes what an Optuna study suggests, with any sampler and pruner, for one objective or several.
 
     With one worker and a seeded sampler it is what `study.optimize` would try. A suggestion that was tried before is
-    pruned, and the next one asked for, until there is nothing new.
+    pruned, and the next one asked for, until there is nothing new. `storage`, `study_name` and `load_if_exists` are for
+    `optuna.create_study`.
     """
 
     def __init__(
@@ -70,10 +75,11 @@ class OptimizerOptuna(SearchStrategy):
             max_iteration_per_job=max_iteration_per_job,
             total_max_jobs=total_max_jobs,
         )
-        self._optuna_sampler = optuna_sampler
-        self._optuna_pruner = optuna_pruner
+        self._optuna_sampler = optuna_sampler or optuna_kwargs.pop("sampler", None)
+        self._optuna_pruner = optuna_pruner or optuna_kwargs.pop("pruner", None)
         self._previous = continue_previous_study
-        self._optuna_kwargs = optuna_kwargs
+        self._optuna_kwargs = {name: optuna_kwargs.pop(name) for name in _KEPT & optuna_kwargs.keys()}
+        _tell_of_ignored(optuna_kwargs)
         self._space = Space(hyper_parameters)
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
@@ -88,7 +94,15 @@ class OptimizerOptuna(SearchStrategy):
             return self._go_on(self._previous, directions)
         named = {"study_name": self._optimizer_task.id, "load_if_exists": True} if self._optimizer_task else {}
         arguments = {**named, **self._optuna_kwargs}
-        return optuna.create_study(directions=directions, sampler=self._sampler(), pruner=self._pruner(), **arguments)
+        with _quietly():
+            return optuna.create_study(
+                directions=directions, sampler=self._sampler(), pruner=self._pruner(), **arguments
+            )
+
+    @property
+    def _study(self) -> optuna.Study:
+        """The same, under the name by which scripts of ClearML reach for it."""
+        return self.study
 
     def propose(self) -> Mapping[str, Any] | None:
         """Return what the study suggests next and was not tried yet; None when it comes to nothing new."""
@@ -197,6 +211,28 @@ class OptimizerOptuna(SearchStrategy):
             params=params,
             distributions=self._space.distributions,
             intermediate_values=reports,
+        )
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Let Optuna say nothing of what the search is about to say itself, unless somebody has set how much it says."""
+    before = optuna.logging.get_verbosity()
+    if before == optuna.logging.INFO:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _tell_of_ignored(arguments: Mapping[str, Any]) -> None:
+    """Say what nobody knows: ClearML's scripts have such arguments, and run."""
+    if arguments:
+        LOGGER.warning(
+            "neither a search nor Optuna's create_study knows %s: ignored.",
+            ", ".join(sorted(arguments)),
+            extra={"action": "search_arguments_ignored", "arguments": sorted(arguments)},
         )
 
 

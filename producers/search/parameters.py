@@ -12,7 +12,8 @@ from random import Random
 from typing import Any, ClassVar, Final
 
 from ..errors import InvalidArgumentError
-from ..parameters import plain
+from ..parameters import full_name, plain
+from ..warn import LOGGER
 from .steps import Steps, exact
 
 POINTS: Final = 100
@@ -50,10 +51,17 @@ class RandomSeed:
 
 
 class Parameter(RandomSeed, ABC):
-    """A hyper-parameter of the task that is searched for: its name there, and the values it may have."""
+    """A hyper-parameter of the task that is searched for: its name there, and the values it may have.
+
+    A class of your own overrides `to_list` and, as in ClearML, `get_value`, or `draw`.
+    """
+
+    _class_type_serialize_name: ClassVar[str] = _KIND
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if cls.draw is Parameter.draw and cls.get_value is Parameter.get_value:
+            raise InvalidArgumentError(f"{cls.__name__} can't draw a value: override `get_value`, or `draw`.")
         _KINDS[cls.__name__] = cls
 
     def __init__(self, name: str | None) -> None:
@@ -68,9 +76,9 @@ class Parameter(RandomSeed, ABC):
         """Draw a value, as a dictionary of names and values."""
         return self.draw(self._random)
 
-    @abstractmethod
-    def draw(self, random: Random) -> dict[str, Any]:
-        """Draw a value with a given source of chance."""
+    def draw(self, random: Random) -> dict[str, Any]:  # noqa: ARG002  for classes that need it
+        """Draw a value with a given source of chance, where the class knows how; else with the process's."""
+        return self.get_value()
 
     @abstractmethod
     def to_list(self) -> list[dict[str, Any]]:
@@ -91,7 +99,11 @@ class Parameter(RandomSeed, ABC):
 
     @classmethod
     def of_attributes(cls, arguments: Mapping[str, Any]) -> Parameter:
-        """Make one of its attributes, which are the constructor's arguments but for a name."""
+        """Make one of its attributes: of classes of this module the constructor's arguments but for a name."""
+        if cls.__module__ != __name__:
+            made = cls.__new__(cls)
+            vars(made).update({name: _undumped(value) for name, value in arguments.items()})
+            return made
         return cls(**{"include_max_value" if name == "include_max" else name: arguments[name] for name in arguments})
 
     def __eq__(self, other: object) -> bool:
@@ -258,6 +270,18 @@ class ParameterSet(Parameter):
     def of_attributes(cls, arguments: Mapping[str, Any]) -> ParameterSet:
         """Make one whose combinations hold ranges again, not their dictionaries."""
         return cls([{name: _undumped(value) for name, value in each.items()} for each in arguments["values"]])
+
+
+def tell_of_unknown(parameters: Iterable[Parameter], known: AbstractSet[str]) -> None:
+    """Warn of parameters that a task whose parameters are known does not have: its code may not read them."""
+    missing = sorted({full_name(name) for parameter in parameters for name in parameter.names} - known)
+    if known and missing:
+        LOGGER.warning(
+            "the base task has no parameter %s: trials get it all the same, but its code may not read it. It has %s.",
+            ", ".join(missing),
+            ", ".join(sorted(known)),
+            extra={"action": "search_parameters_unknown", "parameters": missing},
+        )
 
 
 def _options(combination: Mapping[str, Any]) -> list[list[dict[str, Any]]]:

@@ -29,11 +29,12 @@ from ..controllers.ids import child_id
 from ..controllers.runners import LastWords, Runner
 from ..parameters import full_name, make, value_of
 from ..spec import fit_spec
-from ..task_editing import OWN
+from ..task_editing import WATCHED, handed_on
 from ..text import shown
 from ..warn import LOGGER
 from .decide import Decision, End, Propose, Say, Situation, Tell, decide, observed
 from .proposals import Known
+from .recursion import TRIAL_TAG
 
 if TYPE_CHECKING:
     from ...events.base import TaskEvent
@@ -48,6 +49,7 @@ _ENDED_ITSELF: Final = frozenset({"completed", "stopped", "failed"})
 _GIVEN_UP: Final = "its curve is worse than those of other trials"
 OnFinished = Callable[[TrialState, "TrialState | None"], object]
 OnChange = Callable[[SearchFold], None]
+OnOver = Callable[[Sequence[TrialState]], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Trial:
 class Searcher:
     """Runs one search. `on_finished` is the user's callback, with a trial and the best one so far.
 
-    `on_change` shows how far the search is, `on_end` what came of it; `on_trial` is called when a trial is over.
+    `on_change` shows how far the search is, `on_end` what came of it. `on_over` is called with trials that are over;
+    a later run calls it anew with those whose tasks are still in sight.
     """
 
     session: Session
@@ -96,7 +99,7 @@ class Searcher:
     on_finished: OnFinished | None = None
     on_change: OnChange = lambda _: None
     on_end: OnChange = lambda _: None
-    on_trial: OnChange = lambda _: None
+    on_over: OnOver = lambda _: None
     fold: SearchFold = field(default_factory=SearchFold)
     _is_live: bool = False
     _is_exhausted: bool = False
@@ -160,17 +163,19 @@ class Searcher:
         if queued := [self._trial(self.fold.trials[e.trial]) for e in events if isinstance(e, TrialQueued)]:
             self.runner.start(queued)
         self._stop_all()
-        if any(isinstance(event, TrialFinished) for event in events):
-            self.on_trial(self.fold)
+        if over := [self.fold.trials[event.trial] for event in events if isinstance(event, TrialFinished)]:
+            self.on_over(over)
         self.on_change(self.fold)
 
     def resume(self) -> None:
-        """Have queued trials run of which nothing was heard, and stop again those that were to stop."""
+        """Have queued trials run of which nothing was heard, stop again those that were to stop, tell of those over."""
         for trial in [self.fold.trials[number] for number in self.fold.under_way]:
             is_unheard = trial.status == "queued" and self.children[trial.child].status == "waiting"
             if is_unheard and not trial.stopping:
                 self.runner.start([self._trial(trial)])
         self._stop_all()
+        over = [trial for trial in self.fold.trials if trial.status not in UNDER_WAY]
+        self.on_over([trial for trial in over if not self.children[trial.child].state.archived])
         self.on_change(self.fold)
 
     def is_over(self) -> bool:
@@ -297,8 +302,8 @@ class Searcher:
             "project": self.plan.project or base.project,
             "user": self.session.actor,
             "parent": self.task,
-            "tags": [*base.tags, f"opt: {self.task}"],
-            "system_tags": [tag for tag in base.system_tags if tag != OWN],
+            "tags": [*base.tags, f"{TRIAL_TAG}{self.task}"],
+            "system_tags": [*handed_on(base.system_tags), WATCHED],
         }
         spec = spec_fold.with_parameters(base.model_copy(update=changes), trial.parameters)
         return Trial(trial.child, fit_spec(spec), self.plan.queue)
@@ -306,10 +311,10 @@ class Searcher:
     def _stop_all(self) -> None:
         """Have the trials stopped that are to end, and each run that follows one whose agent was lost meanwhile."""
         for trial in [self.fold.trials[number] for number in self.fold.under_way]:
-            run = self.children[trial.child].run
-            if trial.stopping and self._stopped.get(trial.child) != run:
-                self._stopped[trial.child] = run
-                self.runner.stop(trial.child, run)
+            child = self.children[trial.child]
+            if trial.stopping and self._stopped.get(trial.child) != child.run:
+                self._stopped[trial.child] = child.run
+                self.runner.stop(trial.child, child.run, has_started=child.status == "running")
 
     def _said(self, kind: type[SearchEvent], **fields: Any) -> SearchEvent:
         return kind(meta=self.session.stamp(), task=self.task, run=self.run, **fields)

@@ -15,6 +15,10 @@ from .parameters import Parameter, RandomSeed, combine
 from .proposals import Known, Tried
 
 _DRAWS: Final = 42
+_NEVER_CALLED: Final = {"start", "stop", "process_step", "monitor_job", "update_budget_per_job"}
+"""What ClearML's loop calls of a strategy. Here the controller watches trials, ends them, and keeps to their limits."""
+_CALLED_BY_PROPOSE: Final = {"create_job", "helper_create_job"}
+_OURS: Final = __name__.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class SearchStrategy:
         **_: Any,
     ) -> None:
         _check_names(hyper_parameters)
+        _check_overrides(type(self))
         self._base_task_id = base_task_id
         self._hyper_parameters = hyper_parameters
         self._objective_metric = _several(objective_metric)
@@ -70,11 +75,23 @@ class SearchStrategy:
 
     def helper_create_job(
         self,
-        base_task_id: str,  # noqa: ARG002  ClearML's signature
+        base_task_id: str,
         parameter_override: Mapping[str, Any] | None = None,
-        **_: Any,
+        **others: Any,
     ) -> ProposedJob:
-        """Make a trial of the base task with these parameters."""
+        """Make a trial of the base task with these parameters; in nothing else can one differ from that.
+
+        Raises `InvalidArgumentError` where it is to: `tags`, `task_overrides` and what else ClearML takes.
+        """
+        given = sorted(name for name, value in others.items() if value)
+        if base_task_id != self._base_task_id:
+            given.append(f"another base task ({base_task_id})")
+        if given:
+            hint = "change the base task itself, or add a parameter that its code reads"
+            raise InvalidArgumentError(
+                f"a trial differs from base task {self._base_task_id} by its parameters alone, and can't have "
+                f"{', '.join(given)}: {hint}."
+            )
         return ProposedJob(dict(parameter_override or {}))
 
     def propose(self) -> Mapping[str, Any] | None:
@@ -125,13 +142,19 @@ class RandomSearch(SearchStrategy):
     def propose(self) -> Mapping[str, Any] | None:
         """Draw a combination that is new."""
         drawn = self._next_of(self._draw() for _ in range(_DRAWS))
-        return self._next_of(self._grid()) if drawn is None else drawn
+        return self._next_of(self._rest) if drawn is None else drawn
 
     def resume(self, trials: Sequence[Known]) -> None:
         """Draw what was drawn before, so that chance goes on where it was."""
         for _ in trials:
             self.propose()
         super().resume(trials)
+        self._rest = self._grid()
+
+    @cached_property
+    def _rest(self) -> Iterator[dict[str, Any]]:
+        """The grid from where on there may be something new."""
+        return self._grid()
 
     @cached_property
     def _random(self) -> Random:
@@ -143,6 +166,21 @@ class RandomSearch(SearchStrategy):
 
 def _several(objective: Objective | Objectives) -> Objectives:
     return Objectives((objective,)) if isinstance(objective, Objective) else objective
+
+
+def _check_overrides(kind: type[SearchStrategy]) -> None:
+    """Refuse a class of somebody else's that overrides what nothing here calls: it would be ignored silently."""
+    theirs = [one for one in kind.__mro__ if not one.__module__.startswith(f"{_OURS}.")]
+    overridden = {name for one in theirs for name in vars(one) if one is not object}
+    proposes_itself = kind.propose is SearchStrategy.propose or "propose" in overridden
+    ignored = overridden & (_NEVER_CALLED if proposes_itself else _NEVER_CALLED | _CALLED_BY_PROPOSE)
+    if ignored:
+        hint = "override `propose`, or the `create_job` of a plain SearchStrategy, to say what is tried next"
+        raise InvalidArgumentError(
+            f"{kind.__name__} overrides {', '.join(sorted(ignored))}, which a search does not call: the controller "
+            f"watches trials and ends them itself. {hint[0].upper()}{hint[1:]}; `report` to look at a trial's values "
+            "and give it up; `finish` to learn what it has come to."
+        )
 
 
 def _check_names(parameters: Sequence[Parameter]) -> None:

@@ -126,13 +126,15 @@ def test_a_refused_token_is_not_told_either(
 ) -> None:
     for name, value in (given_by_variables(url, home) | {"TASKTAPE_GIT_USER": "somebody else"}).items():
         monkeypatch.setenv(name, value)
-    site.agent()
+    agent = site.agent()
     task = site.put("", script=Script(repository=url, branch="main", entry_point="main.py"))
     site.wait(lambda: site.ends(task))
     assert site.of(task, RunFailed)[0].reason == "checkout"
     said = everything_said(site)
     assert "Authentication failed" in said
     assert [secret for secret in SECRETS if secret in said] == []
+    agent.terminate()
+    agent.wait()
     assert leaking_files(home / "mirrors") == []
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -21,6 +23,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tasktape.cli.dashboard import free_port
 from tasktape.events.blobs import open_blob_store
+from tasktape.events.search_events import Objective
+from tasktape.producers.search.parameters import LogUniformParameterRange
 from tasktape.tests.support.histories import History, falling
 
 pytestmark = pytest.mark.browser
@@ -57,6 +61,7 @@ FLOW = {
     "compare": ["resnet", "vit", "convnext"],
     "publish the best": ["compare"],
 }
+ACCURACY = Objective(title="accuracy", series="validation", sign="max")
 HEADING, ROW = 36, 35
 """Heights in the table of tasks, in pixels."""
 PATIENCE = 60_000
@@ -97,6 +102,7 @@ class Told:
             history.enqueue(history.task(f"sweep {number}", "nlp"), "default")
         self.flow = history.pipeline("train and compare", FLOW, project="vision/flow")
         self.loaded = history.begin_step(self.flow, "load images", project="vision/flow")
+        self.tuning = Tuning(history)
         history.worker("lab/agent-1", ["default"], holds=[(self.running, "default")], cpu_percent=87.0)
         history.settle()
 
@@ -134,6 +140,50 @@ class Told:
         history.set_parameter(task, "General/lr", str(rate), old="0.5")
         history.complete(task)
         return task
+
+
+class Tuning:
+    """A search of 40 trials: 22 are over, four run. `best` is the best so far."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.chance = random.Random(7)
+        space = json.dumps([LogUniformParameterRange("Args/lr", -4, -1).to_dict()])
+        self.task = history.search("tune the net", [ACCURACY], trials=40, space=space, project="vision/tuning")
+        self.trials: list[str] = []
+        self.rates: list[float] = []
+        self.best, self.most = 0, 0.0
+        self.over = 0
+        self.go_on(22, running=4)
+
+    def go_on(self, over: int, running: int = 0) -> None:
+        """So many trials are over now, and so many run beside them."""
+        while len(self.trials) < over + running:
+            self._begin()
+        while self.over < over:
+            self._end()
+        self.history.settle()
+
+    def _begin(self) -> None:
+        chance, number = self.chance, len(self.trials)
+        self.rates.append(10 ** chance.uniform(-4, -1))
+        kind, hidden = chance.choice(["adam", "adamw", "sgd"]), 8 * chance.randint(1, 16)
+        held = {"Args/lr": self.rates[-1], "Args/hidden": hidden, "Args/optimizer": kind}
+        self.trials.append(self.history.begin_trial(self.task, number, held, project="vision/tuning"))
+
+    def _end(self) -> None:
+        """One more is over: one of ten fails, one of six is pruned."""
+        number = self.over
+        self.over += 1
+        if number % 10 == 3:
+            self.history.end_trial(self.task, number, status="failed", message="CUDA out of memory")
+            return
+        near = abs(math.log10(self.rates[number]) + 2.2)
+        value = 0.96 - 0.11 * near**1.5 + self.chance.uniform(-0.02, 0.01)
+        if value > self.most:
+            self.best, self.most = number, value
+        status = "pruned" if number % 6 == 5 else "completed"
+        self.history.end_trial(self.task, number, value, status=status)
 
 
 def picture() -> bytes:
@@ -223,7 +273,7 @@ def test_a_running_pipelines_graph_changes_by_itself_and_leads_to_its_steps(told
     page.goto("/pipelines")
     click(page, "train and compare", column=1, boxes=False)
     page.wait_for_url(f"**/task?task={told.flow}")
-    graph = page.locator(".js-plotly-plot")
+    graph = page.locator("[data-stale=false] > * .js-plotly-plot")  # Streamlit keeps the former one for a moment
     graph.get_by_text("running 1").wait_for()
     page.evaluate("window.loadedOnce = true")
     told.finish_loading()
@@ -236,6 +286,32 @@ def test_a_running_pipelines_graph_changes_by_itself_and_leads_to_its_steps(told
     page.wait_for_url(f"**/task?task={told.flow}")
     click(page, "load images", column=1, boxes=False)
     page.wait_for_url(f"**/task?task={told.loaded}")
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def test_a_running_search_is_shown_as_it_goes_on_and_leads_to_its_trials(told: Told, page: Page) -> None:
+    tuning = told.tuning
+    page.set_viewport_size({"width": 1400, "height": 1500})
+    page.goto("/searches")
+    click(page, "tune the net", column=1, boxes=False)
+    page.wait_for_url(f"**/task?task={tuning.task}")
+    page.get_by_text("22 of 40 trials over").wait_for()
+    page.evaluate("window.loadedOnce = true")
+    page.wait_for_function(f"{POINTS} === 17")
+    shoot(page, "task-search-live", f"trial {tuning.best}")
+    tuning.go_on(40)
+    page.get_by_text("40 of 40 trials over").wait_for()
+    page.wait_for_function(f"{POINTS} === 31")
+    page.locator(".points path.point").first.click(force=True)
+    page.wait_for_url(f"**/task?task={tuning.trials[0]}")
+    page.get_by_role("button", name="tune the net").click()
+    page.wait_for_url(f"**/task?task={tuning.task}")
+    page.get_by_role("button", name=f"trial {tuning.best}").click()
+    page.wait_for_url(f"**/task?task={tuning.trials[tuning.best]}")
+    page.get_by_role("button", name="tune the net").click()
+    page.get_by_test_id("stDataFrame").scroll_into_view_if_needed()
+    click(page, str(tuning.best), column=1, boxes=False)
+    page.wait_for_url(f"**/task?task={tuning.trials[tuning.best]}")
     assert page.evaluate("window.loadedOnce") is True
 
 
@@ -264,6 +340,9 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
     page.goto("/pipelines")
     page.get_by_test_id("stDataFrame").wait_for()
     shoot(page, "pipelines", "Pipelines")
+    page.goto("/searches")
+    page.get_by_test_id("stDataFrame").wait_for()
+    shoot(page, "searches", "Searches")
     page.goto(f"/task?task={told.done[0]}")
     shoot(page, "task", "accuracy")
     for tab, words in TABS.items():
@@ -279,6 +358,12 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
     shoot(page, "task-running-dark", "loss")
     page.goto(f"/task?task={told.flow}")
     shoot(page, "task-pipeline-dark", "load images")
+    page.set_viewport_size({"width": 1400, "height": 1500})
+    page.goto(f"/task?task={told.tuning.task}")
+    shoot(page, "task-search-dark", "Importance")
+    page.emulate_media(color_scheme="light")
+    page.goto(f"/task?task={told.tuning.task}")
+    shoot(page, "task-search", "Importance")
 
 
 def shoot(page: Page, name: str, words: str) -> None:

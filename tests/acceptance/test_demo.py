@@ -1,15 +1,24 @@
-"""`tasktape demo` from an empty home: three trainings, two of them on its agent, and nothing left running."""
+"""`tasktape demo` from an empty home: three trainings, two of them on its agent, and nothing left running.
+
+The example that searches for better parameters finds some.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+import pytest
 
+from tasktape import Task
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TASKTAPE = [sys.executable, "-m", "tasktape.cli.main"]
 
 
@@ -39,6 +48,35 @@ def test_the_demo_trains_compares_and_leaves_nothing_running(home: Path) -> None
     }
     assert [model["name"] for model in about["models"]] == ["digits"]
     assert [process.info for process in of_home(home)] == []
+
+
+@pytest.mark.usefixtures("home")
+def test_the_search_example_finds_better_parameters_than_those_of_its_base_task(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
+    command([sys.executable, "digits.py", "--epochs", "5"], folder)
+    serve = [*TASKTAPE, "agent", "--queue", "default", "--slots", "2", "--env", "current"]
+    with subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL) as agent:
+        try:
+            said = command([sys.executable, "search_digits.py", "--trials", "3", "--seed", "3"], folder)
+        finally:
+            agent.terminate()
+    base, best = Task.get_task(project_name="examples", task_name="digits"), Task.get_task(said.split()[-1])
+    assert base is not None
+    assert best.get_parameter("Args/epochs") == "5", "a trial keeps what is not searched for"
+    assert accuracy(best) > accuracy(base)
+
+
+def accuracy(task: Task) -> float:
+    """Of what a network has never seen, in the end."""
+    last: float = task.get_last_scalar_metrics()["accuracy"]["validation"]["last"]
+    return last
+
+
+def command(arguments: Sequence[str], folder: Path) -> str:
+    """What a program that has to succeed prints."""
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def of_home(home: Path) -> list[psutil.Process]:

@@ -15,7 +15,8 @@ import optuna
 import pytest
 
 from tasktape import Task
-from tasktape.events.search_events import SearchEvent
+from tasktape.events.search_events import SearchEvent, SearchStopping
+from tasktape.producers.parameters import value_of
 from tasktape.producers.session import change_session
 from tasktape.projections.search_fold import SearchFold, TrialState
 from tasktape.tests.conftest import empty
@@ -39,11 +40,12 @@ from tasktape.producers.search.parameters import DiscreteParameterRange, Uniform
 from tasktape.producers.search.strategies import GridSearch
 (folder / "pid").write_text(str(os.getpid()))
 task = Task.init("p", "search")
+BASE = {base!r}
 def told(job, value, iteration, parameters, best):
     note("told", parameters["General/x"], value, iteration, job == best)
 def search(*parameters, **options):
     options = {{"optimizer_class": GridSearch, **options}}
-    return HyperParameterOptimizer({base!r}, parameters, "loss", "value", "min", **options)
+    return HyperParameterOptimizer(BASE, parameters, "loss", "value", "min", **options)
 def values(*held):
     return DiscreteParameterRange("General/x", held)
 """
@@ -66,7 +68,7 @@ class World(ControllerWorld):
 
     def trials(self, search: str) -> list[TrialState]:
         """All trials of a search."""
-        return self.fold(search).trials
+        return list(self.fold(search).trials)
 
     def statuses(self, search: str) -> list[str]:
         """What has become of each trial, as the search and as its task tell it."""
@@ -100,8 +102,14 @@ def world(site: AgentSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
 def test_a_grid_is_tried_once_each_and_the_best_trials_are_its_least_values(world: World) -> None:
     search = world.search(
         """
-found = search(values(1.0, 3.0), DiscreteParameterRange("General/y", ["a", "b"]), max_number_of_concurrent_tasks=2)
+found = search(
+    values(1.0, 3.0),
+    DiscreteParameterRange("General/y", ["a", "b"]),
+    max_number_of_concurrent_tasks=2,
+    save_top_k_tasks_only=2,
+)
 found.start(told)
+found.start()
 note("over", found.wait(), found.is_active(), found.get_num_active_experiments())
 note("top", *(top.get_parameters()["General/x"] + top.get_parameters()["General/y"]
     for top in found.get_top_experiments(3)))
@@ -121,6 +129,7 @@ for step in range(3):
     assert sorted(told) == ["told 1.0 -0.5 2", "told 1.0 -1.0 2", "told 3.0 1.0 2", "told 3.0 1.5 2"]
     assert world.notes[over + 1 :] == ["top 1.0a 1.0b 3.0a"]
     assert world.statuses(search) == ["completed completed"] * 4
+    assert [Task.get_task(trial.child).get_archived() for trial in world.trials(search)] == [False, False, True, True]
 
 
 def test_optuna_tries_what_its_study_would_and_finds_better_than_the_base_task(world: World) -> None:
@@ -130,23 +139,29 @@ import optuna
 from tasktape.producers.search.optuna_strategy import OptimizerOptuna
 found = search(
     UniformParameterRange("General/x", -4.0, 4.0),
+    DiscreteParameterRange("General/y", ["a", "b"]),
     optimizer_class=OptimizerOptuna,
     optuna_sampler=optuna.samplers.TPESampler(seed=7, n_startup_trials=2),
     max_number_of_concurrent_tasks=1,
-    total_max_jobs=4,
+    total_max_jobs=5,
 )
 found.start()
 found.wait()
 """,
-        trial="report((x - 1) ** 2)",
+        trial="report((x - 1) ** 2 + (held['y'] == 'b'))",
     )
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("General/x", -4.0, 4.0)
+        return (x - 1) ** 2 + (trial.suggest_categorical("General/y", ["a", "b"]) == "b")
+
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=7, n_startup_trials=2))
-    study.optimize(lambda trial: (trial.suggest_float("General/x", -4.0, 4.0) - 1) ** 2, n_trials=4)
+    study.optimize(objective, n_trials=5)
     assert world.end(search) == "RunCompleted"
     fold = world.fold(search)
-    tried = [(float(trial.parameters[0].value), *trial.values) for trial in fold.trials]
-    assert tried == [(trial.params["General/x"], trial.value) for trial in study.trials]
-    assert fold.best == study.best_trial.number
+    tried = [({held.name: value_of(held) for held in trial.parameters}, *trial.values) for trial in fold.trials]
+    assert tried == [(trial.params, trial.value) for trial in study.trials]
+    assert (fold.best, fold.trials[fold.best or 0].values) == (study.best_trial.number, (study.best_value,))
     assert study.best_value < (4.0 - 1) ** 2
 
 
@@ -315,6 +330,58 @@ wait_for("never")
     assert world.end(search) == "RunCompleted"
     assert {line.rpartition(" ")[0] for line in world.notes} == {"told 1.0 5.0 5", "told 2.0 10.0 5"}
     assert world.statuses(search) == ["completed stopped"] * 2
+
+
+def test_several_objectives_rank_trials_in_a_project_of_their_own_and_only_the_best_stay_in_sight(world: World) -> None:
+    search = world.search(
+        """
+found = HyperParameterOptimizer(
+    BASE,
+    [values(1.0, 2.0, 3.0)],
+    ["loss", "Summary"],
+    ["value", "size"],
+    ["min_global", "max"],
+    optimizer_class=GridSearch,
+    max_number_of_concurrent_tasks=1,
+    spawn_project="elsewhere",
+    save_top_k_tasks_only=1,
+)
+found.start()
+found.wait()
+(best,) = found.get_top_experiments_details(1)
+note("best", *(f"{name}={held['value']:g}" for name, held in sorted(best["metrics"].items())))
+""",
+        trial="""
+task.get_logger().report_single_value("size", 10 * x)
+for step, value in enumerate((x, 3 - x, 5.0)):
+    report(value, step)
+""",
+    )
+    assert world.end(search) == "RunCompleted"
+    trials = world.trials(search)
+    assert [trial.values for trial in trials] == [(1.0, 10.0), (1.0, 20.0), (0.0, 30.0)]
+    tasks = [Task.get_task(trial.child) for trial in trials]
+    assert [(task.get_project_name(), task.get_archived()) for task in tasks] == [
+        *(("elsewhere", True), ("elsewhere", True), ("elsewhere", False)),
+    ]
+    assert world.notes == ["best Summary/size=30 loss/value=5"]
+
+
+def test_time_ends_a_trial_and_the_search(world: World) -> None:
+    search = world.search(
+        """
+found = search(values(1.0, 2.0, 3.0, 4.0), max_number_of_concurrent_tasks=1, time_limit_per_job=0.02,
+    compute_time_limit=0.05)
+found.start()
+found.wait()
+""",
+        trial="report(x)\nwait_for('never')",
+    )
+    assert world.end(search) == "RunCompleted"
+    assert world.statuses(search)[0] == "completed stopped"
+    assert world.trials(search)[0].message == "it ran for its 0.02 min"
+    (stopping,) = world.site.of(search, SearchStopping)
+    assert stopping.reason == "the trials have had their 0.05 min of computing"
 
 
 def test_a_search_whose_objective_nobody_reports_fails_and_says_what_they_did(world: World) -> None:

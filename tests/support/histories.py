@@ -30,6 +30,15 @@ from tasktape.events.report_events import (
     SingleValueReported,
 )
 from tasktape.events.scalars import ScalarColumns, event_of
+from tasktape.events.search_events import (
+    Objective,
+    SearchDefined,
+    SearchEvent,
+    SearchLimits,
+    TrialFinished,
+    TrialQueued,
+    TrialStarted,
+)
 from tasktape.events.task_events import (
     ArtifactUploaded,
     ModelSaved,
@@ -44,6 +53,7 @@ from tasktape.events.task_events import (
 from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event
 from tasktape.events.worker_events import HeldRun, WorkerHeartbeat, WorkerStarted
+from tasktape.producers.parameters import make
 
 
 class History:
@@ -217,6 +227,33 @@ class History:
             self.complete(child)
         status = "failed" if message else "completed"
         self.step(StepFinished, pipeline, step, child=child, child_run=1, status=status, message=message)
+
+    def search(self, name: str, objectives: Sequence[Objective], trials: int = 0, space: str = "", **spec: Any) -> str:
+        """A controller that runs and has defined a search of at most so many trials of a task that it makes."""
+        base = self.task("train", **spec)
+        task = self.task(name, task_type="optimizer", **spec)
+        self.start(task)
+        about = {"base_task": base, "strategy": "RandomSearch", "queue": "default", "space": space}
+        limits = SearchLimits(trials=trials, concurrent=4)
+        self.of_search(SearchDefined, task, objectives=list(objectives), limits=limits, **about)
+        return task
+
+    def of_search(self, kind: type[SearchEvent], search: str, **fields: Any) -> None:
+        self.say(kind(meta=self.stamp(), task=search, run=1, **fields))
+
+    def begin_trial(self, search: str, trial: int, parameters: Mapping[str, Any], **spec: Any) -> str:
+        """The trial runs, as a task of its own."""
+        child = self.task(f"trial {trial}", parent=search, **spec)
+        held = [make(name, value) for name, value in parameters.items()]
+        self.of_search(TrialQueued, search, trial=trial, child=child, parameters=held)
+        self.start(child)
+        self.of_search(TrialStarted, search, trial=trial)
+        return child
+
+    def end_trial(self, search: str, trial: int, *values: float, status: str = "completed", message: str = "") -> None:
+        """The trial is over, with these values of the objectives."""
+        about = {"values": list(values), "iteration": 20, "seconds": 61.0 + trial, "message": message}
+        self.of_search(TrialFinished, search, trial=trial, status=status, **about)
 
     def worker(self, name: str, queues: Sequence[str], holds: Sequence[tuple[str, str]] = (), **load: float) -> None:
         """A worker that serves queues and holds the first runs of tasks, each with the queue it came from."""

@@ -119,7 +119,8 @@ class WorldRunner(runners.QueueRunner):
 
     world: World
 
-    def stop(self, child: str, run: int) -> None:
+    def stop(self, child: str, run: int, *, has_started: bool = False) -> None:
+        del has_started
         self.world.live()
         self.world.stop(child, run)
 

@@ -170,6 +170,21 @@ def test_a_worker_that_is_told_to_terminate_while_it_closes_finishes_that_first(
     assert Ran(tmp_path, program).output == f"closed True\n{-signal.SIGTERM}\n"
 
 
+def test_a_worker_that_is_told_to_terminate_as_soon_as_it_is_there_does(tmp_path: Path) -> None:
+    program = """
+        codes = set()
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                time.sleep(5)
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            codes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print(codes)
+    """
+    assert Ran(tmp_path, program).output == f"{{{-signal.SIGTERM}}}\n"
+
+
 def test_nothing_is_left_of_a_watch_that_is_over() -> None:
     before = (sys.exit, signal.getsignal(signal.SIGTERM), sys.excepthook, vars(type(exit))["__call__"])
     watch = ExitWatch(lambda _ending: None)

@@ -16,15 +16,19 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from tasktape.dashboard import page_compare, source, tab_pipeline
+from tasktape.dashboard import page_compare, source, tab_pipeline, tab_search
+from tasktape.dashboard.formatting import one_line
 from tasktape.dashboard.page_task import TABS
 from tasktape.dashboard.theme import APP
 from tasktape.events.blobs import BlobStore, open_blob_store
 from tasktape.events.limit_events import LimitSet
+from tasktape.events.search_events import Objective, SearchStopping
 from tasktape.tests.support.histories import History, falling
 
 ODD = '<script>alert(1)</script> **b** :red[x] $a$ ![i](http://evil/x.png) "q" \n é🙂'
 LONG = "x" * 10_000
+ACCURACY = Objective(title="accuracy", series="test", sign="max")
+LOSS = Objective(title="loss", series="test", sign="min_global")
 FIGURE = json.dumps({"data": [{"type": "bar", "y": [1, 2]}], "layout": {"title": {"text": "<b>t</b>"}}})
 
 
@@ -49,6 +53,7 @@ class Told:
         for scope in ("queue:gpu", "tag:licence"):
             history.say(LimitSet(meta=history.stamp(), scope=scope, running=2))
         self._pipeline({"load": [], ODD: ["load"], "test": [ODD]})
+        self._searches()
         history.worker("lab/1", ["gpu"], holds=[(self.tasks["first"], "gpu")], cpu_percent=50.0)
         history.settle()
 
@@ -76,6 +81,26 @@ class Told:
         self.tasks["load"] = history.begin_step(nightly, "load", project="flows")
         history.end_step(nightly, "load", self.tasks["load"])
         self.tasks["odd step"] = history.begin_step(nightly, ODD, project="flows")
+
+    def _searches(self) -> None:
+        """A search with trials of every fate, one with a single trial that runs, and one that has none yet."""
+        history = self.history
+        tuned = self.tasks["tuned"] = history.search("tuned", [ACCURACY, LOSS], trials=8, project="tuning")
+        fates = {"completed": (0.5, 3.0), "pruned": (0.75, 2.0), "aborted": (), "failed": (0.9, 0.1), "running": ()}
+        told = [*fates.items(), ("completed", (0.6, 1.5))]
+        for number, (status, values) in enumerate(told):
+            held = {
+                "General/lr": 0.1 * (number + 1),
+                ODD: ODD,
+                **({"General/rare": 3, "General/a": "b"} if number else {}),
+            }
+            self.tasks[f"trial {number}"] = history.begin_trial(tuned, number, held, project="tuning")
+            if status != "running":
+                history.end_trial(tuned, number, *values, status=status, message=ODD)
+        self.tasks["begun"] = begun = history.search("begun", [LOSS], project="tuning")
+        self.tasks["only trial"] = history.begin_trial(begun, 0, {"General/on": True}, project="tuning")
+        self.tasks["idle"] = history.search(ODD, [LOSS], project="tuning")
+        self.tasks["undefined"] = history.task("undefined", "tuning", task_type="optimizer")
 
     def _heavy_plot(self, task: str, store: BlobStore) -> None:
         heavy = json.dumps({"data": [{"type": "bar", "y": [1] * 2_000_000}]}).encode()
@@ -130,7 +155,7 @@ def test_no_page_shares_a_fragment_with_another(told: Told) -> None:
     """One asked for anew while its page is left would be drawn over the next page, and break it in the browser."""
     task, others = told.tasks["first"], ",".join((told.tasks["first"], told.tasks["second"]))
     addresses = {"projects": {}, "tasks": {}, "task": {"task": task}, "compare": {"compare": others}, "queues": {}}
-    addresses |= {"pipelines": {}}
+    addresses |= {"pipelines": {}, "searches": {}}
     fragments = [set(opened(page, **query)._fragment_storage._fragments) for page, query in addresses.items()]
     assert all(fragments)
     assert sum(map(len, fragments)) == len(set.union(*fragments))
@@ -146,7 +171,7 @@ def test_projects_have_their_tasks_by_status() -> None:
 def test_the_table_shows_every_task_that_changed_last_first(told: Told) -> None:
     (table,) = frames(opened("tasks"))
     assert set(table["name"]) >= {"first", "second", "waiting"}
-    assert len(table) == len(told.tasks)
+    assert len(table) == len(told.tasks) + table["name"].eq("train").sum()
     assert all(len(name) <= 80 and "\n" not in name for name in table["name"])
 
 
@@ -325,6 +350,70 @@ def test_the_graph_stays_the_same_figure_while_nothing_happens(told: Told, monke
     assert seen(10.0) == seen(19.9) != seen(20.0)
 
 
+def charts(app: AppTest) -> list[Any]:
+    return [json.loads(chart.proto.spec)["data"] for chart in app.get("plotly_chart")]
+
+
+def test_a_search_shows_first_its_objectives_and_every_trial_the_best_first(told: Told) -> None:
+    app = opened("task", task=told.tasks["tuned"])
+    assert app.get("progress")[0].proto.text == "5 of 8 trials over · 1 running · 1 pruned · 2 failed or aborted"
+    (table,) = frames(app)
+    assert list(table["trial"]) == [1, 5, 0, 2, 3, 4]
+    assert [*map(list, table["status"])] == [["pruned"], *[["completed"]] * 2, ["aborted"], ["failed"], ["running"]]
+    assert list(table["o0"])[:3] == [0.75, 0.6, 0.5]
+    assert list(table["c0"])[:2] == [pytest.approx(0.2), pytest.approx(0.6)]
+    assert (table["c2"].isna().sum(), list(table["c3"])) == (1, ["b", "b", "", "b", "b", "b"])
+    assert table["task"][0] == told.tasks["trial 1"][:8]
+    accuracy, loss, parallel = charts(app)
+    assert [trace["name"] for trace in accuracy] == ["completed", "pruned", "failed", "best so far"]
+    assert loss[1]["customdata"] == [told.tasks["trial 1"]]
+    assert (loss[-1]["x"], loss[-1]["y"]) == ([0, 1, 5], [3.0, 2.0, 1.5])
+    assert [axis["label"] for axis in parallel[0]["dimensions"]][-2:] == ["accuracy/test", "loss/test"]
+    assert "<script>" not in json.dumps(charts(app))
+    assert "It takes 10 completed trials" in said(app)
+
+
+def test_the_best_trial_by_each_objective_is_a_click_away(told: Told) -> None:
+    app = opened("task", task=told.tasks["tuned"])
+    assert "Best accuracy/test]  \n0.75" in said(app)
+    assert "Best loss/test]  \n1.5" in said(app)
+    assert [app.button(key=f"best-{place}").label for place in (0, 1)] == ["trial 1", "trial 5"]
+
+
+def test_trials_are_shown_the_newest_first_where_one_wants_that(told: Told) -> None:
+    app = opened("task", task=told.tasks["tuned"])
+    app.session_state["trial-order"] = tab_search.NEWEST_FIRST
+    assert list(frames(app.run())[0]["trial"]) == [5, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("undefined", "No search yet"), ("idle", "No trials yet"), ("begun", "RandomSearch")]
+)
+def test_a_search_is_shown_however_little_there_is_of_it(told: Told, name: str, words: str) -> None:
+    app = opened("task", task=told.tasks[name])
+    assert words in said(app)
+    assert charts(app) == []
+    assert [list(table["status"]) for table in frames(app)] == [[["running"]]] * (name == "begun")
+
+
+def test_a_trial_that_ends_is_shown_and_so_is_why_its_search_does(told: Told) -> None:
+    history, task = told.history, told.tasks["begun"]
+    history.end_trial(task, 0, 0.25)
+    history.of_search(SearchStopping, task, reason="its time of 5 min is over")
+    history.settle()
+    app = opened("task", task=task)
+    assert [trace["name"] for trace in charts(app)[0]] == ["completed", "best so far"]
+    assert "its time of 5 min is over" in "".join(one.value for one in app.info)
+
+
+def test_all_searches_are_listed_with_their_best_values() -> None:
+    (table,) = frames(opened("searches"))
+    assert set(table["name"]) == {"tuned", "begun", one_line(ODD, 80)}
+    tuned = table[table["name"] == "tuned"].iloc[0]
+    assert (tuned["trials"], tuned["completed"], tuned["failed"], tuned["over"]) == (6, 2, 2, 62.5)
+    assert (tuned["best"], tuned["objective"]) == ("0.75, 2", "max accuracy/test, min_global loss/test")
+
+
 def test_a_step_leads_back_to_its_pipeline(told: Told) -> None:
     app = opened("task", task=told.tasks["load"])
     assert app.button(key="parent").label == ":gray[nightly]"
@@ -332,7 +421,7 @@ def test_a_step_leads_back_to_its_pipeline(told: Told) -> None:
 
 
 def test_a_controller_without_steps_says_so(told: Told) -> None:
-    task = told.history.task("empty", task_type="controller")
+    task = told.history.task("empty", "elsewhere", task_type="controller")
     told.history.settle()
     assert "No steps yet" in said(opened("task", task=task))
 
@@ -351,6 +440,7 @@ def test_pipelines_show_how_far_they_have_come() -> None:
         ("projects", "tasktape demo"),
         ("queues", "tasktape agent"),
         ("pipelines", "No pipelines yet"),
+        ("searches", "No searches yet"),
     ],
 )
 def test_an_empty_log_tells_what_to_do(tmp_path: Path, elsewhere: pytest.MonkeyPatch, page: str, words: str) -> None:

@@ -382,3 +382,28 @@ def test_ring_files_are_ready_to_be_taken_over(tmp_path: Path) -> None:
     ring = Ring.open(path)
     assert ring.committed(0)
     assert ring.identity.session == "s/1"
+
+
+def test_in_haste_the_first_point_that_nobody_has_seen_wakes_the_drain_and_no_other(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.writer.report("loss", "test", 0.5, 0)
+    assert not desk.wake.is_set()
+    desk.drain.hasten()
+    for first in (1, 40):
+        desk.writer.report("loss", "test", 0.5, first)
+        assert desk.wake.is_set()
+        desk.wake.clear()
+        for step in range(first + 1, first + 39):
+            desk.writer.report("loss", "test", 0.5, step)
+        assert not desk.wake.is_set()
+        assert desk.drain.drain()
+    assert desk.rows() == [("loss", "test", step, 0.5) for step in range(79)]
+
+
+def test_in_haste_nothing_is_lost_when_the_ring_is_full_either(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.drain.hasten()
+    for step in range(200):
+        desk.writer.report("loss", "test", 0.5, step)
+    assert desk.drain.drain()
+    assert desk.rows() == [("loss", "test", step, 0.5) for step in range(200)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import signal
 import threading
 import uuid
 from collections import Counter
@@ -23,7 +24,7 @@ from tasktape.events.report_events import ConsoleWritten, SingleValueReported
 from tasktape.events.scalars import read_columns
 from tasktape.events.settings import Settings
 from tasktape.events.task_events import TaskDeleted
-from tasktape.producers import warn
+from tasktape.producers import drain, warn
 from tasktape.producers.forward import Forwarder
 from tasktape.producers.outbox import Outbox
 from tasktape.producers.spool import Spool
@@ -500,3 +501,38 @@ def test_an_event_that_another_session_stamped_keeps_its_number(office: Office) 
     office.outbox.emit(said)
     assert office.events() == [said]
     assert len(office.values()) == 2
+
+
+@pytest.mark.parametrize("when", ["before the first point", "after it"])
+def test_in_haste_points_go_to_the_log_without_waiting_for_the_next_look(
+    home: Path, until: Until, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(drain, "INTERVAL", 1000.0)
+    office = Office(home, f"sqlite://{home}/log.db")
+    if when == "after it":
+        office.outbox.report_scalar("t", 1, "loss", "s", 0.5, 1)
+    office.outbox.hasten()
+    for step in (2, 3):
+        office.outbox.report_scalar("t", 1, "loss", "s", 0.5, step)
+
+        def is_there(wanted: int = step) -> bool:
+            return office.points()["t", "loss", wanted] == 1
+
+        until(is_there)
+    office.outbox.close()
+
+
+@MAY_FORK
+def test_a_forked_child_of_a_hasty_process_is_hasty(home: Path, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "INTERVAL", 1000.0)
+    office = Office(home, f"sqlite://{home}/log.db")
+    office.outbox.hasten()
+    child = os.fork()
+    if child == 0:
+        office.outbox.report_scalar("t", 1, "loss", "s", 0.5, 0)
+        threading.Event().wait()
+    try:
+        until(lambda: office.points()["t", "loss", 0] == 1)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

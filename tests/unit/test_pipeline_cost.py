@@ -5,38 +5,21 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-import tasktape
 from tasktape.events.log.memory import MemoryLog
+from tasktape.tests.support.counter import Counter
 from tasktape.tests.support.pipeline_plans import Plan, StepPlan
 from tasktape.tests.support.pipeline_world import World
 
-ROOT = Path(tasktape.__file__).parent
 COUNTED = ("producers/controllers/", "producers/pipelines/", "projections/pipeline_fold.py")
 FEW, MANY = 40, 160
 
 
-class Counter:
-    """Counts the lines that the controller's own code runs."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-        self._counted = tuple(f"{ROOT}/{path}" for path in COUNTED)
-
-    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            self.lines += 1
-        return self if frame.f_code.co_filename.startswith(self._counted) else None
-
-
 def lines_of(steps: Sequence[StepPlan], pace: int) -> int:
     name = f"pipeline-{uuid.uuid4().hex}"
-    world, counter, before = World(Plan(tuple(steps)), name, pace=pace), Counter(), sys.gettrace()
+    world, counter, before = World(Plan(tuple(steps)), name, pace=pace), Counter(*COUNTED), sys.gettrace()
     sys.settrace(counter)
     try:
         conductor = world.conduct()

@@ -19,6 +19,7 @@ OF_ONE_TASK: dict[str, dict[str, object]] = {
     "parameters": {},
     "configurations": {},
     "steps": {},
+    "trials": {},
     "all_scalars": {"title": None, "series": None},
     "scalars": {"title": None, "series": None, "samples": 100},
     "last_scalars": {},

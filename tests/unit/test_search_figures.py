@@ -82,12 +82,36 @@ def test_parallel_coordinates_have_an_axis_for_each_parameter_and_objective() ->
 
 
 def test_values_that_are_no_numbers_are_ticks() -> None:
-    shown = [trial(0, 1.0, a=True, b=None, c=1), trial(1, 2.0, a=False, b=3, c="x"), trial(2, float("inf"), a=1)]
+    shown = [trial(0, 1.0, a=True, b=None, c=1), trial(1, 2.0, a=False, b="3", c="x"), trial(2, float("inf"), a=1)]
     figure = figures.parallel_coordinates(shown, [LOSS])
     assert figure is not None
     axes = {axis["label"]: axis.get("ticktext") for axis in figure["data"][0]["dimensions"]}
-    assert axes == {"a": ["False", "True"], "b": ["", "3"], "c": ["1", "x"], "loss/test": None}
+    assert axes == {"a": ["False", "True"], "b": ["3", "none"], "c": ["1", "x"], "loss/test": None}
     assert figures.parallel_coordinates(shown[2:], [LOSS]) is None
+
+
+def test_numbers_that_a_trial_lacks_are_below_those_that_others_have() -> None:
+    shown = [trial(0, 1.0, n=4, lr=0.01), trial(1, 2.0, n=10, lr=0.1), trial(2, 3.0)]
+    figure = figures.parallel_coordinates(shown, [LOSS], {"General/lr"})
+    assert figure is not None
+    number, rate, _ = figure["data"][0]["dimensions"]
+    assert (number["values"], number["range"]) == ([4, 10, 3.0], [3.0, 10])
+    assert number["ticktext"] == ["none", "4", "7", "10"]
+    assert (rate["values"][:2], rate["ticktext"]) == ([-2.0, -1.0], ["none", "0.01", "0.1"])
+    assert rate["values"][2] < -2.0
+    go.Figure(figure)
+
+
+def test_many_categories_have_few_ticks_and_many_axes_short_names() -> None:
+    shown = [trial(number, 1.0, name=f"text {number:03}") for number in range(100)]
+    figure = figures.parallel_coordinates(shown, [LOSS])
+    assert figure is not None
+    ticks = figure["data"][0]["dimensions"][0]["ticktext"]
+    assert (len(ticks), ticks[0], ticks[-1]) == (20, "text 000", "text 099")
+    held = {f"a long name {number}": number for number in range(19)}
+    wide = figures.parallel_coordinates([Shown(0, "t", "completed", (1.0,), 0, held)], [LOSS])
+    assert wide is not None
+    assert max(len(axis["label"]) for axis in wide["data"][0]["dimensions"]) <= 6
 
 
 def test_parameters_that_are_powers_have_logarithmic_axes() -> None:
@@ -136,3 +160,40 @@ def test_there_are_no_importances_where_nothing_can_be_told(monkeypatch: pytest.
     assert importances([one._replace(parameters={"a": 1}) for one in varied(20)], LOSS) == {}
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert importances(varied(20), LOSS) == {}
+
+
+def many(count: int, best: int) -> list[Shown]:
+    """Trials that hardly differ, but for one that is the best."""
+    return [trial(number, 0.5 if number == best else 1.0 + number % 7, lr=0.1, kind="a") for number in range(count)]
+
+
+@pytest.mark.parametrize("count", [1000, 10_000])
+def test_figures_of_many_trials_are_as_small_as_those_of_some_and_show_the_best(count: int) -> None:
+    trials, best = many(count, best=333), 333
+    plot = figures.objective_plot(trials, LOSS, most=100)
+    points, line = plot["data"]
+    assert best in points["x"]
+    assert (line["x"], line["y"]) == ([0, best, count - 1], [1.0, 0.5, 0.5])
+    assert len(points["x"]) <= 101
+    assert plot["layout"]["xaxis"]["title"]["text"] == f"trial ({len(points['x'])} of {count:,} drawn)"
+    parallel = figures.parallel_coordinates(trials, [LOSS], most=100)
+    assert parallel is not None
+    *_, values = parallel["data"][0]["dimensions"]
+    assert (len(values["values"]), min(values["values"])) == (len(points["x"]), 0.5)
+    assert [row[0] for row in figures.summary_table(trials, [LOSS], most=2)] == ["trial", best, 0]
+
+
+def test_the_best_of_each_objective_is_drawn_and_none_that_failed_counts_as_such() -> None:
+    trials = [trial(number, 5.0, 5.0) for number in range(1000)]
+    trials[301] = trial(301, 1.0, 5.0)
+    trials[302] = trial(302, 5.0, 9.0)
+    trials[303] = trial(303, 0.0, 10.0, status="failed")
+    numbers = {one.number for one in figures.thinned(trials, [LOSS, ACCURACY], 10)}
+    assert numbers & {301, 302, 303} == {301, 302}
+    failed = [trial(number, 1.0, status="failed") for number in range(20)]
+    assert len(figures.thinned(failed, [LOSS], 10)) == 10
+
+
+def test_a_line_that_gets_better_all_the_time_is_drawn_in_few_steps() -> None:
+    *_, line = figures.objective_plot([trial(number, -number) for number in range(5000)], LOSS, most=50)["data"]
+    assert (len(line["x"]), line["y"][0], line["y"][-1]) == (50, 0, -4999)

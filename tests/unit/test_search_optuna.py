@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -349,11 +350,46 @@ def test_a_restart_over_a_study_that_was_stored_adds_nothing_twice() -> None:
     assert second.study.best_params == proposed[0]
 
 
+@pytest.mark.parametrize(
+    ("verbosity", "said"), [(optuna.logging.INFO, 0), (optuna.logging.DEBUG, 1)], ids=["as Optuna has it", "as set"]
+)
+def test_optuna_says_nothing_of_its_study_unless_it_was_told_to(
+    verbosity: int, said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("optuna")
+    logger.addHandler(caplog.handler)
+    optuna.logging.set_verbosity(verbosity)
+    try:
+        assert made().study.trials == []
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert ["A new study created" in record.getMessage() for record in caplog.records] == [True] * said
+    assert optuna.logging.get_verbosity() == verbosity
+
+
 def test_without_optuna_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.delitem(sys.modules, OptimizerOptuna.__module__)
     with pytest.raises(ImportError, match=r"pip install 'tasktape\[hpo\]'"):
         importlib.import_module(OptimizerOptuna.__module__)
+
+
+def test_arguments_of_create_study_count_and_what_nobody_knows_is_told_and_ignored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sampler, pruner = optuna.samplers.RandomSampler(seed=1), optuna.pruners.NopPruner()
+    strategy = made(sampler=sampler, pruner=pruner, study_name="mine", max_number_of_current_tasks=2)
+    assert (strategy.study.sampler, strategy.study.pruner, strategy.study.study_name) == (sampler, pruner, "mine")
+    assert [record.__dict__.get("arguments") for record in caplog.records] == [["max_number_of_current_tasks"]]
+
+
+@pytest.mark.parametrize(
+    ("module", "strategy"), [("optuna.optuna", OptimizerOptuna), ("hpbandster.bandster", OptimizerBOHB)]
+)
+def test_clearmls_modules_have_the_strategies_too(module: str, strategy: type[OptimizerOptuna]) -> None:
+    for name in (module, module.partition(".")[0]):
+        found = importlib.import_module(f"tasktape.automation.{name}")
+        assert getattr(found, strategy.__name__) is strategy
 
 
 def bohb(**kwargs: Any) -> OptimizerBOHB:

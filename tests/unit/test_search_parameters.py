@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasktape.errors import InvalidArgumentError
+from tasktape.producers.search.objectives import Objective
 from tasktape.producers.search.parameters import (
     DiscreteParameterRange,
     LogUniformParameterRange,
@@ -21,7 +22,9 @@ from tasktape.producers.search.parameters import (
     RandomSeed,
     UniformIntegerParameterRange,
     UniformParameterRange,
+    tell_of_unknown,
 )
+from tasktape.producers.search.strategies import GridSearch, RandomSearch
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
 WHOLE = st.integers(-1000, 1000)
@@ -52,8 +55,10 @@ def uniform(draw: st.DrawFn, *, stepped: bool | None = None) -> UniformParameter
 @st.composite
 def logarithmic(draw: st.DrawFn) -> LogUniformParameterRange:
     low, high = sorted((draw(st.integers(-80, 60)) / 8, draw(st.integers(-80, 60)) / 8))
-    step = draw(st.none() | st.sampled_from([0.25, 0.3, 1.0]))
-    return LogUniformParameterRange("lr", low, high, base=draw(st.sampled_from([10, 2, math.e, 0.5])), step_size=step)
+    base, step = draw(st.sampled_from([10, 2, math.e, 0.5])), draw(st.none() | st.sampled_from([0.25, 0.3, 1.0]))
+    included = draw(st.booleans())
+    assume(low < high or included)
+    return LogUniformParameterRange("lr", low, high, base, step, included)
 
 
 @st.composite
@@ -80,6 +85,7 @@ def test_a_continuous_range_draws_between_its_bounds_and_lists_100_points_and_it
     low, high = given_range.min_value, given_range.max_value
     drawn = [given_range.get_value()["lr"] for _ in range(20)]
     assert all(low <= value <= high and isinstance(value, float) for value in drawn)
+    assert given_range.include_max or all(value < high for value in drawn)
     values = listed(given_range)
     assert len(values) == (1 if low == high else 100 + given_range.include_max)
     assert values == pytest.approx(np.linspace(low, high, 101)[: len(values)].tolist())
@@ -114,11 +120,14 @@ def test_steps_are_as_one_writes_them() -> None:
 
 @given(logarithmic())
 def test_bounds_and_steps_of_a_logarithmic_range_are_exponents(given_range: LogUniformParameterRange) -> None:
-    exponents = UniformParameterRange("lr", given_range.min_value, given_range.max_value, given_range.step_size)
-    assert listed(given_range) == [given_range.base**exponent for exponent in listed(exponents)]
-    for value in (given_range.get_value()["lr"] for _ in range(10)):
-        exponent = math.log(value, given_range.base)
-        assert given_range.min_value - 1e-9 <= exponent <= given_range.max_value + 1e-9
+    low, high, step = given_range.min_value, given_range.max_value, given_range.step_size
+    exponents = UniformParameterRange("lr", low, high, step, given_range.include_max)
+    values = listed(given_range)
+    assert values == [given_range.base**exponent for exponent in listed(exponents)]
+    drawn = [given_range.get_value()["lr"] for _ in range(10)]
+    assert {type(value) for value in (*values, *drawn)} == {float}
+    assert all(low - 1e-9 <= math.log(value, given_range.base) <= high + 1e-9 for value in drawn)
+    assert step is None or set(drawn) <= set(values)
 
 
 @given(whole())
@@ -195,6 +204,43 @@ def test_the_same_seed_draws_the_same_values_and_1337_is_the_first() -> None:
     other = [parameter.get_value() for _ in range(3)]
     RandomSeed.set_random_seed()
     assert [parameter.get_value() for _ in range(3)] == first != other
+
+
+class Pair(Parameter):
+    """One of somebody else's, written for ClearML: it draws by itself, and is kept by its attributes."""
+
+    def __init__(self, name: str, *sides: Parameter) -> None:
+        super().__init__(name)
+        self.left, self.right = sides
+
+    def get_value(self) -> dict[str, Any]:
+        return {str(self.name): [*self.left.get_value().values(), *self.right.get_value().values()]}
+
+    def to_list(self) -> list[dict[str, Any]]:
+        return [{str(self.name): [a, b]} for a in listed(self.left) for b in listed(self.right)]
+
+
+def test_a_class_of_ones_own_is_drawn_from_listed_and_kept() -> None:
+    pair = Pair("Args/pair", UniformIntegerParameterRange("a", 1, 2), DiscreteParameterRange("b", ["x", None]))
+    values = [[1, "x"], [1, None], [2, "x"], [2, None]]
+    assert [value["Args/pair"] for value in pair.to_list()] == values
+    strategies = [kind("base", [pair], Objective("m", "s"), "default", 1) for kind in (GridSearch, RandomSearch)]
+    for strategy in strategies:
+        found = [proposed["Args/pair"] for proposed in iter(strategy.propose, None)]
+        assert sorted(map(str, found)) == sorted(map(str, values))
+    assert Parameter.from_dict(json.loads(json.dumps(pair.to_dict()))) == pair
+    with pytest.raises(InvalidArgumentError, match="can't draw a value"):
+        type("Empty", (Parameter,), {})
+
+
+def test_one_is_warned_of_names_that_the_base_task_does_not_have(caplog: pytest.LogCaptureFixture) -> None:
+    ranges = [DiscreteParameterRange("lr", [1]), ParameterSet([{"Args/n": 1, "Args/m": 2}])]
+    tell_of_unknown(ranges, {"General/lr", "Args/n", "Args/m"})
+    tell_of_unknown(ranges, set())
+    assert not caplog.records, "nothing is known of a draft that has never run"
+    tell_of_unknown(ranges, {"Args/lr", "Args/n"})
+    assert "no parameter Args/m, General/lr" in caplog.text
+    assert "It has Args/lr, Args/n." in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +56,10 @@ def as_task() -> Any:
     return Shown()
 
 
+def at_once(work: Callable[[], None]) -> None:
+    work()
+
+
 class Search:
     def __init__(self, **limits: Any) -> None:
         self.fold = SearchFold()
@@ -75,7 +81,7 @@ class Search:
 
 def test_all_plots_are_reported_under_clearmls_titles() -> None:
     task, now = as_task(), [1000.0]
-    search, shown = Search(), Reporting(task, lambda: now[0])
+    search, shown = Search(), Reporting(task, lambda: now[0], at_once)
     shown.show(search.fold)
     assert task.plots == []
     for number in range(12):
@@ -93,7 +99,7 @@ def test_all_plots_are_reported_under_clearmls_titles() -> None:
 
 def test_what_has_changed_is_shown_but_not_too_often_and_at_the_end_at_once() -> None:
     task, now = as_task(), [1000.0]
-    search, shown = Search(trials=2), Reporting(task, lambda: now[0])
+    search, shown = Search(trials=2), Reporting(task, lambda: now[0], at_once)
     search.queue()
     shown.show(search.fold)
     search.finish(0, 0.5)
@@ -111,12 +117,59 @@ def test_what_has_changed_is_shown_but_not_too_often_and_at_the_end_at_once() ->
     assert task.percents == [50, 100]
 
 
+def reported(trials: int, best: int = 0) -> list[Any]:
+    """The tables that a search reports whose trials take an hour each."""
+    task, now = as_task(), [1000.0]
+    search, shown = Search(), Reporting(task, lambda: now[0], at_once)
+    for number in range(trials):
+        search.queue()
+        search.finish(number, 0.0 if number == best else 1.0)
+        now[0] += 3600
+        shown.show(search.fold)
+    return list(task.tables)
+
+
+def test_what_a_search_reports_grows_with_the_logarithm_of_its_trials() -> None:
+    few, many = reported(200), reported(800)
+    assert len(reported(20)) == 20
+    assert len(many) - len(few) < 40
+    assert max(map(len, many)) == 501
+
+
+def test_a_new_best_trial_is_reported_at_once() -> None:
+    assert next(len(table) for table in reported(301, best=290) if table[1][0] == 290) == 292
+
+
 def test_what_can_not_be_shown_stops_no_search() -> None:
     task = as_task()
     task.fails = True
     search = Search()
     search.queue()
-    Reporting(task).show(search.fold)
+    Reporting(task, begin=at_once).show(search.fold)
+
+
+def test_nobody_waits_for_figures_but_the_search_that_ends() -> None:
+    task, may_draw, begun = as_task(), threading.Event(), [0]
+
+    def begin(work: Callable[[], None]) -> threading.Thread:
+        def draw() -> None:
+            may_draw.wait()
+            work()
+
+        thread = threading.Thread(target=draw, daemon=True)
+        thread.start()
+        begun[0] += 1
+        return thread
+
+    search, shown = Search(trials=1), Reporting(task, begin=begin)
+    search.queue()
+    shown.show(search.fold)
+    search.finish(0, 0.5)
+    shown.show(search.fold)
+    assert (task.tables, begun) == ([], [1])
+    may_draw.set()
+    shown.finish(search.fold)
+    assert [table[1][2] for table in task.tables] == ["queued", "completed"]
 
 
 def test_a_search_that_was_stopped_is_not_said_to_have_reached_its_end() -> None:

@@ -21,13 +21,15 @@ from tasktape.events.search_events import (
     TrialStopping,
     TrialTold,
 )
-from tasktape.events.task_events import RunLost, RunStarted, TaskCreated, TasksEvent
+from tasktape.events.task_events import RunLost, RunStarted, TaskArchived, TaskCreated, TasksEvent
 from tasktape.producers.controllers.children import Children
 from tasktape.producers.parameters import make
+from tasktape.producers.search import execution
 from tasktape.producers.search.board import Board
 from tasktape.producers.search.decide import Propose, Say, Tell
 from tasktape.producers.search.proposals import Known
 from tasktape.producers.search.searcher import Plan, Searcher
+from tasktape.producers.task_editing import OWN, WATCHED, handed_on
 from tasktape.projections.search_fold import TrialState
 from tasktape.tests.support.reported import scalars
 
@@ -63,18 +65,24 @@ class Search:
     def __init__(self, **limits: Any) -> None:
         self.strategy = Recorder(worst=9.0)
         self.stamp = Stamper("a")
-        plan = Plan("b", TaskSpec(project="p", name="n"), [LOSS], SearchLimits(concurrent=9, **limits), "Recorder")
+        base = TaskSpec(project="p", name="n", system_tags=[OWN, "kept"])
+        plan = Plan("b", base, [LOSS], SearchLimits(concurrent=9, **limits), "Recorder", project="elsewhere")
         surroundings: Any = SimpleNamespace(stamp=self.stamp, actor="a")
         self.runs: list[tuple[str, int]] = []
-        self.stops: list[tuple[str, int]] = []
+        self.specs: list[TaskSpec] = []
+        self.stops: list[tuple[str, int, bool]] = []
         runner: Any = SimpleNamespace(
             retries_of=lambda _: 0,
-            start=lambda trials: self.runs.extend((trial.child, trial.run) for trial in trials),
-            stop=lambda child, run: self.stops.append((child, run)),
+            start=self.run,
+            stop=lambda child, run, has_started: self.stops.append((child, run, has_started)),
             ended=list,
         )
         channel: Any = None
         self.searcher = Searcher(surroundings, "c", 1, plan, self.strategy, Children(), Board([LOSS]), runner, channel)
+
+    def run(self, trials: Sequence[Any]) -> None:
+        self.runs.extend((trial.child, trial.run) for trial in trials)
+        self.specs.extend(trial.spec for trial in trials)
 
     def begin(self) -> None:
         for event in self.searcher.begin([]):
@@ -153,11 +161,11 @@ def test_a_trial_that_is_to_stop_is_stopped_once_and_again_when_another_agent_ta
     search.say(TrialStopping, trial=0, status="aborted", reason="enough")
     search.searcher.act([])
     search.searcher.tick()
-    assert search.stops == [("t0", 1)]
+    assert search.stops == [("t0", 1, True)]
     search.child(RunLost, "t0", run=1, worker="w", reason="gone")
     search.searcher.tick()
     search.searcher.tick()
-    assert search.stops == [("t0", 1), ("t0", 2)]
+    assert search.stops == [("t0", 1, True), ("t0", 2, False)]
 
 
 def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_those_that_were_to_stop() -> None:
@@ -170,7 +178,36 @@ def test_a_later_run_has_queued_trials_run_of_which_nothing_was_heard_and_stops_
     search.say(TrialFinished, trial=3, status="aborted")
     search.begin()
     search.searcher.resume()
-    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1)])
+    assert (search.runs, search.stops) == ([("t0", 1)], [("t2", 1, False)])
+
+
+def test_trials_that_are_over_are_told_of_and_by_a_later_run_those_that_are_still_in_sight() -> None:
+    search = Search()
+    told: list[list[int]] = []
+    search.searcher.on_over = lambda trials: told.append([trial.number for trial in trials])
+    for number in range(4):
+        search.say(TrialQueued, trial=number, child=f"t{number}", parameters=[])
+        search.child(TaskCreated, f"t{number}", spec=TaskSpec(project="p", name="n"))
+    search.say(TrialFinished, trial=1, status="completed", values=[1.0])
+    search.say(TrialFinished, trial=2, status="failed")
+    search.child(TaskArchived, "t2")
+    search.begin()
+    search.searcher.resume()
+    finished = TrialFinished(meta=search.stamp(), task="c", run=1, trial=3, status="pruned")
+    assert search.searcher.apply(finished).accepted
+    search.searcher.act([finished])
+    assert told == [[1], [3]]
+
+
+def test_trials_go_to_the_searchs_project_and_know_that_somebody_waits_for_them_and_copies_of_them_do_not() -> None:
+    search = Search()
+    search.say(TrialQueued, trial=0, child="t0", parameters=[])
+    search.begin()
+    search.searcher.resume()
+    (spec,) = search.specs
+    assert (spec.project, spec.parent) == ("elsewhere", "c")
+    assert spec.system_tags == ["kept", WATCHED]
+    assert handed_on(spec.system_tags) == ["kept"]
 
 
 def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.LogCaptureFixture) -> None:
@@ -185,3 +222,12 @@ def test_a_callback_that_raises_is_told_of_and_stops_no_search(caplog: pytest.Lo
     (event,) = search.searcher.carry_out([Tell(0)])
     assert isinstance(event, TrialTold)
     assert "ValueError: trial 0, best 0" in caplog.text
+
+
+@pytest.mark.parametrize(("values", "given"), [((), None), ((2.0,), 2.0), ((2.0, 3.0), [2.0, 3.0])])
+def test_a_callback_gets_the_value_and_with_several_objectives_all_of_them(values: Any, given: Any) -> None:
+    calls: list[tuple[Any, ...]] = []
+    tell = execution._telling(lambda *arguments: calls.append(arguments))
+    trial = TrialState(0, "t0", (make("General/x", 1),), values=values, iteration=7)
+    tell(trial, trial)
+    assert calls == [("t0", given, 7, {"General/x": 1}, "t0")]

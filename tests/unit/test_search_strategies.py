@@ -61,6 +61,40 @@ def test_a_grid_is_every_combination_exactly_once(choices: list[list[Any]]) -> N
     assert found == list(dict.fromkeys(expected))
 
 
+@st.composite
+def sets(draw: st.DrawFn, prefix: str) -> ParameterSet:
+    """Combinations of values and ranges of several names, and not all of the same ones."""
+    value = st.integers(0, 2) | st.lists(st.integers(0, 2), min_size=1, max_size=2)
+    combination = st.dictionaries(st.sampled_from([f"{prefix}/a", f"{prefix}/b"]), value, max_size=2)
+    chosen = draw(st.lists(combination, min_size=1, max_size=3))
+    return ParameterSet(
+        [
+            {name: DiscreteParameterRange(name, held) if isinstance(held, list) else held for name, held in one.items()}
+            for one in chosen
+        ]
+    )
+
+
+def choices_of(combination: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that a combination stands for, spelt out."""
+    values = [one.values if isinstance(one, DiscreteParameterRange) else [one] for one in combination.values()]
+    return [dict(zip(combination, chosen, strict=True)) for chosen in product(*values)]
+
+
+@given(sets("x"), sets("y"), st.integers(1, 3))
+def test_a_grid_of_sets_with_ranges_in_them_is_every_combination_exactly_once(
+    first: ParameterSet, second: ParameterSet, steps: int
+) -> None:
+    layers = UniformIntegerParameterRange("layers", 1, steps)
+    found = [canonical(parameters) for parameters in proposed(made(GridSearch, [first, layers, second]))]
+    spelt_out = [[choice for one in each.values for choice in choices_of(one)] for each in (first, second)]
+    expected = [
+        canonical(one | {"layers": number} | other)
+        for one, number, other in product(spelt_out[0], range(1, steps + 1), spelt_out[1])
+    ]
+    assert found == list(dict.fromkeys(expected))
+
+
 def test_chance_proposes_every_combination_before_it_has_no_more() -> None:
     found = {canonical(parameters) for parameters in proposed(made(RandomSearch, SMALL))}
     grid = [canonical(parameters) for parameters in proposed(made(GridSearch, SMALL))]
@@ -120,3 +154,53 @@ def test_a_strategy_of_ones_own_has_clearmls_attributes_and_proposes_nothing_by_
     limits = (own.total_max_jobs, own.pool_period_minutes, own.time_limit_per_job, own.max_iteration_per_job)
     assert limits == (5, 2.0, None, None)
     assert (own.propose(), own.report(0, 1.0, 1)) == (None, False)
+
+
+class Ladder(SearchStrategy):
+    """Tries one value after the other, as a strategy written for ClearML does."""
+
+    asked = 0
+
+    def create_job(self) -> Any:
+        self.asked += 1
+        return self.helper_create_job(self._base_task_id, parameter_override={"n": self.asked}, tags=[], parent=None)
+
+
+def test_what_a_strategy_of_ones_own_creates_is_tried() -> None:
+    assert ask(made(Ladder, []), 2) == [{"n": 1}, {"n": 2}]
+    resumed = made(Ladder, [])
+    resumed.resume([Known({"n": 1}), Known({"n": 2})])
+    assert resumed.propose() == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"base_task_id": "another"}, r"another base task \(another\)"),
+        ({"task_overrides": {"script.branch": "main"}, "tags": ["mine"]}, "can't have tags, task_overrides"),
+    ],
+)
+def test_a_trial_that_would_differ_by_more_than_its_parameters_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        made(Ladder, []).helper_create_job(**{"base_task_id": "base", **given})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (SearchStrategy, "process_step"),
+        (SearchStrategy, "monitor_job"),
+        (SearchStrategy, "start"),
+        (GridSearch, "create_job"),
+        (RandomSearch, "helper_create_job"),
+    ],
+)
+def test_what_nothing_would_call_is_refused_rather_than_ignored(kind: type[SearchStrategy], name: str) -> None:
+    theirs = type("Theirs", (kind,), {name: lambda _: None})
+    with pytest.raises(InvalidArgumentError, match=f"Theirs overrides {name}, which a search does not call"):
+        made(theirs, SMALL)
+
+
+def test_a_strategy_that_proposes_by_itself_may_call_what_it_likes() -> None:
+    theirs = type("Theirs", (GridSearch,), {"propose": lambda _: {"n": 1}, "create_job": lambda _: None})
+    assert made(theirs, SMALL).propose() == {"n": 1}

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from tasktape.events import search_events, task_events
 from tasktape.events.parts import Parameter
 from tasktape.events.task_events import TasksEvent
-from tasktape.projections.search_fold import SearchFold
 from tasktape.projections.search_rows import SearchRow, TrialRow
+from tasktape.projections.tables import Tables
 from tasktape.tests.support.projected import START, Projected
 
 LOSS = {"title": "loss", "series": "test", "sign": "min"}
 
 
 class World(Projected):
-    """A controller speaks of its search. `fold` is that of its own events."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fold = SearchFold()
-
-    def say(self, kind: type[TasksEvent], /, **fields: Any) -> TasksEvent:
-        event = super().say(kind, **fields)
-        self.fold.apply(event)
-        return event
+    """A controller speaks of its search."""
 
     def search(self, task: str = "c", run: int = 1, **fields: Any) -> None:
         about = {"base_task": "b", "strategy": "GridSearch", "objectives": [LOSS], "queue": "gpu", **fields}
@@ -45,6 +36,13 @@ class World(Projected):
 
     def finish(self, trial: int, *values: float, status: str = "completed", **fields: Any) -> None:
         self.trial(search_events.TrialFinished, trial, status=status, values=values, **fields)
+
+    def batch(self, *said: tuple[type[TasksEvent], dict[str, Any]]) -> None:
+        """Say several things of the search that are read at once."""
+        with mock.patch.object(self.projector, "catch_up"):
+            for kind, fields in said:
+                self.say(kind, **{"task": "c", "run": 1, "parameters": [], **fields})
+        self.projector.catch_up()
 
     def row(self) -> SearchRow:
         (row,) = self.ask.searches(task="c")
@@ -117,6 +115,31 @@ def test_only_trials_that_changed_are_written(world: World) -> None:
     assert {number for number in after if after[number] != before[number]} == {1}
 
 
+@pytest.mark.parametrize("trials", [3, 300])
+def test_an_event_reads_and_writes_no_trials_but_its_own_and_the_best(
+    world: World, trials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.search()
+    world.batch(*[(search_events.TrialQueued, {"trial": number, "child": f"t{number}"}) for number in range(trials)])
+    world.finish(1, 0.5)
+    found: list[int] = []
+    select = Tables.select
+
+    def selected(tables: Tables, table: str, keys: Iterable[Any], by: tuple[str, ...] = ()) -> list[Any]:
+        rows = select(tables, table, keys, by)
+        found.extend(row[1] for row in rows if table == "trial_states")
+        return rows
+
+    monkeypatch.setattr(Tables, "select", selected)
+    before = world.written()
+    world.trial(search_events.TrialStarted, 2)
+    world.finish(2, 0.25)
+    after = world.written()
+    assert sorted(found) == [1, 1, 2, 2]
+    assert {number for number in after if after[number] != before[number]} == {2}
+    assert (world.row().best, world.row().trials) == (2, trials)
+
+
 def test_what_a_search_does_not_accept_is_shown_as_rejected_and_changes_nothing(world: World) -> None:
     world.search()
     world.queue(1)
@@ -136,20 +159,6 @@ def test_a_reset_controller_is_no_search_and_begins_anew(world: World) -> None:
     world.say(task_events.RunStarted, task="c", run=2)
     world.search(run=2, strategy="RandomSearch")
     assert (world.row().strategy, world.row().best, world.row().spent) == ("RandomSearch", None, 0.0)
-
-
-def test_a_fold_that_goes_on_from_rows_is_the_one_that_was_kept(world: World) -> None:
-    world.search(limits={"concurrent": 2})
-    for number in range(4):
-        world.queue(number)
-    world.finish(1, 0.5, seconds=2.0)
-    world.finish(0, 0.25, seconds=1.0)
-    world.trial(search_events.TrialTold, 1)
-    world.trial(search_events.TrialStopping, 2, status="pruned", reason="no")
-    world.say(search_events.SearchStopping, task="c", run=1, reason="enough")
-    fold, about = world.fold, {name: getattr(world.fold, name) for name in ("began_at", "best", "spent")}
-    assert (list(fold.under_way), list(fold.untold), fold.best, fold.spent) == ([2, 3], [0], 0, 3.0)
-    assert SearchFold.of(fold.trials, fold.defined, fold.stopping, **about) == replace(fold, changes=0)
 
 
 def test_searches_are_found_by_name_and_archived_ones_if_asked_for(world: World) -> None:

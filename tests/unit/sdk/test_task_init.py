@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +16,9 @@ from tasktape.errors import InvalidArgumentError, InvalidTransitionError, Unknow
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.parts import Artifact
 from tasktape.events.task_events import ArtifactUploaded
+from tasktape.producers import lineage
 from tasktape.producers.session import current_session, process
+from tasktape.producers.task_editing import WATCHED
 from tasktape.producers.task_init import Connections, InitMixin
 from tasktape.projections.rows import EventRow
 
@@ -262,3 +266,20 @@ def test_the_output_uri_is_kept(begin: Begin, home: Path) -> None:
     assert begin(output_uri="s3://bucket/models").output_uri == "s3://bucket/models"
     begin().close()
     assert begin(name="other", output_uri=True).output_uri == str(home / "blobs")
+
+
+@pytest.mark.parametrize("tags", [[], [WATCHED]], ids=["alone", "watched"])
+def test_a_run_that_somebody_watches_and_its_child_processes_report_in_haste(
+    as_agent: Callable[[Task], Task], monkeypatch: pytest.MonkeyPatch, tags: list[str]
+) -> None:
+    draft = Task.create("project", "draft")
+    draft.set_system_tags(tags)
+    draft.flush()
+    as_agent(draft).get_logger().report_scalar("loss", "test", 0.5, 0)
+    assert current_session().outbox.is_hasty == bool(tags)
+    announced = json.loads(os.environ[lineage.PROC_TASK])
+    current_session().outbox.is_hasty = False
+    process.task = None
+    monkeypatch.setenv(lineage.PROC_TASK, json.dumps(announced | {"pid": os.getppid()}))
+    Task.init()
+    assert current_session().outbox.is_hasty == bool(tags)
