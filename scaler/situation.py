@@ -19,7 +19,7 @@ class Demand:
     stuck: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
     """A machine that is not gone; times are in seconds. One that was only asked for counts as booting.
 
