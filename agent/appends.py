@@ -109,6 +109,11 @@ class Appends:
         if debt is not None and debt.until == "read":
             self._verdicts[key] = verdict
 
+    def renounce(self) -> None:
+        """Owe nothing any more: what was to be appended would no longer count."""
+        self._open.clear()
+        self._verdicts.clear()
+
     def is_open(self, key: str) -> bool:
         """Whether the message is still owed."""
         return key in self._open

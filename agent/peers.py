@@ -70,6 +70,11 @@ class Peers:
         """Return what is known of a worker."""
         return self._peers.get(worker)
 
+    def has_stopped(self, worker: str) -> bool:
+        """Whether the worker said that it leaves."""
+        peer = self._peers.get(worker)
+        return peer is not None and peer.stopped
+
     def silent(self, partitions: Collection[int], now: float) -> list[Peer]:
         """Workers of these partitions that have been silent for too long."""
         return [peer for peer in self._peers.values() if peer.partition in partitions and peer.silent_from < now]

@@ -28,6 +28,7 @@ _PLACES: Final[dict[str, dict[str, str]]] = {
         "agent": "agent.agent",
         "agent drain": "drain.drain",
         "scaler": "scaler.scaler",
+        "scaler simulate": "scaler_simulate.simulate",
         "workers": "workers.list_workers",
         "workers list": "workers.list_workers",
         "serve": "serve.serve",

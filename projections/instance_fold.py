@@ -42,7 +42,11 @@ _DECISIONS: Final = (InstanceRequested, InstanceAdopted, InstanceDraining, Insta
 
 @dataclass(frozen=True, slots=True)
 class InstanceState:
-    """A machine. `machine` is the provider's name for it, `worker` its agent; empty until they are known."""
+    """A machine. `machine` is the provider's name for it, `worker` its agent; empty until they are known.
+
+    `asked` is the placement as it was asked for, `placement` names the zone where the machine is. `began_by` is the id
+    of the event with which it began.
+    """
 
     instance: str
     scaler: str
@@ -61,6 +65,8 @@ class InstanceState:
     ended_at: datetime | None = None
     reason: str = ""
     failure: FailureKind | None = None
+    asked: Placement = field(default_factory=Placement)
+    began_by: str = ""
 
     @property
     def over(self) -> bool:
@@ -80,13 +86,17 @@ class Failures(NamedTuple):
 class ScalerFold:
     """One scaler: who leads it and who ever did (sessions of events), machines by id, and what it decided last.
 
-    `live` are the machines that are not over. `failures` are by resource and placement (its cost left out).
+    `live` are the machines that are not over, `moving` those of them that are not ready: something is to be done or
+    awaited. `failures` are by resource and placement (its cost left out), `last_asked` is the latest request of each
+    resource.
     """
 
     leader: str = ""
     leaders: set[str] = field(default_factory=set)
     instances: dict[str, InstanceState] = field(default_factory=dict)
     live: dict[str, None] = field(default_factory=dict)
+    moving: dict[str, None] = field(default_factory=dict)
+    last_asked: dict[str, datetime] = field(default_factory=dict)
     failures: dict[tuple[str, Placement], Failures] = field(default_factory=dict)
     decided: ScalingDecided | None = None
 
@@ -125,6 +135,8 @@ def _lead(scaler: ScalerFold, session: str) -> Verdict:
 
 def _add(scaler: ScalerFold, event: InstanceRequested | InstanceAdopted) -> Verdict:
     known = scaler.instances.get(event.instance)
+    if known is not None and known.began_by == event.meta.event_id:
+        return DUPLICATE
     if known is not None and not (known.over and isinstance(event, InstanceAdopted)):
         return rejected("there is such an instance already")
     state = InstanceState(
@@ -136,11 +148,14 @@ def _add(scaler: ScalerFold, event: InstanceRequested | InstanceAdopted) -> Verd
         event.placement,
         event.slots,
         event.meta.occurred_at,
+        asked=event.placement,
+        began_by=event.meta.event_id,
     )
     if isinstance(event, InstanceAdopted):
         state = replace(state, status="booting", machine=event.machine, launched_at=event.meta.occurred_at)
     else:
         state = replace(state, reason=event.reason)
+        scaler.last_asked[event.resource] = event.meta.occurred_at
     _keep(scaler, state)
     return ACCEPTED
 
@@ -160,7 +175,7 @@ def _change(scaler: ScalerFold, event: InstanceEvent) -> Verdict:
 
 def _note_outcome(scaler: ScalerFold, before: InstanceState, event: InstanceEvent) -> None:
     """Count launches of a placement that failed in a row; one whose agent serves ends the row."""
-    place = (before.resource, before.placement.model_copy(update={"hourly_cost": 0.0}))
+    place = (before.resource, before.asked.model_copy(update={"hourly_cost": 0.0}))
     if isinstance(event, InstanceReady):
         scaler.failures.pop(place, None)
     elif kind := _failure(before, event):
@@ -169,9 +184,11 @@ def _note_outcome(scaler: ScalerFold, before: InstanceState, event: InstanceEven
 
 
 def _failure(before: InstanceState, event: InstanceEvent) -> FailureKind | None:
-    """How a launch failed: the provider refused it, or the machine ends before its agent ever served."""
+    """How a launch failed: refused by the provider, taken away by it, or ended before its agent ever served."""
     if isinstance(event, InstanceFailed):
         return event.kind
+    if isinstance(event, InstanceDraining):
+        return "capacity" if event.interrupted else None
     ends = isinstance(event, InstanceTerminating | InstanceTerminated)
     return "spin_up" if ends and before.status in ("requested", "booting") else None
 
@@ -199,7 +216,12 @@ def _after(state: InstanceState, event: InstanceEvent) -> InstanceState:
 
 def _keep(scaler: ScalerFold, state: InstanceState) -> None:
     scaler.instances[state.instance] = state
-    if state.over:
-        scaler.live.pop(state.instance, None)
+    _list(scaler.live, state.instance, listed=not state.over)
+    _list(scaler.moving, state.instance, listed=not state.over and state.status != "ready")
+
+
+def _list(listed_ones: dict[str, None], instance: str, *, listed: bool) -> None:
+    if listed:
+        listed_ones[instance] = None
     else:
-        scaler.live[state.instance] = None
+        listed_ones.pop(instance, None)

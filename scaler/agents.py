@@ -14,13 +14,23 @@ from ..events.worker_events import WorkerEvent, WorkerHeartbeat, WorkerStarted
 
 @dataclass(slots=True)
 class Agent:
-    """A worker. `held` are the runs it holds, `free_since_us` when it was first seen without any."""
+    """A worker. `held` are the runs it holds, `free_since_us` when it was first seen without any.
+
+    `slots` is 0 where its start is so long past that the log has forgotten it. `astray` says that the fold of machines
+    takes the one it is on for gone.
+    """
 
     worker: str
     instance: str = ""
-    slots: int = 1
+    slots: int = 0
     held: int = 0
     free_since_us: int = 0
+    left: bool = False
+    astray: bool = False
+
+    def free(self, slots: int) -> int:
+        """How many more runs it will take, if it has so many slots unless it says otherwise."""
+        return max(0, (self.slots or slots) - self.held)
 
 
 class Agents:
@@ -30,40 +40,85 @@ class Agents:
         self._peers = Peers()
         self._agents: dict[str, Agent] = {}
         self._on_instance: dict[str, str] = {}
+        self._expected: dict[str, float] = {}
 
     def apply(self, event: WorkerEvent, partition: int, timestamp_us: int, now: float) -> None:
         """Take note of an event that was read at this moment."""
         if not self._peers.apply(event, partition, now):
             return
         agent = self._agents.setdefault(event.worker, Agent(event.worker, free_since_us=timestamp_us))
+        agent.left = self._peers.has_stopped(event.worker)
         if isinstance(event, WorkerStarted):
             agent.slots, agent.instance = event.slots, event.instance
-            self._on_instance[event.instance] = event.worker
+            self._settle(agent)
         elif isinstance(event, WorkerHeartbeat):
             if agent.held or event.runs:
                 agent.free_since_us = timestamp_us
             agent.held = len(event.runs)
 
     def bury(self, worker: str, last_known: tuple[str, int] | None) -> None:
-        """Take note of a worker's tombstone."""
+        """Take note of a worker's tombstone; that it has left is remembered for as long as its machine is there."""
         self._peers.bury(worker, last_known)
-        if self._peers.get(worker) is None:
-            self._agents.pop(worker, None)
+        agent = self._agents.get(worker)
+        if agent is None or self._peers.get(worker) is not None:
+            return
+        agent.left = True
+        if agent.astray or self.on(agent.instance) != worker:
+            self._drop(agent)
+
+    def expect(self, instance: str, worker: str, now: float) -> None:
+        """Learn from the fold of machines, at this moment, which agent one has: its own record may come later."""
+        self._on_instance.setdefault(instance, worker)
+        self._expected[worker] = now
+        if worker in self._agents:
+            self._agents[worker].astray = False
+
+    def forget(self, instance: str) -> None:
+        """Learn that a machine is over; whoever was on it is forgotten when it has left."""
+        agent = self._agents.get(self.on(instance))
+        if agent is None:
+            self._expected.pop(self._on_instance.pop(instance, ""), None)
+        elif agent.left:
+            self._drop(agent)
+        else:
+            agent.astray = True
+
+    def _settle(self, agent: Agent) -> None:
+        """Note which machine an agent is on; one that was there before it and has left is forgotten."""
+        if agent.instance:
+            former = self._agents.get(self.on(agent.instance))
+            self._on_instance[agent.instance] = agent.worker
+            if former is not None and former.left:
+                self._drop(former)
+
+    def _drop(self, agent: Agent) -> None:
+        del self._agents[agent.worker]
+        self._expected.pop(agent.worker, None)
+        if self.on(agent.instance) == agent.worker:
+            del self._on_instance[agent.instance]
 
     def on(self, instance: str) -> str:
-        """The latest worker that said it is on this machine; empty where none did."""
+        """The latest worker that is known to be on this machine; empty where none is."""
         return self._on_instance.get(instance, "")
 
     def get(self, worker: str) -> Agent | None:
         """What is known of a worker that has not left."""
-        peer = self._peers.get(worker)
-        return None if peer is None or peer.stopped else self._agents.get(worker)
+        agent = self._agents.get(worker)
+        return None if agent is None or agent.left else agent
+
+    def has_left(self, worker: str) -> bool:
+        """Whether a worker went in order, or was declared dead."""
+        return worker in self._agents and self._agents[worker].left
 
     def silent_since(self, worker: str, now: float) -> float:
         """Seconds since the worker is to be taken for dead; 0 while it lives."""
         peer = self._peers.get(worker)
-        return 0.0 if peer is None else max(0.0, now - peer.silent_from)
+        heard = self._expected.get(worker, now) if peer is None else peer.silent_from
+        return max(0.0, now - heard)
 
-    def serving(self, queue: str, now: float) -> Iterator[Agent]:
-        """Workers that seem to live and serve the queue."""
-        return (agent for agent in self._agents.values() if self._peers.serves(agent.worker, queue, now))
+    def living(self, now: float) -> Iterator[tuple[Agent, tuple[str, ...]]]:
+        """Workers that seem to live, each with the queues that it serves."""
+        for agent in self._agents.values():
+            peer = self._peers.get(agent.worker)
+            if peer is not None and not peer.stopped and peer.silent_from >= now:
+                yield agent, peer.queues

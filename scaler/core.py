@@ -24,6 +24,7 @@ from ..events.instance_events import (
     InstanceRequested,
     InstanceTerminated,
     InstanceTerminating,
+    QueueNeed,
     ScalerLeads,
     ScalingDecided,
 )
@@ -39,7 +40,13 @@ from .settings import ScalerSettings
 from .stuck import Stuck
 
 STEP: Final = 0.1
+STEP_PER_MACHINE: Final = 1e-4
+"""Seconds between decisions, at least: more where each takes longer."""
 LOOK: Final = 0.5
+EXPLAIN: Final = 10.0
+PROBE: Final = 5.0
+CLAIM_AGAIN: Final = 10.0
+MOST_STUCK: Final = 100
 DESCRIBE: Final = 60.0
 DESCRIBE_SOON: Final = 5.0
 END_AGAIN: Final = 30.0
@@ -74,18 +81,21 @@ class Core:
 
     def __init__(self, settings: ScalerSettings, ports: Ports, stamper: Callable[[], Callable[[], Meta]]) -> None:
         self.appends = Appends()
-        self.seen = Seen(settings.name, settings.queues, self.appends)
+        self.seen = Seen(settings.name, settings.queues, self.appends, settings.budget.period_hours)
         self._settings = settings
         self._ports = ports
         self._stamper = stamper
         self._stuck = Stuck(settings.stuck_after_s)
         self._stamp: Callable[[], Meta] | None = None
         self._session = ""
+        self._deposed_at = inf
         self._ready = False
         self._described: Sequence[Described] | None = None
         self._is_reconciled = False
         self._describe_at = -inf
         self._decide_at = -inf
+        self._not_before = -inf
+        self._explain_at = -inf
         self._interrupted: set[str] = set()
         self._in_flight: set[str] = set()
         self._ended_at: dict[str, float] = {}
@@ -97,6 +107,7 @@ class Core:
         """Take in what was read at this moment."""
         for reading in readings:
             self.seen.apply(reading, now)
+        self._decide_at = min(self._decide_at, self._not_before)
 
     def on_read_to_end(self) -> None:
         """Learn that all has been read that was there at the start."""
@@ -138,7 +149,7 @@ class Core:
 
     def step(self, now: float) -> float:
         """Do what is to be done now; returns how many seconds later to call again, unless something happens."""
-        if not self._ready or not self._may_lead():
+        if not self._ready or not self._may_lead(now):
             return LOOK
         if self.leads and not len(self.appends):
             self._look(now)
@@ -149,18 +160,34 @@ class Core:
             self._decide(now)
         for event in list(self.appends.due(now)):
             self._ports.append(event)  # type: ignore[arg-type]  # a scaler leaves no tombstones
-        return max(0.0, min(self._decide_at if now < self._decide_at else now + LOOK, self.appends.next_due()) - now)
+        decide_at = self._decide_at if self._decide_at > now else inf
+        return max(0.0, min(decide_at, now + LOOK, self.appends.next_due()) - now)
 
-    def _may_lead(self) -> bool:
+    def _may_lead(self, now: float) -> bool:
         """Whether the group has chosen this process; each time it has, that is said anew, by a session of its own."""
         if not self._ports.owns():
-            self._stamp, self._session, self._is_reconciled, self._describe_at = None, "", False, -inf
-        elif self._stamp is None:
+            self._step_down()
+        elif self._stamp is None or self._is_deposed(now):
+            self._step_down()
             self._stamp = self._stamper()
             leads = ScalerLeads(meta=self._stamp(), scaler=self._settings.name)
             self._session = leads.meta.session
             self.appends.owe(leads, "read")
         return self._stamp is not None
+
+    def _step_down(self) -> None:
+        """Forget what only a leader knows: what it has yet to say would not count."""
+        self._stamp, self._session, self._deposed_at = None, "", inf
+        self._described, self._is_reconciled, self._describe_at = None, False, -inf
+        self.appends.renounce()
+
+    def _is_deposed(self, now: float) -> bool:
+        """Whether another one has led for a while though the group still chooses this process, as a late record may."""
+        if self.leads or self._session not in self.seen.scaler.leaders:
+            self._deposed_at = inf
+        else:
+            self._deposed_at = min(self._deposed_at, now)
+        return now - self._deposed_at >= CLAIM_AGAIN
 
     def _look(self, now: float) -> None:
         if now >= self._describe_at:
@@ -183,8 +210,10 @@ class Core:
                 self._say(InstanceTerminated, instance, reason=reason)
             case Orphan(described):
                 self._adopt(described)
-            case Zombie(machine):
-                self._terminate([machine], now)
+            case Zombie(described) if self._serves(described.instance, now):
+                self._adopt(described)
+            case Zombie(described):
+                self._terminate([described.machine], now)
 
     def _adopt(self, described: Described) -> None:
         self._say(
@@ -198,16 +227,22 @@ class Core:
             slots=described.slots,
         )
 
+    def _serves(self, instance: str, now: float) -> bool:
+        """Whether an agent lives on a machine."""
+        worker = self.seen.agents.on(instance)
+        silence = self.seen.agents.silent_since(worker, self.seen.hearing(now))
+        return self.seen.agents.get(worker) is not None and not silence
+
     def _act(self, now: float) -> None:
         """Do what the fold says is decided and not yet done."""
-        live = [self._state(instance) for instance in self.seen.scaler.live]
-        self._launch([state for state in live if state.status == "requested"])
-        for state in live:
+        moving = [self._state(instance) for instance in self.seen.scaler.moving]
+        self._launch([state for state in moving if state.status == "requested"])
+        for state in moving:
             if state.status in ("requested", "booting") and self.seen.agents.get(self.seen.agents.on(state.instance)):
                 self._say(InstanceReady, state.instance, worker=self.seen.agents.on(state.instance))
             elif state.status == "draining":
                 self._drain(state)
-        self._terminate([state.machine for state in live if state.status == "terminating" and state.machine], now)
+        self._terminate([state.machine for state in moving if state.status == "terminating" and state.machine], now)
 
     def _launch(self, states: Sequence[InstanceState]) -> None:
         new = [state for state in states if state.instance not in self._in_flight]
@@ -240,8 +275,9 @@ class Core:
         plan = decide(observe(self.seen, self._settings, self._stuck, self._interrupted, now), self._settings)
         for action in plan.actions:
             self._order(action)
-        self._explain(plan)
-        self._decide_at = now + STEP
+        self._explain(plan, now)
+        self._not_before = now + STEP + STEP_PER_MACHINE * len(self.seen.scaler.live)
+        self._decide_at = max(self._not_before, now + LOOK)
 
     def _order(self, action: Action) -> None:
         match action:
@@ -261,19 +297,30 @@ class Core:
             case Terminate(instance, reason):
                 self._say(InstanceTerminating, instance, reason=reason)
 
-    def _explain(self, plan: Plan) -> None:
-        """Say what was seen, where that is news."""
+    def _explain(self, plan: Plan, now: float) -> None:
+        """Say what was seen, where that is news: at once where something was decided or is in the way, else at times.
+
+        Where nobody else speaks it is said again: what comes back shows that the log is there, and its time.
+        """
         scaler = self.seen.scaler
         live = [self._state(instance) for instance in scaler.live]
         decided = {
             "needs": list(plan.needs),
             "instances": dict(sorted(Counter(state.status for state in live).items())),
             "hourly_cost": round(sum(state.placement.hourly_cost for state in live), 6),
-            "stuck": self._stuck.entries(),
+            "stuck": self._stuck.entries(MOST_STUCK),
         }
         said = scaler.decided
-        if said is None or decided != {name: getattr(said, name) for name in decided}:
+        is_news = said is None or decided != {name: getattr(said, name) for name in decided}
+        is_urgent = said is None or bool(plan.actions) or _hindrances(plan.needs) != _hindrances(said.needs)
+        if (is_news and (is_urgent or now >= self._explain_at)) or self._is_deaf(now):
+            self._explain_at = now + EXPLAIN
             self._owe(ScalingDecided, "read", scaler=self._settings.name, **decided)
+
+    def _is_deaf(self, now: float) -> bool:
+        """Whether nothing was read for a while although something is there that time passes for."""
+        concerned = bool(self.seen.scaler.live) or any(self.seen.backlogs.values())
+        return concerned and self.seen.unheard(now) >= PROBE
 
     def _say(self, kind: type[InstanceEvent], instance: str, /, **fields: Any) -> None:
         self._owe(kind, "read", scaler=self._settings.name, instance=instance, **fields)
@@ -284,3 +331,7 @@ class Core:
 
     def _state(self, instance: str) -> InstanceState:
         return self.seen.scaler.instances[instance]
+
+
+def _hindrances(needs: Iterable[QueueNeed]) -> list[tuple[str, str]]:
+    return [(need.queue, need.held_back_by) for need in needs]

@@ -1,4 +1,4 @@
-"""Which machines go: those without an agent, those that the provider takes away, and those with nothing to do."""
+"""Which machines go: those without an agent, those that may not stay, and those with nothing to do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .settings import ScalerSettings
 from .situation import Machine, Situation
+from .surplus import hours_are_used_up, surplus
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +30,65 @@ class Terminate:
 
 def endings(situation: Situation, settings: ScalerSettings) -> list[Drain | Terminate]:
     """Decide which machines go. One whose agent runs a task is never ended, only drained."""
-    found = [end for machine in situation.machines if (end := _ending(machine, settings))]
+    used_up = hours_are_used_up(settings, situation.spent_hours)
+    found = [end for machine in situation.machines if (end := _ending(machine, settings, used_up=used_up))]
     gone = {end.instance for end in found}
-    return [*found, *_idle([m for m in situation.machines if m.instance not in gone], situation, settings)]
+    serving = [m for m in situation.machines if m.status in ("booting", "ready") and m.instance not in gone]
+    over = [Drain(machine.instance, reason) for machine, reason in surplus(serving, settings)]
+    gone |= {end.instance for end in over}
+    return [*found, *over, *_idle([m for m in serving if m.instance not in gone], situation, settings)]
 
 
-def _ending(machine: Machine, settings: ScalerSettings) -> Drain | Terminate | None:
+def _ending(machine: Machine, settings: ScalerSettings, *, used_up: bool) -> Drain | Terminate | None:
     if machine.status == "terminating":
         return None
     if machine.left:
         return Terminate(machine.instance, "its agent has left")
     if machine.status == "booting":
-        return _too_slow(machine, settings.spin_up_seconds(machine.resource))
+        return _not_coming(machine, settings.spin_up_seconds(machine.resource))
     if machine.silence > 60.0 * settings.max_silence_min:
         return Terminate(machine.instance, f"no agent on it for {settings.max_silence_min:g} min")
-    return _unwanted(machine, settings) if machine.status == "ready" else None
+    if machine.status == "draining":
+        return _not_leaving(machine, settings)
+    return _unwanted(machine, settings, used_up=used_up)
 
 
-def _unwanted(machine: Machine, settings: ScalerSettings) -> Drain | None:
+def _unwanted(machine: Machine, settings: ScalerSettings, *, used_up: bool) -> Drain | None:
     if machine.interrupted:
         return Drain(machine.instance, "its provider takes it away", interrupted=True)
     if machine.resource not in settings.resources:
         return Drain(machine.instance, f"the settings know no resource {machine.resource}")
+    if used_up:
+        return Drain(machine.instance, f"the budget of {settings.budget.instance_hours:g} hours is used up")
     return None
 
 
-def _too_slow(machine: Machine, limit: float) -> Terminate | None:
+def _not_coming(machine: Machine, limit: float) -> Terminate | None:
+    if machine.interrupted:
+        return Terminate(machine.instance, "its provider takes it away")
     if machine.age <= limit:
         return None
     return Terminate(machine.instance, f"no agent on it {limit / 60:g} min after its launch")
 
 
-def _idle(machines: list[Machine], situation: Situation, settings: ScalerSettings) -> Iterator[Drain]:
+def _not_leaving(machine: Machine, settings: ScalerSettings) -> Terminate | None:
+    """End a machine whose agent has nothing to do, was told to leave, and is still there: it may not have heard."""
+    limit = settings.idle_seconds(machine.resource) + 60.0 * settings.max_silence_min
+    if machine.busy or machine.idle <= limit:
+        return None
+    return Terminate(machine.instance, f"its agent has nothing to do and did not leave in {limit / 60:g} min")
+
+
+def _idle(serving: list[Machine], situation: Situation, settings: ScalerSettings) -> Iterator[Drain]:
     """Drain machines that have had nothing to do for too long, the longest idle first, down to the minimum."""
-    serving = Counter(machine.resource for machine in machines if machine.status in ("booting", "ready"))
-    idle = [m for m in machines if m.status == "ready" and not m.busy and not m.silence]
+    counts = Counter(machine.resource for machine in serving)
+    idle = [m for m in serving if m.status == "ready" and not m.busy and not m.silence]
     kept = _kept_for_entries(idle, situation)
     for machine in sorted(idle, key=lambda m: -m.idle):
         limit = settings.idle_seconds(machine.resource)
-        spare = serving[machine.resource] > settings.resources[machine.resource].minimum
+        spare = counts[machine.resource] > settings.resources[machine.resource].minimum
         if machine.idle >= limit and spare and machine.instance not in kept:
-            serving[machine.resource] -= 1
+            counts[machine.resource] -= 1
             yield Drain(machine.instance, f"nothing to do for {limit / 60:g} min")
 
 

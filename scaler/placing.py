@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ..events.instance_events import Placement
@@ -16,33 +16,42 @@ _OF_ALL: Final = frozenset({"throttled", "provider"})
 """Failures that say nothing of the placement: the provider is not to be asked for anything for a moment."""
 _OF_RESOURCE: Final = frozenset({"settings"})
 
+Where = tuple[str, str, str, bool]
+
 
 class Placing:
-    """Chooses placements one after the other, each with those before it in mind."""
+    """Offers placements for one machine after the other, each with those before it in mind."""
 
     def __init__(self, live: Iterable[Placement], failures: Iterable[Failed]) -> None:
         self._live = Counter(where(placement) for placement in live)
         blocked = [failed for failed in failures if failed.ago < backoff(failed.count)]
-        self._all = next((failed for failed in blocked if failed.kind in _OF_ALL), None)
+        self._none = any(failed.kind in _OF_ALL for failed in blocked)
         self._resources = {failed.resource for failed in blocked if failed.kind in _OF_RESOURCE}
         self._places = {(failed.resource, where(failed.placement)) for failed in blocked}
+        self._tiers: dict[str, list[list[Placement]]] = {}
 
-    def choose(self, name: str, resource: Resource) -> Placement | None:
-        """Take the next placement for a resource; None while all that it could have have just failed."""
-        if self._all is not None or name in self._resources:
-            return None
-        for tier in resource.tiers():
-            open_ones = [place for place in tier if (name, where(place)) not in self._places]
-            if open_ones:
-                chosen = min(open_ones, key=lambda place: self._live[where(place)])
-                self._live[where(chosen)] += 1
-                return chosen
-        return None
+    def offers(self, name: str, resource: Resource) -> Iterator[Placement]:
+        """The best placement of each group, the best group first; none while all have just failed."""
+        for tier in self._open(name, resource):
+            yield min(tier, key=lambda place: self._live[where(place)])
+
+    def take(self, placement: Placement) -> None:
+        """Learn that a machine goes there."""
+        self._live[where(placement)] += 1
+
+    def _open(self, name: str, resource: Resource) -> list[list[Placement]]:
+        if self._none or name in self._resources:
+            return []
+        if name not in self._tiers:
+            tiers = ([p for p in tier if (name, where(p)) not in self._places] for tier in resource.tiers())
+            self._tiers[name] = [tier for tier in tiers if tier]
+        return self._tiers[name]
 
 
-def where(placement: Placement) -> Placement:
-    """The placement without its cost, which may have been another when a machine was asked for."""
-    return placement.model_copy(update={"hourly_cost": 0.0})
+def where(placement: Placement) -> Where:
+    """The place without its cost, which may have been another once; a subnet lies in one zone."""
+    zone = "" if placement.subnet else placement.zone
+    return placement.instance_type, zone, placement.subnet, placement.spot
 
 
 def backoff(count: int) -> float:

@@ -6,6 +6,7 @@ queue, each by its order of preference, within every maximum and budget.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -64,6 +65,7 @@ class _Planner:
         self._supply = Supply(staying, situation.others)
         self._room = Room(settings, situation)
         self._placing = Placing((m.placement for m in situation.machines), situation.failures)
+        self._serving = Counter(m.resource for m in staying if m.status in ("booting", "ready"))
         self.launches: list[Launch] = []
 
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
@@ -93,7 +95,7 @@ class _Planner:
     def keep_warm(self) -> None:
         """Launch what resources lack of their minimum."""
         for name, resource in self._settings.resources.items():
-            while self._room.live(name) < resource.minimum:
+            while self._serving[name] < resource.minimum:
                 if self._launch(name, f"at least {resource.minimum} of {name}"):
                     break
 
@@ -101,11 +103,17 @@ class _Planner:
         """Launch a machine of a resource, for a queue or for all that it serves; returns what is in the way."""
         if reason := self._room.refusal(name, queue):
             return reason
-        placement = self._placing.choose(name, self._settings.resources[name])
-        if placement is None:
-            return NO_PLACEMENT
-        if reason := self._room.take(name, placement):
-            return reason
-        self._supply.add(self._settings.queues_of(name), self._settings.resources[name].slots)
-        self.launches.append(Launch(name, placement, why))
-        return ""
+        reason = NO_PLACEMENT
+        for placement in self._placing.offers(name, self._settings.resources[name]):
+            reason = self._room.take(name, placement)
+            if not reason:
+                self._note(Launch(name, placement, why))
+                break
+        return reason
+
+    def _note(self, launch: Launch) -> None:
+        resource = launch.resource
+        self._placing.take(launch.placement)
+        self._serving[resource] += 1
+        self._supply.add(self._settings.queues_of(resource), self._settings.resources[resource].slots)
+        self.launches.append(launch)

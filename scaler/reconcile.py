@@ -41,20 +41,23 @@ class Orphan:
 class Zombie:
     """A machine runs whose instance is over by the log."""
 
-    machine: str
+    described: Described
 
 
 Finding = Came | Gone | Orphan | Zombie
 
 
 def reconcile(scaler: ScalerFold, described: Iterable[Described], now: datetime) -> Iterator[Finding]:
-    """Compare the log with what a provider sees at this moment."""
+    """Compare the log with what a provider sees at this moment.
+
+    One that was only asked for may be missing: it is ordered, or will be.
+    """
     seen = {each.instance: each for each in sorted(described, key=lambda each: each.status != "gone")}
     for each in seen.values():
         if (finding := _compare(scaler.instances.get(each.instance), each)) is not None:
             yield finding
     for state in [scaler.instances[one] for one in scaler.live if one not in seen]:
-        if now - (state.launched_at or state.requested_at) > UNSEEN:
+        if state.status != "requested" and now - (state.launched_at or state.requested_at) > UNSEEN:
             yield Gone(state.instance, "its provider knows no such machine")
 
 
@@ -63,7 +66,7 @@ def _compare(state: InstanceState | None, described: Described) -> Finding | Non
     if state is None:
         return Orphan(described) if is_up else None
     if state.over:
-        return Zombie(described.machine) if is_up else None
+        return Zombie(described) if is_up else None
     if described.status == "gone":
         return Gone(state.instance, "it was ended" if state.status == "terminating" else "its provider ended it")
     return None if state.machine else Came(state.instance, described)

@@ -77,7 +77,10 @@ class Resource(_Part):
 
 
 class Budget(_Part):
-    """What all machines together may be: how many, dollars an hour, and hours of machines within `period_hours`."""
+    """What all machines together may be: how many, dollars an hour, and hours of machines within `period_hours`.
+
+    Once the hours are used up, machines take nothing new and leave; what they run then ends as it would have.
+    """
 
     instances: int | None = Field(default=None, ge=0)
     hourly_cost: float | None = Field(default=None, ge=0)
@@ -88,7 +91,8 @@ class Budget(_Part):
 class ScalerSettings(_Part):
     """A scaler: the queues it serves, by name, with what each may have, in the order of preference.
 
-    `cooldown_s` is how long a resource waits after a launch before its next one. `max_silence_min` is how long a
+    A machine serves all queues that name its resource, and counts in the maximum of each. `cooldown_s` is how long a
+    resource waits after it launched machines before it launches more. `max_silence_min` is how long a
     machine may be without an agent before it is ended. `stuck_after_s` is how long an entry may be left alone by a
     free agent before it no longer counts as work that waits.
     """
@@ -116,6 +120,11 @@ class ScalerSettings(_Part):
     def queues_of(self, resource: str) -> list[str]:
         """Queues that machines of a resource serve, in order."""
         return [queue for queue, shares in self.queues.items() if any(s.resource == resource for s in shares)]
+
+    def maximum(self, resource: str, queue: str = "") -> int:
+        """How many machines of a resource there may be for a queue; without one, for any that names it."""
+        shares = (share for name, of in self.queues.items() if queue in ("", name) for share in of)
+        return max((share.maximum for share in shares if share.resource == resource), default=0)
 
     def idle_seconds(self, resource: str) -> float:
         """How long a machine of a resource may have nothing to do."""

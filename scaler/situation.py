@@ -19,7 +19,7 @@ class Demand:
     stuck: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Machine:
     """A machine that is not gone; times are in seconds. One that was only asked for counts as booting.
 
@@ -61,13 +61,13 @@ class Failed:
 class Situation:
     """All that a decision depends on besides the settings.
 
-    `others` are the free slots of agents by queue that run on machines of nobody's scaling. `spent_hours` are those of
-    machines within the budget's period, `since_launch` the seconds since the last launch of each resource.
+    `others` are free slots of agents on machines of nobody's scaling, by the queues that they serve. `spent_hours` are
+    those of machines within the budget's period, `since_launch` the seconds since each resource was last asked for.
     """
 
     demands: Mapping[str, Demand]
     machines: Sequence[Machine] = ()
-    others: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     failures: Sequence[Failed] = ()
     spent_hours: float = 0.0
     since_launch: Mapping[str, float] = field(default_factory=dict)

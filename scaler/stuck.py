@@ -6,11 +6,11 @@ the agents that left it alone are gone; twice as long after each time that nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from ..projections.queue_fold import Entry
+from .backlog import Waiting
 
 AGAIN_SECONDS: Final = 1800.0
 _MOST_DOUBLINGS: Final = 8
@@ -29,26 +29,29 @@ class Stuck:
         self._patience_us = round(patience * 1e6)
         self._marks: dict[str, dict[str, _Mark]] = {}
 
-    def among(self, queue: str, entries: Sequence[Entry], free_since_us: int | None, now_us: int) -> int:
-        """How many of a queue's waiting entries are stuck now; `free_since_us` is when its longest free agent was."""
-        marks = self._marks[queue] = self._kept(queue, (entry.id for entry in entries))
-        if free_since_us is not None:
-            for entry in entries:
-                if now_us - max(entry.enqueued_us, free_since_us) >= self._patience_us:
-                    self._mark(marks, entry.id, now_us)
+    def mark(self, queue: str, entries: Callable[[], Iterable[Waiting]], free_since_us: int, now_us: int) -> None:
+        """Mark those of a queue's entries that have waited for too long beside its longest free agent."""
+        if now_us - free_since_us >= self._patience_us:
+            marks = self._marks.setdefault(queue, {})
+            for entry in entries():
+                if now_us - entry.enqueued_us >= self._patience_us:
+                    _mark(marks, entry.id, now_us)
+
+    def count(self, queue: str, waits: Callable[[str], bool], now_us: int) -> int:
+        """How many of a queue's waiting entries are stuck now; those that wait no longer are forgotten."""
+        marks = self._marks.get(queue, {})
+        for entry in [entry for entry in marks if not waits(entry)]:
+            del marks[entry]
         return sum(mark.until_us > now_us for mark in marks.values())
 
-    def entries(self) -> list[str]:
-        """Ids of all that are marked."""
-        return sorted(entry for marks in self._marks.values() for entry in marks)
+    def entries(self, most: int) -> list[str]:
+        """Ids of those that are marked, at most so many of them."""
+        return sorted(entry for marks in self._marks.values() for entry in marks)[:most]
 
-    def _kept(self, queue: str, waiting: Iterable[str]) -> dict[str, _Mark]:
-        known = self._marks.get(queue, {})
-        return {entry: known[entry] for entry in waiting if entry in known} if known else {}
 
-    def _mark(self, marks: dict[str, _Mark], entry: str, now_us: int) -> None:
-        mark = marks.get(entry)
-        if mark is None or mark.until_us <= now_us:
-            times = mark.times + 1 if mark is not None else 0
-            again = AGAIN_SECONDS * 2.0 ** min(times, _MOST_DOUBLINGS)
-            marks[entry] = _Mark(now_us + round(again * 1e6), times)
+def _mark(marks: dict[str, _Mark], entry: str, now_us: int) -> None:
+    mark = marks.get(entry)
+    if mark is None or mark.until_us <= now_us:
+        times = mark.times + 1 if mark is not None else 0
+        again = AGAIN_SECONDS * 2.0 ** min(times, _MOST_DOUBLINGS)
+        marks[entry] = _Mark(now_us + round(again * 1e6), times)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from .situation import Machine
 
-Slots = list[tuple[Sequence[str], int]]
+Slots = Counter[tuple[str, ...]]
 
 
 class Supply:
-    """Slots of machines and of other agents, for the queues in the order in which they ask."""
+    """Slots of machines and of other agents by the queues they serve, for queues in the order in which they ask."""
 
-    def __init__(self, machines: Iterable[Machine], others: Mapping[str, int]) -> None:
-        machines = list(machines)
-        self._free: Slots = [([queue], slots) for queue, slots in others.items()]
-        self._free += [(machine.queues, machine.free) for machine in machines if machine.free]
-        self._booting: Slots = [(machine.queues, machine.slots) for machine in machines if machine.status == "booting"]
+    def __init__(self, machines: Iterable[Machine], others: Mapping[tuple[str, ...], int]) -> None:
+        self._free: Slots = Counter(others)
+        self._booting: Slots = Counter()
+        for machine in machines:
+            if machine.status == "booting":
+                self._booting[tuple(machine.queues)] += machine.slots
+            elif machine.free:
+                self._free[tuple(machine.queues)] += machine.free
 
     def add(self, queues: Sequence[str], slots: int) -> None:
         """Count a machine that is to come."""
-        self._booting.append((queues, slots))
+        self._booting[tuple(queues)] += slots
 
     def take_free(self, queue: str, count: int) -> int:
         """Take free slots for entries of a queue; returns how many there were, at most `count`."""
@@ -32,13 +36,11 @@ class Supply:
 
 
 def _take(supply: Slots, queue: str, count: int) -> int:
-    taken = 0
-    for place, (queues, slots) in enumerate(supply):
-        if taken == count:
-            break
+    """Those that serve the fewest queues go first: others may help queues that ask later."""
+    left = count
+    for queues in sorted(supply, key=len):
         if queue in queues:
-            used = min(slots, count - taken)
-            supply[place] = (queues, slots - used)
-            taken += used
-    supply[:] = [(queues, slots) for queues, slots in supply if slots]
-    return taken
+            used = min(supply[queues], left)
+            supply[queues] -= used
+            left -= used
+    return count - left

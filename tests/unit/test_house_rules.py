@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("cli", "dashboard", "agent", "producers", "projections", "events")
+LAYERS = ("cli", "dashboard", "scaler", "agent", "producers", "projections", "events")
 SOURCES = sorted([*ROOT.glob("*.py"), *(path for layer in LAYERS for path in ROOT.glob(f"{layer}/**/*.py"))])
 EXEMPT = {"CONTRIBUTING.md", "tests/unit/test_house_rules.py"}
 LEFT = re.compile(r"\b(TODO|FIXME|XXX)\b")

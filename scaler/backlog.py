@@ -1,0 +1,98 @@
+"""Entries of a queue that wait for want of agents, counted as they come and go: a long queue costs no more to look at.
+
+An entry that has just come is being taken by whoever is free, and so is one that was just claimed; one that waits for a
+pause to pass needs nobody yet. Entries are grouped by the scopes that limits may be set on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Final, NamedTuple
+
+from ..events.queue_events import EntryEnqueued
+from ..projections.limit_fold import LimitFold, scopes_of
+from ..projections.queue_fold import CLAIM_LEASE, Entry
+
+TAKING_US: Final = 300_000
+"""A free agent claims within some 50 ms, and says that it holds the run before the entry is out of the queue."""
+LEASE_US: Final = round(CLAIM_LEASE * 1e6)
+
+Scopes = tuple[str, ...]
+
+
+class Waiting(NamedTuple):
+    """An entry, and since when it is in the queue."""
+
+    id: str
+    enqueued_us: int
+
+
+class Backlog:
+    """One queue's entries. Times are the log's, in µs. Not thread-safe."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._scopes: dict[str, Scopes] = {}
+        self._due: dict[str, tuple[int, int]] = {}
+        self._soon: list[tuple[int, str]] = []
+        self._groups: dict[Scopes, dict[str, int]] = {}
+
+    def __len__(self) -> int:
+        """All that are in the queue, those too that need nobody yet."""
+        return len(self._scopes)
+
+    def note(self, entry: Entry, request: EntryEnqueued | None) -> None:
+        """Learn what became of an entry; `request` is what enqueued it, for one that is not gone."""
+        if entry.id in self._scopes:
+            self._drop(entry.id)
+        if not entry.gone and request is not None:
+            self._scopes[entry.id] = tuple(scopes_of(self._queue, request))
+            self._due[entry.id] = (_due(entry), entry.enqueued_us)
+            heappush(self._soon, (_due(entry), entry.id))
+
+    def waits(self, entry: str) -> bool:
+        """Whether an entry is among those counted last."""
+        return entry in self._scopes and entry not in self._due
+
+    def count(self, limits: LimitFold, us: int) -> int:
+        """How many wait now that limits leave room for: no machine helps the others."""
+        self._advance(us)
+        return sum(count for _, count in self._allowed(limits))
+
+    def allowed(self, limits: LimitFold) -> Iterator[Waiting]:
+        """Those counted last, as many of each group as there is room for."""
+        for scopes, count in self._allowed(limits):
+            yield from (Waiting(*item) for item in islice(self._groups[scopes].items(), count))
+
+    def _allowed(self, limits: LimitFold) -> Iterator[tuple[Scopes, int]]:
+        pursued = Counter(self._scopes[p.entry] for p in limits.permits.values() if self.waits(p.entry))
+        coming: Counter[str] = Counter()
+        for scopes, entries in self._groups.items():
+            limited = limits.limited(scopes)
+            room = min((limits.limits[s] - limits.held(s) - coming[s] for s in limited), default=len(entries))
+            count = min(len(entries), max(0, room) + pursued[scopes])
+            coming.update(dict.fromkeys(limited, max(0, count - pursued[scopes])))
+            yield scopes, count
+
+    def _advance(self, us: int) -> None:
+        while self._soon and self._soon[0][0] <= us:
+            due, entry = heappop(self._soon)
+            if self._due.get(entry, (0, 0))[0] == due:
+                _, enqueued_us = self._due.pop(entry)
+                self._groups.setdefault(self._scopes[entry], {})[entry] = enqueued_us
+
+    def _drop(self, entry: str) -> None:
+        scopes = self._scopes.pop(entry)
+        if self._due.pop(entry, None) is None:
+            del self._groups[scopes][entry]
+            if not self._groups[scopes]:
+                del self._groups[scopes]
+
+
+def _due(entry: Entry) -> int:
+    """From when on an entry waits for want of agents."""
+    claimed_us = entry.changed_us + LEASE_US + 1 if entry.state == "claimed" else 0
+    return max(entry.not_before_us, entry.enqueued_us + TAKING_US, claimed_us)
