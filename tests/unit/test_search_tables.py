@@ -15,7 +15,7 @@ from tasktape.events.parts import Parameter
 from tasktape.events.task_events import TasksEvent
 from tasktape.projections.search_fold import SearchFold
 from tasktape.projections.search_rows import SearchRow, TrialRow
-from tasktape.tests.support.projected import START, Projected
+from tasktape.tests.support.projected import START, E, Projected
 
 LOSS = {"title": "loss", "series": "test", "sign": "min"}
 
@@ -27,9 +27,10 @@ class World(Projected):
         super().__init__()
         self.fold = SearchFold()
 
-    def say(self, kind: type[TasksEvent], /, **fields: Any) -> TasksEvent:
+    def say(self, kind: type[E], /, **fields: Any) -> E:
         event = super().say(kind, **fields)
-        self.fold.apply(event)
+        if isinstance(event, TasksEvent):
+            self.fold.apply(event)
         return event
 
     def search(self, task: str = "c", run: int = 1, **fields: Any) -> None:
