@@ -11,7 +11,7 @@ from ..agent.view import QueueView
 from ..events.base import from_us
 from ..projections.instance_fold import InstanceState, ScalerFold
 from ..projections.limit_fold import LimitFold, scopes_of
-from ..projections.queue_fold import CLAIM_LEASE, Entry
+from ..projections.queue_fold import Entry
 from .agents import Agent
 from .seen import Seen
 from .settings import ScalerSettings
@@ -20,7 +20,6 @@ from .stuck import Stuck
 
 TAKING_US: Final = 300_000
 """A free agent claims within some 50 ms, and says that it holds the run before the entry is out of the queue."""
-LEASE_US: Final = round(CLAIM_LEASE * 1e6)
 _STATUS: Final[dict[str, MachineStatus]] = {"requested": "booting", "booting": "booting", "ready": "ready"}
 
 
@@ -28,7 +27,7 @@ def observe(seen: Seen, settings: ScalerSettings, stuck: Stuck, interrupted: set
     """What is to be seen at this moment of the scaler's monotonic clock, in seconds."""
     moment = from_us(seen.log_us(now))
     scaler = seen.scaler
-    own = {seen.agents.on(instance) for instance in scaler.live}
+    own = {worker for one in scaler.live for worker in (seen.agents.on(one), scaler.instances[one].worker)}
     return Situation(
         demands={queue: _demand(seen, queue, stuck, now) for queue in settings.queues},
         machines=[_machine(scaler.instances[one], seen, moment, interrupted, now) for one in scaler.live],
@@ -44,16 +43,16 @@ def _demand(seen: Seen, queue: str, stuck: Stuck, now: float) -> Demand:
     if view.fold.paused or view.fold.deleted:
         return Demand(0)
     us = seen.log_us(now)
-    entries = [entry for entry in _open(view) if entry.not_before_us <= us and _waits(entry, us)]
+    entries = [entry for entry in _open(view) if entry.not_before_us <= us and _waits(entry, us, seen.lease_us)]
     counted = _allowed(entries, view, seen.limits)
     free = [agent.free_since_us for agent in seen.agents.serving(queue, now) if agent.held < agent.slots]
     left_alone = stuck.among(queue, counted, min(free, default=None), us)
     return Demand(len(counted), left_alone)
 
 
-def _waits(entry: Entry, us: int) -> bool:
+def _waits(entry: Entry, us: int, lease_us: int) -> bool:
     """Whether an entry waits for want of agents: one that has just come or was just claimed is being taken."""
-    return us - entry.enqueued_us >= TAKING_US and entry.free(us, LEASE_US)
+    return us - entry.enqueued_us >= TAKING_US and entry.free(us, lease_us)
 
 
 def _open(view: QueueView) -> Iterator[Entry]:

@@ -26,6 +26,7 @@ class Seen:
     def __init__(self, scaler: str, queues: Iterable[str], appends: Appends, lease: float = CLAIM_LEASE) -> None:
         self._name = scaler
         self._appends = appends
+        self.lease_us = round(lease * 1e6)
         self.queues = {queue: QueueView(queue, lease) for queue in queues}
         self.limits = LimitFold()
         self.agents = Agents()

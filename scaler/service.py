@@ -72,7 +72,8 @@ class Service:
         self._teller = Teller(scaler.name)
         self._has_read_all = False
         self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
-        self._core = Core(scaler, self, partial(Stamper, f"scaler/{scaler.name}/{default_actor()}"))
+        stamper = partial(Stamper, f"scaler/{scaler.name}/{default_actor()}")
+        self._core = Core(scaler, self, stamper, settings.claim_lease)
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.closing(provider))
             self._log = stack.enter_context(open_log(settings.log, settings.kafka))
