@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
+from tasktape.tests.support.agent_site import processes_of
 
 TASKTAPE = [sys.executable, "-m", "tasktape.cli.main"]
 
@@ -38,16 +38,4 @@ def test_the_demo_trains_compares_and_leaves_nothing_running(home: Path) -> None
         (title, series, 20) for title in ("loss", "accuracy") for series in ("train", "validation")
     }
     assert [model["name"] for model in about["models"]] == ["digits"]
-    assert [process.info for process in of_home(home)] == []
-
-
-def of_home(home: Path) -> list[psutil.Process]:
-    """Processes that work in this home."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        try:
-            if process.environ().get("TASKTAPE_HOME") == str(home) and process.pid != os.getpid():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    assert [process.info for process in processes_of(home)] == []
