@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -13,7 +13,10 @@ Config = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Wh
 LogFormat = Annotated[Literal["text", "json"], typer.Option("--log-format", help="What the scaler says of itself.")]
 
 
-def scaler(config: Config = Path("scaler.toml"), *, log_format: LogFormat = "text") -> None:
+CONFIG: Final = Path("scaler.toml")
+
+
+def scaler(config: Config = CONFIG, *, log_format: LogFormat = "text") -> None:
     """Launch machines when work waits in queues, and end those that have nothing to do.
 
     Ctrl-C or SIGTERM ends the scaler, not its machines: the next one goes on with them. Of two with the same name one

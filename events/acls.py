@@ -1,7 +1,7 @@
 """Who may do what on a Kafka: the access rules (ACLs) that each role's work needs, and not one more.
 
 `WRITE` and `READ` include `DESCRIBE`. Every role sees all topics that are always there, or it would take them for
-missing. Reading needs no group: groups are for agents alone. Idempotent appends need no rule besides `WRITE`.
+missing. Reading needs no group: groups are for agents and scalers. Idempotent appends need no rule besides `WRITE`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-from .groups import AGENTS_PREFIX, WATCHERS, agents_group
+from .groups import AGENTS_PREFIX, SCALERS_PREFIX, WATCHERS, agents_group
 from .instance_events import InstanceEvent
 from .queue_events import QUEUE_TOPIC_PREFIX, AbortRequested, QueueEvent, queue_topic
 from .report_events import ConsoleWritten, ReportEvent, ScalarsReported
@@ -70,12 +70,13 @@ def _agent(queues: Sequence[str]) -> list[Acl]:
 
 
 def _scaler(_: Sequence[str]) -> list[Acl]:
-    """Machines come and go: reads what waits and who serves it, writes of instances and requests to stop."""
+    """Machines come and go: reads what waits and who serves it, writes of machines and asks their agents to leave."""
     read = {TasksEvent.topic, QueueEvent.topic, WorkerEvent.topic}
     written = (AbortRequested.topic, InstanceEvent.topic)
     seen = [spec.name for spec in TOPICS if spec.name not in written]
     topics = [Acl("topic", name, _READ if name in read else _SEE) for name in seen]
-    return [*topics, *(Acl("topic", name, _BOTH) for name in written), *_queue_topics(_READ, ())]
+    leads = Acl("group", SCALERS_PREFIX, ("READ",), prefixed=True)
+    return [*topics, *(Acl("topic", name, _BOTH) for name in written), *_queue_topics(_READ, ()), leads]
 
 
 def _viewer(_: Sequence[str]) -> list[Acl]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 AGENTS_PREFIX: Final = "tasktape.agent."
+SCALERS_PREFIX: Final = "tasktape.scaler."
 WATCHERS: Final = "tasktape.watchers"
 """Group of the agents that look after all workers."""
 
@@ -16,4 +17,4 @@ def agents_group(queue: str) -> str:
 
 def scaler_group(name: str) -> str:
     """Group of the processes that would lead a scaler: one of them owns the one partition of its topic."""
-    return f"tasktape.scaler.{name}"
+    return SCALERS_PREFIX + name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..events.base import Event
 from ..events.errors import DecodeError
+from ..events.instance_events import InstanceEvent, ScalerEvent
 from ..events.limit_events import LimitSet, PermitEvent
 from ..events.queue_events import AbortRequested, EntryEvent, QueueEvent
 from ..events.task_events import TasksEvent
@@ -16,6 +17,7 @@ from ..events.worker_events import DrainRequested, WorkerEvent
 from . import worker_tables
 from .arrival import Arrival, decode
 from .audit import dead_letter_row, event_row
+from .instance_tables import InstanceTables
 from .limit_tables import LimitTables
 from .output_tables import OutputTables
 from .queue_tables import EntryTables, QueueTables
@@ -50,6 +52,8 @@ class Folds:
             (WorkerEvent, self._workers),
             (AbortRequested, self._reports),
             (DrainRequested, self._reports),
+            (InstanceEvent, instances := InstanceTables()),
+            (ScalerEvent, instances),
         )
 
     def write(self, tables: Tables, records: Iterable[LogRecord]) -> None:

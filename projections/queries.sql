@@ -285,6 +285,43 @@ SELECT * REPLACE (
 FROM workers
 ORDER BY id;
 
+-- name: scalers
+SELECT * REPLACE (epoch_us(led_since) AS led_since, epoch_us(decided_at) AS decided_at) FROM scalers ORDER BY name;
+
+-- name: instances
+SELECT * REPLACE (
+    epoch_us(requested_at) AS requested_at, epoch_us(launched_at) AS launched_at, epoch_us(ready_at) AS ready_at,
+    epoch_us(drained_at) AS drained_at, epoch_us(ended_at) AS ended_at
+)
+FROM instances
+WHERE ($scaler IS NULL OR scaler = $scaler) AND ($gone OR ended_at IS NULL)
+ORDER BY requested_at DESC, instance DESC
+LIMIT $limit;
+
+-- name: needs
+SELECT * EXCLUDE ("offset", place) REPLACE (epoch_us(decided_at) AS decided_at)
+FROM scaling s
+WHERE "offset" = (SELECT max("offset") FROM decisions d WHERE d.scaler = s.scaler)
+ORDER BY scaler, place;
+
+-- name: decisions
+WITH waiting AS (
+    SELECT scaler, "offset", sum(waiting)::BIGINT AS waiting, sum(stuck)::BIGINT AS stuck
+    FROM decision_needs
+    WHERE scaler = $scaler
+    GROUP BY scaler, "offset"
+), found AS (
+    SELECT
+        d.decided_at, coalesce(w.waiting, 0) AS waiting, coalesce(w.stuck, 0) AS stuck, d.instances, d.hourly_cost,
+        d."offset", ntile($samples) OVER (ORDER BY d."offset") AS part
+    FROM decisions d LEFT JOIN waiting w USING (scaler, "offset")
+    WHERE d.scaler = $scaler AND ($since IS NULL OR d.decided_at >= make_timestamp($since::BIGINT))
+)
+SELECT epoch_us(decided_at), waiting, stuck, instances, hourly_cost
+FROM found
+QUALIFY row_number() OVER (PARTITION BY part ORDER BY "offset" DESC) = 1
+ORDER BY "offset";
+
 -- name: events
 SELECT * REPLACE (epoch_us(appended_at) AS appended_at, epoch_us(occurred_at) AS occurred_at)
 FROM events

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..events.log.port import Positions, TopicPartition
 from ..events.parts import Configuration, Parameter, TaskSpec
 from .filters import model_values, order_of, task_values
+from .instance_rows import DecisionRow, InstanceRow, NeedRow, ScalerRow
 from .rows import (
     AGGREGATES,
     ArtifactRow,
@@ -28,6 +30,7 @@ from .rows import (
     made,
 )
 from .search_rows import SearchRow, TrialRow
+from .tables import us
 from .task_state import TaskState
 from .work_rows import EntryRow, LimitRow, PermitRow, PipelineRow, QueueRow, StepRow, WaitRow, WorkerRow
 
@@ -234,6 +237,25 @@ class Queries:
     def trials(self, task_id: str) -> list[TrialRow]:
         """Return the trials of the search that a task controls, by number."""
         return made(TrialRow, self._rows("trials", task=task_id))
+
+    def scalers(self) -> list[ScalerRow]:
+        """Return scalers by name."""
+        return made(ScalerRow, self._rows("scalers"))
+
+    def instances(
+        self, scaler: str | None = None, *, gone: bool = False, limit: int | None = None
+    ) -> list[InstanceRow]:
+        """Return machines (of this scaler), the latest asked for first; those that are gone if asked for."""
+        return made(InstanceRow, self._rows("instances", scaler=scaler, gone=gone, limit=limit))
+
+    def needs(self) -> list[NeedRow]:
+        """Return what each scaler last said of each of its queues, by scaler, queues as they are served."""
+        return made(NeedRow, self._rows("needs"))
+
+    def decisions(self, scaler: str, since: datetime | None = None, samples: int = 500) -> list[DecisionRow]:
+        """Return what a scaler saw whenever that changed, in order, thinned to so many (the last among them)."""
+        values = {"scaler": scaler, "since": us(since), "samples": samples}
+        return made(DecisionRow, self._source.rows("decisions", values))
 
     def events(self, key: str | None = None, *, limit: int | None = None, types: Sequence[str] = ()) -> list[EventRow]:
         """Return the events about a task, queue or worker (all events without a key) in order of their append times."""

@@ -100,6 +100,20 @@ CREATE TABLE worker_states (
     id VARCHAR, host VARCHAR, pid BIGINT, queues VARCHAR[], slots BIGINT, version VARCHAR, tags VARCHAR[], runs VARCHAR,
     load VARCHAR, interval DOUBLE, started_at TIMESTAMP, seen_at TIMESTAMP, stopped_at TIMESTAMP
 );
+CREATE TABLE scaler_states (name VARCHAR, leader VARCHAR, leaders VARCHAR[], led_by VARCHAR, led_since TIMESTAMP);
+CREATE TABLE instance_states (
+    scaler VARCHAR, instance VARCHAR, provider VARCHAR, resource VARCHAR, slots BIGINT, status VARCHAR,
+    machine VARCHAR, worker VARCHAR, reason VARCHAR, failure VARCHAR, queues VARCHAR[], instance_type VARCHAR,
+    zone VARCHAR, subnet VARCHAR, spot BOOLEAN, hourly_cost DOUBLE, requested_at TIMESTAMP, launched_at TIMESTAMP,
+    ready_at TIMESTAMP, drained_at TIMESTAMP, ended_at TIMESTAMP
+);
+CREATE TABLE decisions (
+    scaler VARCHAR, "offset" BIGINT, decided_at TIMESTAMP, instances VARCHAR, hourly_cost DOUBLE, stuck VARCHAR[]
+);
+CREATE TABLE decision_needs (
+    scaler VARCHAR, "offset" BIGINT, decided_at TIMESTAMP, place BIGINT, queue VARCHAR, waiting BIGINT, stuck BIGINT,
+    free BIGINT, booting BIGINT, launched BIGINT, missing BIGINT, held_back_by VARCHAR
+);
 
 -- name: views
 CREATE VIEW hops AS
@@ -371,3 +385,35 @@ FROM limit_states l LEFT JOIN held h ON h.scope = l.scope;
 CREATE VIEW workers AS
 SELECT w.*, EXISTS (SELECT 1 FROM drain_requests d WHERE d.worker = w.id) AS draining
 FROM worker_states w;
+
+-- A machine costs from its launch to its end. For one that is still there that is up to the latest moment the log tells of.
+CREATE VIEW instances AS
+SELECT
+    i.scaler, i.instance, i.machine, i.provider, i.resource, i.queues, i.zone, i.subnet, i.instance_type, i.spot,
+    i.hourly_cost, i.slots, i.status, i.worker, i.requested_at, i.launched_at, i.ready_at, i.drained_at, i.ended_at,
+    i.reason, i.failure,
+    CASE
+        WHEN i.launched_at IS NULL THEN 0.0
+        ELSE i.hourly_cost * greatest(0, epoch_us(coalesce(i.ended_at, l.latest)) - epoch_us(i.launched_at)) / 3.6e9
+    END AS cost
+FROM instance_states i, (SELECT max(appended_at) AS latest FROM positions) l;
+
+CREATE VIEW scaling AS
+SELECT decided_at, scaler, queue, waiting, stuck, free, booting, launched, missing, held_back_by, "offset", place
+FROM decision_needs;
+
+CREATE VIEW scalers AS
+WITH machines AS (
+    SELECT
+        scaler, count(*) FILTER (ended_at IS NULL) AS live, coalesce(sum(cost ORDER BY instance), 0) AS spent,
+        coalesce(sum(hourly_cost ORDER BY instance) FILTER (ended_at IS NULL AND launched_at IS NOT NULL), 0)
+            AS hourly_cost
+    FROM instances
+    GROUP BY scaler
+)
+SELECT
+    s.name, s.led_by, s.led_since, coalesce(m.live, 0) AS machines, coalesce(m.hourly_cost, 0.0) AS hourly_cost,
+    coalesce(m.spent, 0.0) AS spent, d.decided_at
+FROM scaler_states s
+LEFT JOIN machines m ON m.scaler = s.name
+LEFT JOIN (SELECT scaler, max(decided_at) AS decided_at FROM decisions GROUP BY scaler) d ON d.scaler = s.name;

@@ -38,6 +38,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "limit_states": ("scope",),
     "permit_states": ("id",),
     "worker_states": ("id",),
+    "scaler_states": ("name",),
+    "instance_states": ("scaler", "instance"),
 }
 _FOLDER: Final = Path(__file__).parent
 

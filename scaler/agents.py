@@ -43,15 +43,17 @@ class Agents:
         self._expected: dict[str, float] = {}
 
     def apply(self, event: WorkerEvent, partition: int, timestamp_us: int, now: float) -> None:
-        """Take note of an event that was read at this moment."""
-        if not self._peers.apply(event, partition, now):
-            return
+        """Take note of an event that was read at this moment.
+
+        A first heartbeat may be on the log before what the worker said at its start: that is older, and counts still.
+        """
+        is_news = self._peers.apply(event, partition, now)
         agent = self._agents.setdefault(event.worker, Agent(event.worker, free_since_us=timestamp_us))
         agent.left = self._peers.has_stopped(event.worker)
         if isinstance(event, WorkerStarted):
             agent.slots, agent.instance = event.slots, event.instance
             self._settle(agent)
-        elif isinstance(event, WorkerHeartbeat):
+        elif is_news and isinstance(event, WorkerHeartbeat):
             if agent.held or event.runs:
                 agent.free_since_us = timestamp_us
             agent.held = len(event.runs)

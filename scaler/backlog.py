@@ -18,7 +18,6 @@ from ..projections.queue_fold import CLAIM_LEASE, Entry
 
 TAKING_US: Final = 300_000
 """A free agent claims within some 50 ms, and says that it holds the run before the entry is out of the queue."""
-LEASE_US: Final = round(CLAIM_LEASE * 1e6)
 
 Scopes = tuple[str, ...]
 
@@ -31,10 +30,11 @@ class Waiting(NamedTuple):
 
 
 class Backlog:
-    """One queue's entries. Times are the log's, in µs. Not thread-safe."""
+    """One queue's entries. A claim counts for `lease` seconds; times are the log's, in µs. Not thread-safe."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, lease: float = CLAIM_LEASE) -> None:
         self._queue = queue
+        self._lease_us = round(lease * 1e6)
         self._scopes: dict[str, Scopes] = {}
         self._due: dict[str, tuple[int, int]] = {}
         self._soon: list[tuple[int, str]] = []
@@ -50,8 +50,9 @@ class Backlog:
             self._drop(entry.id)
         if not entry.gone and request is not None:
             self._scopes[entry.id] = tuple(scopes_of(self._queue, request))
-            self._due[entry.id] = (_due(entry), entry.enqueued_us)
-            heappush(self._soon, (_due(entry), entry.id))
+            due = self._due_us(entry)
+            self._due[entry.id] = (due, entry.enqueued_us)
+            heappush(self._soon, (due, entry.id))
 
     def waits(self, entry: str) -> bool:
         """Whether an entry is among those counted last."""
@@ -91,8 +92,7 @@ class Backlog:
             if not self._groups[scopes]:
                 del self._groups[scopes]
 
-
-def _due(entry: Entry) -> int:
-    """From when on an entry waits for want of agents."""
-    claimed_us = entry.changed_us + LEASE_US + 1 if entry.state == "claimed" else 0
-    return max(entry.not_before_us, entry.enqueued_us + TAKING_US, claimed_us)
+    def _due_us(self, entry: Entry) -> int:
+        """From when on an entry waits for want of agents."""
+        claimed_us = entry.changed_us + self._lease_us + 1 if entry.state == "claimed" else 0
+        return max(entry.not_before_us, entry.enqueued_us + TAKING_US, claimed_us)

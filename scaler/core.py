@@ -30,6 +30,7 @@ from ..events.instance_events import (
 )
 from ..events.worker_events import DrainRequested
 from ..projections.instance_fold import InstanceState
+from ..projections.queue_fold import CLAIM_LEASE
 from .ending import Drain, Terminate
 from .observing import observe
 from .policy import Action, Launch, Plan, decide
@@ -77,11 +78,17 @@ class Ports(Protocol):
 
 
 class Core:
-    """One scaler. Not thread-safe. Moments are seconds of a monotonic clock."""
+    """One scaler. Not thread-safe. Moments are seconds of a monotonic clock; `lease` is the claim lease of agents."""
 
-    def __init__(self, settings: ScalerSettings, ports: Ports, stamper: Callable[[], Callable[[], Meta]]) -> None:
+    def __init__(
+        self,
+        settings: ScalerSettings,
+        ports: Ports,
+        stamper: Callable[[], Callable[[], Meta]],
+        lease: float = CLAIM_LEASE,
+    ) -> None:
         self.appends = Appends()
-        self.seen = Seen(settings.name, settings.queues, self.appends, settings.budget.period_hours)
+        self.seen = Seen(settings.name, settings.queues, self.appends, lease, settings.budget.period_hours)
         self._settings = settings
         self._ports = ports
         self._stamper = stamper
@@ -238,8 +245,8 @@ class Core:
         moving = [self._state(instance) for instance in self.seen.scaler.moving]
         self._launch([state for state in moving if state.status == "requested"])
         for state in moving:
-            if state.status in ("requested", "booting") and self.seen.agents.get(self.seen.agents.on(state.instance)):
-                self._say(InstanceReady, state.instance, worker=self.seen.agents.on(state.instance))
+            if state.status in ("requested", "booting") and (worker := self.seen.agents.on(state.instance)):
+                self._say(InstanceReady, state.instance, worker=worker)
             elif state.status == "draining":
                 self._drain(state)
         self._terminate([state.machine for state in moving if state.status == "terminating" and state.machine], now)

@@ -1,6 +1,7 @@
 """Machines that are none: agents as processes of this machine, to try a scaler out and for tests.
 
 They go on without the scaler. Each has a note in the scaler's folder, so that a scaler that starts again knows them.
+The note is there before the process: who finds one that names none looks for the process, which carries its instance.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
 from ..events.instance_events import Placement
 from .provider import Described, Launched, Order, Refused
+
+INSTANCE: Final = "TASKTAPE_INSTANCE"
+KEPT_SECONDS: Final = 3600.0
+"""How long an ended agent's note and console are kept."""
 
 
 class LocalProvider:
@@ -34,12 +40,13 @@ class LocalProvider:
 
     def launch(self, orders: Sequence[Order]) -> list[Launched | Refused]:
         """Start a process for each order, unless there is one already."""
+        self._forget()
         return [self._launch(order) for order in orders]
 
     def describe(self) -> list[Described]:
-        """All processes there are notes of; notes of those that ended go with the next launch."""
+        """All processes there are notes of, those that ended a while ago too."""
         self._reap()
-        return list(self._described())
+        return [_described(noted) for _, noted in self._notes() if noted["machine"]]
 
     def terminate(self, machines: Sequence[str]) -> None:
         """Have agents leave at once: what they run goes back to its queue."""
@@ -54,9 +61,10 @@ class LocalProvider:
 
     def _launch(self, order: Order) -> Launched | Refused:
         note = self._folder / f"{order.instance}.json"
-        if note.exists():
-            return Launched(order.instance, json.loads(note.read_text(encoding="utf-8"))["machine"])
+        if machine := next((noted["machine"] for path, noted in self._notes() if path == note), ""):
+            return Launched(order.instance, machine)
         try:
+            _write(note, _noted(order, ""))
             child = self._start(order)
             machine = _name(psutil.Process(child.pid))
         except (OSError, psutil.Error) as error:
@@ -76,14 +84,26 @@ class LocalProvider:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"TASKTAPE_INSTANCE": order.instance},
+                env=os.environ | {INSTANCE: order.instance},
                 start_new_session=True,
             )
 
-    def _described(self) -> Iterator[Described]:
+    def _notes(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """All notes; one whose writer died before it knew the process is completed, if there is such a process."""
         for note in sorted(self._folder.glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                yield _read(json.loads(note.read_text(encoding="utf-8")))
+                noted = json.loads(note.read_text(encoding="utf-8"))
+                if not noted["machine"] and (machine := _started(noted["instance"])):
+                    noted["machine"] = machine
+                    _write(note, noted)
+                yield note, noted
+
+    def _forget(self) -> None:
+        """Remove notes and consoles of agents that ended long ago."""
+        for note, noted in self._notes():
+            if time.time() - note.stat().st_mtime > KEPT_SECONDS and _process(noted["machine"]) is None:
+                note.unlink()
+                note.with_suffix(".log").unlink(missing_ok=True)
 
     def _reap(self) -> None:
         """Take note of ended children, which are zombies until then."""
@@ -102,7 +122,7 @@ def _noted(order: Order, machine: str) -> dict[str, Any]:
     }
 
 
-def _read(note: dict[str, Any]) -> Described:
+def _described(note: dict[str, Any]) -> Described:
     return Described(
         note["machine"],
         note["instance"],
@@ -119,9 +139,21 @@ def _name(process: psutil.Process) -> str:
     return f"{process.pid}@{process.create_time():.2f}"
 
 
+def _started(instance: str) -> str:
+    """The machine of an instance by what its process carries, as all do that it started; empty where there is none."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(INSTANCE) == instance and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    with contextlib.suppress(psutil.Error):
+        return _name(min(found, key=psutil.Process.create_time)) if found else ""
+    return ""
+
+
 def _process(machine: str) -> psutil.Process | None:
     try:
-        process = psutil.Process(int(machine.partition("@")[0]))
+        process = psutil.Process(int(machine.partition("@")[0] or -1))
         is_it = _name(process) == machine and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return None

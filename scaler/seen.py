@@ -33,11 +33,18 @@ DEAF_AFTER: Final = 10.0
 class Seen:
     """All that one scaler has read. Not thread-safe."""
 
-    def __init__(self, scaler: str, queues: Iterable[str], appends: Appends, period_hours: float = 24.0) -> None:
+    def __init__(
+        self,
+        scaler: str,
+        queues: Iterable[str],
+        appends: Appends,
+        lease: float = CLAIM_LEASE,
+        period_hours: float = 24.0,
+    ) -> None:
         self._name = scaler
         self._appends = appends
-        self.queues = {queue: QueueView(queue, CLAIM_LEASE) for queue in queues}
-        self.backlogs = {queue: Backlog(queue) for queue in self.queues}
+        self.queues = {queue: QueueView(queue, lease) for queue in queues}
+        self.backlogs = {queue: Backlog(queue, lease) for queue in self.queues}
         self.limits = LimitFold()
         self.agents = Agents()
         self.instances = InstanceFold()

@@ -29,6 +29,7 @@ from ..events.wire import append_event
 from ..events.worker_events import WorkerEvent
 from .core import Core
 from .provider import Described, Launched, Order, Provider, Refused
+from .telling import Teller
 
 if TYPE_CHECKING:
     from ..events.settings import Settings
@@ -68,8 +69,11 @@ class Service:
     def __init__(self, settings: Settings, scaler: ScalerSettings, provider: Provider) -> None:
         self._codec = settings.codec()
         self._provider = provider
+        self._teller = Teller(scaler.name)
+        self._has_read_all = False
         self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
-        self._core = Core(scaler, self, partial(Stamper, f"scaler/{scaler.name}/{default_actor()}"))
+        stamper = partial(Stamper, f"scaler/{scaler.name}/{default_actor()}")
+        self._core = Core(scaler, self, stamper, settings.claim_lease)
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.closing(provider))
             self._log = stack.enter_context(open_log(settings.log, settings.kafka))
@@ -77,6 +81,7 @@ class Service:
             LogWait()(partial(self._log.create_topics, [*TOPICS, *map(queue_spec, scaler.queues)]))
             membership = Membership(self._log, scaler_group(scaler.name), InstanceEvent.topic)
             self._membership = stack.enter_context(contextlib.closing(membership))
+            membership.committed(self._log.start_positions([InstanceEvent.topic]))  # who may not join is told so now
             self._queue_topics = [queue_topic(name) for name in scaler.queues]
             self._stack = stack.pop_all()
 
@@ -176,13 +181,21 @@ class Service:
     def _hand_on(self, news: News) -> None:
         match news:
             case Batch():
-                self._core.on_readings(news.readings, time.monotonic())
-                news.handled()
-                if _START in news.marks:
-                    self._core.on_read_to_end()
+                self._read(news)
             case Outcome(tell):
                 tell(self._core)
             case Undelivered(key):
                 self._core.appends.failed(key, time.monotonic())
             case FollowerDied(_, error):
                 raise error
+
+    def _read(self, batch: Batch) -> None:
+        """Hand on what was read; what was there before the start is not told again."""
+        self._core.on_readings(batch.readings, time.monotonic())
+        batch.handled()
+        if self._has_read_all:
+            self._teller.tell((reading.event for reading in batch.readings), leads=self._core.leads)
+        elif _START in batch.marks:
+            self._has_read_all = True
+            self._core.on_read_to_end()
+            LOGGER.info("has read the log, and waits to lead", extra={"action": "start_scaler"})

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tasktape import Task
+from tasktape.tests.support.agent_site import processes_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TASKTAPE = [sys.executable, "-m", "tasktape.cli.main"]
@@ -47,7 +47,7 @@ def test_the_demo_trains_compares_and_leaves_nothing_running(home: Path) -> None
         (title, series, 20) for title in ("loss", "accuracy") for series in ("train", "validation")
     }
     assert [model["name"] for model in about["models"]] == ["digits"]
-    assert [process.info for process in of_home(home)] == []
+    assert [process.info for process in processes_of(home)] == []
 
 
 @pytest.mark.usefixtures("home")
@@ -77,15 +77,3 @@ def command(arguments: Sequence[str], folder: Path) -> str:
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-def of_home(home: Path) -> list[psutil.Process]:
-    """Processes that work in this home."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        try:
-            if process.environ().get("TASKTAPE_HOME") == str(home) and process.pid != os.getpid():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found

@@ -6,9 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -34,26 +36,30 @@ from tasktape.events.errors import (
     TasktapeError,
     UnknownTopicError,
 )
-from tasktape.events.groups import WATCHERS, agents_group
+from tasktape.events.groups import WATCHERS, agents_group, scaler_group
+from tasktape.events.instance_events import InstanceEvent, InstanceLaunched, ScalerEvent
 from tasktape.events.log import Log, TopicPartition
 from tasktape.events.log.kafka_acls import grant
 from tasktape.events.parts import TaskSpec
-from tasktape.events.queue_events import EntryClaimed, QueueCreated, queue_topic
+from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, QueueCreated, entry_id, queue_topic
 from tasktape.events.settings import Properties, Settings
 from tasktape.events.task_events import RunCompleted, TaskArchived, TaskCreated
-from tasktape.events.topics import TOPICS, TopicSpec, queue_spec
+from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event
 from tasktape.events.worker_events import WorkerEvent
 from tasktape.producers.session import change_session
 from tasktape.projections import open_queries
+from tasktape.scaler.provider import Launched
+from tasktape.scaler.service import Service
+from tasktape.scaler.settings import ScalerSettings
 from tasktape.tests.kafka.secured import SecuredBroker
 
 pytestmark = pytest.mark.kafka
 Until = Callable[[Callable[[], Any]], Any]
 
-MINE, OTHERS, INSTANCES = queue_topic("gpu"), queue_topic("cpu"), "tasktape.instances"
+MINE, OTHERS, INSTANCES = queue_topic("gpu"), queue_topic("cpu"), InstanceEvent.topic
 BASE = {spec.name for spec in TOPICS}
-ALL = BASE | {MINE, OTHERS, INSTANCES}
+ALL = BASE | {MINE, OTHERS}
 RESULTS = {f"tasktape.{name}" for name in ("tasks", "metrics", "reports", "console", "control")}
 READS = {
     "alice": BASE | {MINE},
@@ -75,8 +81,15 @@ WRITES = {
     "other-admin": ALL,
     "stranger": set(),
 }
-GROUPS = {agents_group("gpu"): MINE, agents_group("cpu"): OTHERS, WATCHERS: WorkerEvent.topic}
-SERVES = {"gpu-agent": {agents_group("gpu")}, "agent": set(GROUPS), "other-admin": set(GROUPS)}
+OF_AGENTS = {agents_group("gpu"): MINE, agents_group("cpu"): OTHERS, WATCHERS: WorkerEvent.topic}
+LEADS = scaler_group("any")
+GROUPS = OF_AGENTS | {LEADS: INSTANCES}
+SERVES = {
+    "gpu-agent": {agents_group("gpu")},
+    "agent": set(OF_AGENTS),
+    "scaler": {LEADS},
+    "other-admin": set(GROUPS),
+}
 DRAFT, SPEC = new_task_id(), TaskSpec(project="access", name="draft")
 CLI = "import sys; from tasktape.cli.main import main; sys.argv[0] = 'tasktape'; sys.exit(main())"
 
@@ -118,7 +131,7 @@ def secured(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         for user, role in grants.items():
             grant(settings, acls_of(role), f"User:{user}")
         with settings.open_log() as log:
-            log.create_topics([queue_spec("cpu"), TopicSpec(INSTANCES)])
+            log.create_topics([queue_spec("cpu")])
             say(log, QueueCreated(meta=Stamper()(), queue="cpu"), TaskCreated(meta=Stamper()(), task=DRAFT, spec=SPEC))
             assert set(write(log, ALL).values()) == {None}
         yield broker
@@ -304,6 +317,39 @@ def test_who_may_enqueue_can_not_serve_a_queue_and_nothing_of_the_attempt_is_on_
         assert f"tasktape: User:{user} may not {denied}" in done.stderr
         assert "Traceback" not in done.stderr
     assert events(secured, tmp_path, WorkerEvent, EntryClaimed) == workers
+
+
+def test_a_scaler_leads_and_has_machines_launched_for_what_waits(
+    secured: SecuredBroker, tmp_path: Path, until: Until
+) -> None:
+    config = {"name": "guarded", "provider": "local", "queues": {"cpu": [["box", 1]]}, "resources": {"box": {}}}
+    task = new_task_id()
+    with secured.settings("admin", tmp_path).open_log() as log:
+        about = {"task": task, "queue": "cpu", "run": 1, "entry": entry_id("cpu", task, 1)}
+        say(log, EntryEnqueued(meta=Stamper()(), spec=SPEC, **about))
+    provider = Mock(**{"describe.return_value": []})
+    provider.launch.side_effect = lambda orders: [Launched(order.instance, "m") for order in orders]
+    service = Service(secured.settings("scaler", tmp_path), ScalerSettings.model_validate(config), provider)
+    running = threading.Thread(target=service.run)
+    running.start()
+    try:
+        until(lambda: events(secured, tmp_path, InstanceLaunched))
+    finally:
+        service.leave()
+        running.join()
+    (launched,) = events(secured, tmp_path, InstanceLaunched)
+    assert (launched.scaler, launched.machine) == ("guarded", "m")
+
+
+def test_who_may_enqueue_does_not_scale(
+    secured: SecuredBroker, person: Callable[[str], Person], tmp_path: Path
+) -> None:
+    config = tmp_path / "scaler.toml"
+    config.write_text('name = "theirs"\nprovider = "local"\nqueues.gpu = [["box", 1]]\n[resources.box]\n')
+    done = person("alice").run("scaler", "--config", str(config))
+    assert done.exit_code == exit_codes.NOT_ALLOWED, done.stderr
+    assert "User:alice may not READ group 'tasktape.scaler.theirs'" in done.stderr
+    assert [event for event in events(secured, tmp_path, InstanceEvent, ScalerEvent) if event.scaler == "theirs"] == []
 
 
 def test_an_auditor_sees_what_happened_and_who_may_do_what(

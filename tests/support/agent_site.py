@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
@@ -109,8 +111,12 @@ class AgentSite:
 
     def agent(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start an agent, the real executable; its log lines go to a file beside the tasks' own."""
+        return self.start("agent", *self._queues, *arguments, **variables)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a command that goes on until the site is closed."""
         environment = os.environ | self.settings | variables
-        command = [sys.executable, "-c", AGENT, "agent", *self._queues, *arguments]
+        command = [sys.executable, "-c", AGENT, *arguments]
         with self._output(len(self.agents)).open("wb") as log:
             process = subprocess.Popen(command, env=environment, stderr=log, stdout=log, cwd=self.folder)
         self.agents.append(process)
@@ -194,6 +200,16 @@ def agent_site(url: str, home: Path, folder: Path, queues: Sequence[str] = ("def
             yield site
         finally:
             site.close()
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Processes that work in this home, this one left out."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        with suppress(psutil.Error):
+            if process.environ().get("TASKTAPE_HOME") == str(home) and process.pid != os.getpid():
+                found.append(process)
+    return found
 
 
 def is_alive(pid: int) -> bool:

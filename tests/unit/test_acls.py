@@ -43,9 +43,10 @@ def test_only_an_admin_creates_and_deletes(role: Role) -> None:
 
 
 @pytest.mark.parametrize("role", ["sdk", "viewer", "auditor", "scaler"])
-def test_only_agents_join_groups_and_send_heartbeats(role: Role) -> None:
+def test_only_agents_join_groups_of_theirs_and_send_heartbeats(role: Role) -> None:
     rules = acls_of(role)
-    assert not any("READ" in acl.operations for acl in rules if acl.resource == "group")
+    joined = [acl.name for acl in rules if acl.resource == "group" and "READ" in acl.operations]
+    assert joined == ["tasktape.scaler."] * (role == "scaler")
     assert "WRITE" not in allowed(rules, "topic", "tasktape.workers")
 
 

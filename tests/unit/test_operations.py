@@ -93,9 +93,9 @@ def test_alerts_speak_of_metrics_there_are() -> None:
     assert {name.removesuffix("_bucket") for name in named} <= documented
 
 
-def actions() -> Iterator[str]:
-    """All actions of log lines of the agent's own."""
-    for path in ROOT.glob("agent/*.py"):
+def actions(folder: str) -> Iterator[str]:
+    """All actions of log lines of a package's own."""
+    for path in ROOT.glob(f"{folder}/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Dict):
                 pairs = zip(node.keys, node.values, strict=True)
@@ -110,7 +110,17 @@ def is_action(key: ast.expr | None) -> bool:
     return isinstance(key, ast.Constant) and key.value == "action"
 
 
+def named(lines: str) -> set[str]:
+    """Actions that a table names."""
+    rows = [row.split("|")[1] for row in lines.splitlines() if row.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
 def test_the_page_names_every_action_of_an_agent_and_no_other() -> None:
     _, _, lines = MONITORING.partition("## Log lines")
-    rows = [row.split("|")[1] for row in lines.splitlines() if row.startswith("| `")]
-    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(actions())
+    assert named(lines) == set(actions("agent"))
+
+
+def test_the_scalers_page_names_every_action_of_a_scaler_and_no_other() -> None:
+    _, _, lines = (ROOT / "docs" / "scaler.md").read_text().partition("| action |")
+    assert named(lines) == set(actions("scaler"))

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasktape.events import (
+    instance_events,
     limit_events,
     pipeline_events,
     queue_events,
@@ -37,12 +38,15 @@ QUEUES = ("q 1", "q/2")
 WORKERS = ("w1", "w2")
 SCOPES = ("queue:q 1", "user:a", "tag:x")
 MODELS = ("m1", "m2")
+SCALERS = ("s/1", "s 2")
+MACHINES = ("i1", "i2", "i3")
 DAMAGED = (b"", b"\xc3\x01", b"\xc3\x01" + bytes(8) + b"x", b"garbage", None)
 BLOB = BlobRef(uri="file:///b", size=3, sha256="s")
 TOPICS = (
     *(TopicSpec(name, partitions=2) for name in ("tasktape.tasks", "tasktape.metrics", "tasktape.reports")),
     *(TopicSpec(name, partitions=2) for name in ("tasktape.console", "tasktape.control", "tasktape.workers")),
     TopicSpec("tasktape.queues", partitions=1),
+    TopicSpec("tasktape.instances", partitions=1),
     *(queue_spec(queue)._replace(partitions=2) for queue in QUEUES),
 )
 SPEC = TaskSpec(project="p", name="n", parameters=[Parameter(name="General/lr", value="0.1")])
@@ -156,6 +160,21 @@ class Story:
         held = self.one_of(self.permits[-6:] or [self.permit()])
         return {**{name: held[name] for name in ("task", "run", "worker")}, "permit": held["event_id"]}
 
+    def scaler(self) -> Fields:
+        return {"scaler": self.one_of(SCALERS)}
+
+    def machine(self) -> Fields:
+        return {**self.scaler(), "instance": self.one_of(MACHINES)}
+
+    def new_machine(self) -> Fields:
+        placement = {"zone": self.name(), "spot": True, "hourly_cost": self.one_of((0.0, 0.1, 2.5))}
+        kind = {"provider": "local", "resource": self.name(), "queues": list(QUEUES), "placement": placement}
+        return {**self.machine(), **kind, "slots": 2}
+
+    def decided(self) -> Fields:
+        needs = [{"queue": queue, "waiting": 3, "held_back_by": self.name()} for queue in QUEUES]
+        return {**self.scaler(), "needs": needs, "instances": {"ready": 1}, "hourly_cost": 0.1, "stuck": [self.name()]}
+
     def scalars(self) -> Fields:
         about, size = self.run(), self.chance.randint(0, 8)
         titles, names = ("loss", "loss", ":monitor:cpu", self.name()), ("a", "a", "a", self.name())
@@ -253,6 +272,16 @@ PLOTS: tuple[Callable[[Story], tuple[type[Event], Fields]], ...] = (
     lambda s: (worker_events.WorkerStarted, {"worker": s.one_of(WORKERS), "host": s.name(), "pid": 1, "queues": []}),
     lambda s: (worker_events.WorkerHeartbeat, {"worker": s.one_of(WORKERS), "queues": [s.one_of(QUEUES)]}),
     lambda s: (worker_events.WorkerStopped, {"worker": s.one_of(WORKERS)}),
+    *[lambda s: (instance_events.ScalerLeads, s.scaler())] * 2,
+    *[lambda s: (instance_events.InstanceRequested, {**s.new_machine(), "reason": s.name()})] * 3,
+    lambda s: (instance_events.InstanceAdopted, {**s.new_machine(), "machine": s.name()}),
+    *[lambda s: (instance_events.InstanceLaunched, {**s.machine(), "machine": s.name(), "zone": s.name()})] * 3,
+    *[lambda s: (instance_events.InstanceReady, {**s.machine(), "worker": s.one_of(WORKERS)})] * 2,
+    lambda s: (instance_events.InstanceDraining, {**s.machine(), "reason": s.name()}),
+    lambda s: (instance_events.InstanceTerminating, {**s.machine(), "reason": s.name()}),
+    lambda s: (instance_events.InstanceTerminated, {**s.machine(), "reason": s.name()}),
+    lambda s: (instance_events.InstanceFailed, {**s.machine(), "kind": "capacity", "message": s.name()}),
+    *[lambda s: (instance_events.ScalingDecided, s.decided())] * 3,
 )
 
 

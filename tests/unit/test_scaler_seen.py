@@ -1,0 +1,65 @@
+"""What a scaler knows of queues and agents, in whatever order their topics tell it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasktape.agent.appends import Appends
+from tasktape.agent.follow import Reading
+from tasktape.events import queue_events, worker_events
+from tasktape.events.base import Event, Stamper
+from tasktape.events.log.port import LogRecord
+from tasktape.events.parts import TaskSpec
+from tasktape.scaler.seen import Seen
+
+ENTRY = queue_events.entry_id("q", "t", 1)
+
+
+class World:
+    """A scaler of the queue `q` reads events, a second between them."""
+
+    def __init__(self, lease: float = 10.0) -> None:
+        self.seen = Seen("s", ["q"], Appends(), lease)
+        self.stamp = Stamper("a")
+        self.seconds = 0.0
+
+    def read(self, *events: Event) -> None:
+        for event in events:
+            self.seconds += 1.0
+            record = LogRecord(event.topic_name, 0, round(self.seconds), round(self.seconds * 1e6), event.key, b"", ())
+            self.seen.apply(Reading(record, event), self.seconds)
+
+    def entry(self, kind: type[Event], **fields: Any) -> Event:
+        about = {"task": "t", "queue": "q", "run": 1, "entry": ENTRY}
+        return kind.model_validate({"meta": self.stamp(), **about, **fields})
+
+    def started(self, **fields: Any) -> Event:
+        about = {"worker": "w", "host": "h", "pid": 1, "queues": ["q"], **fields}
+        return worker_events.WorkerStarted.model_validate({"meta": self.stamp(), **about})
+
+    def heartbeat(self, worker: str = "w") -> Event:
+        return worker_events.WorkerHeartbeat(meta=self.stamp(), worker=worker, queues=["q"])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_agent_is_on_its_machine_also_where_its_heartbeat_overtook_its_start(late: bool) -> None:
+    world = World()
+    said = [world.started(instance="i", slots=3), world.heartbeat()]
+    world.read(*(reversed(said) if late else said))
+    agent = world.seen.agents.get("w")
+    assert agent is not None
+    assert (agent.instance, agent.slots, world.seen.agents.on("i")) == ("i", 3, "w")
+    assert [one.worker for one in world.seen.agents.serving("q", world.seconds)] == ["w"]
+
+
+@pytest.mark.parametrize(("lease", "open_entries"), [(1.5, 0), (10.0, 1)])
+def test_claims_are_judged_by_the_lease_that_agents_have(lease: float, open_entries: int) -> None:
+    world = World(lease)
+    first, second = (world.entry(queue_events.EntryClaimed, worker=worker) for worker in ("dead", "w"))
+    enqueued = world.entry(queue_events.EntryEnqueued, spec=TaskSpec(project="p", name="n"))
+    taken = world.entry(queue_events.EntryTaken, worker="w", claim=second.meta.event_id)
+    world.read(enqueued, first, world.heartbeat("other"), second, taken)
+    fold = world.seen.queues["q"].fold
+    assert len([*fold.waiting(), *fold.claimed()]) == open_entries
