@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004  boto's own
 
 from ..events.errors import SettingsError
 from ..events.instance_events import Placement
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 8
 PAGE: Final = 500
 _CHUNK: Final = 100
-_ATTEMPTS: Final = 5
+ATTEMPTS: Final = 5
 _AGAIN: Final = frozenset({"throttled", "provider"})
 _UNKNOWN: Final = ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed")
 
@@ -54,7 +54,7 @@ class AwsProvider:
         for resource in self._machines:
             render(self._boot(resource, "0" * 32))
         self._launcher = _client(scaler.aws.region, attempts=1)
-        self._client = _client(scaler.aws.region, attempts=5)
+        self._client = _client(scaler.aws.region, attempts=ATTEMPTS)
         self._pool = ThreadPoolExecutor(AT_ONCE, "tasktape-launch")
 
     def launch(self, orders: Sequence[Order]) -> list[Launched | Refused]:
@@ -96,7 +96,7 @@ class AwsProvider:
         script = render(self._boot(order.resource, order.instance))
         asked = arguments(order, self._scaler.name, self._machines[order.resource], script)
         outcome = self._try(order, asked)
-        for attempt in range(1, _ATTEMPTS):
+        for attempt in range(1, ATTEMPTS):
             if isinstance(outcome, Launched) or outcome.kind not in _AGAIN:
                 break
             self._wait(random.uniform(0.5, 1.0) * 2.0**attempt)  # noqa: S311  spreads calls
@@ -110,7 +110,7 @@ class AwsProvider:
             if _code(error) == "IdempotentParameterMismatch":
                 return self._launched_before(order, error)
             return Refused(order.instance, kind_of(_code(error), _status(error)), _said(error))
-        except HTTPClientError as error:
+        except (ConnectionError, HTTPClientError) as error:
             return Refused(order.instance, "provider", str(error))
         except BotoCoreError as error:
             return Refused(order.instance, "settings", str(error))
@@ -150,7 +150,7 @@ def _client(region: str, attempts: int) -> Any:
         user_agent_extra="tasktape",
     )
     try:
-        return boto3.session.Session(region_name=region or None).client("ec2", config=config)
+        return boto3.client("ec2", region_name=region or None, config=config)
     except BotoCoreError as error:
         raise SettingsError(f"EC2 can't be used: {error} Say which region in aws.region.") from error
 
