@@ -28,8 +28,13 @@ def mask_for(settings: Settings, environment: Mapping[str, str]) -> Mask:
     return lambda text: pattern.sub(MASK, text)
 
 
+def is_secret_variable(name: str) -> bool:
+    """Whether an environment variable's value must never be printed: by its name."""
+    return bool(_WORDS & set(name.upper().split("_")))
+
+
 def _secrets(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    yield from (value for name, value in environment.items() if _WORDS & set(name.upper().split("_")))
+    yield from (value for name, value in environment.items() if is_secret_variable(name))
     yield from (value for name, value in settings.kafka.items() if is_secret(name))
     yield from (host.token.get_secret_value() for host in settings.git.values())
     addresses = (settings.log, settings.blobs, settings.schema_registry, settings.projection, *environment.values())

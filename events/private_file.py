@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from .errors import SettingsError
 
@@ -29,3 +31,14 @@ def write_private(path: Path, text: str) -> None:
 def quoted(text: str) -> str:
     """A TOML basic string: JSON's escapes are a subset of TOML's (TOML 1.0, "String")."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_lines(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Lines of a table of numbers, texts and tables; what is None is left out."""
+    for name, value in table.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{quoted(name)} = {value if isinstance(value, int | float) else quoted(str(value))}"
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield f"[{'.'.join(map(quoted, (*path, name)))}]"
+            yield from toml_lines(value, (*path, name))

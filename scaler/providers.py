@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ..agent.onlookers import MissingLibraryError
 from .settings import ScalerSettings
 
 if TYPE_CHECKING:
@@ -12,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def open_provider(scaler: ScalerSettings, settings: Settings) -> Provider:
-    """The provider that a scaler's settings name."""
+    """The provider that a scaler's settings name. Raises `MissingLibraryError` and `SettingsError`."""
+    if scaler.provider == "aws":
+        if find_spec("boto3") is None:
+            raise MissingLibraryError("a scaler of machines at AWS", "boto3", "aws")
+        from .aws import AwsProvider  # noqa: PLC0415  one of several
+
+        return AwsProvider(scaler, settings)
     from .local import LocalProvider  # noqa: PLC0415  one of several
 
     return LocalProvider(settings.home / "scalers" / scaler.name, 2.0 * scaler.max_idle_time_min)

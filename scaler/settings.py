@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..events.instance_events import Placement
+from .aws_settings import AwsSettings, machines_of
 
 
 class _Part(BaseModel):
@@ -102,6 +103,7 @@ class ScalerSettings(_Part):
     queues: dict[str, tuple[Annotated[Share, BeforeValidator(_share)], ...]]
     resources: dict[str, Resource]
     budget: Budget = Field(default_factory=Budget)
+    aws: AwsSettings = Field(default_factory=AwsSettings)
     max_idle_time_min: float = Field(default=15.0, gt=0)
     max_spin_up_time_min: float = Field(default=30.0, gt=0)
     max_silence_min: float = Field(default=3.0, gt=0)
@@ -117,6 +119,12 @@ class ScalerSettings(_Part):
             raise ValueError(f"no queue names the resources {', '.join(sorted(unused))}")
         return self
 
+    @model_validator(mode="after")
+    def _knows_its_provider(self) -> Self:
+        if self.provider == "aws":
+            machines_of(self.aws, {name: kind.provider for name, kind in self.resources.items()})
+        return self
+
     def queues_of(self, resource: str) -> list[str]:
         """Queues that machines of a resource serve, in order."""
         return [queue for queue, shares in self.queues.items() if any(s.resource == resource for s in shares)]
@@ -130,6 +138,14 @@ class ScalerSettings(_Part):
         """How long a machine of a resource may have nothing to do."""
         own = self.resources[resource].max_idle_time_min if resource in self.resources else None
         return 60.0 * (own or self.max_idle_time_min)
+
+    def minutes_alone(self, resource: str) -> float:
+        """How long an agent waits for work before it leaves of its own: the scaler, if there is one, ends it before.
+
+        Those that are kept warm wait for a day.
+        """
+        warm = resource in self.resources and self.resources[resource].minimum > 0
+        return max(2.0 * self.idle_seconds(resource) / 60.0, 24.0 * 60.0 if warm else 0.0)
 
     def spin_up_seconds(self, resource: str) -> float:
         """How long a machine of a resource may take until its agent serves."""
