@@ -51,7 +51,7 @@ def test_an_agent_is_on_its_machine_also_where_its_heartbeat_overtook_its_start(
     agent = world.seen.agents.get("w")
     assert agent is not None
     assert (agent.instance, agent.slots, world.seen.agents.on("i")) == ("i", 3, "w")
-    assert [one.worker for one in world.seen.agents.serving("q", world.seconds)] == ["w"]
+    assert [(one.worker, queues) for one, queues in world.seen.agents.living(world.seconds)] == [("w", ("q",))]
 
 
 @pytest.mark.parametrize(("lease", "open_entries"), [(1.5, 0), (10.0, 1)])
