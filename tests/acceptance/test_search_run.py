@@ -166,7 +166,8 @@ wait_for(f"go {x:.0f}")
 def test_an_agent_controls_a_search_and_a_person_looks_on(world: World) -> None:
     base = world.trial("report(x)")
     enqueued = world.site.command(
-        *("search", "run", "-t", base, *GOAL, "-p", "x=[2, 1]", "--local", "--remote", "services", "--json")
+        *("search", "run", "-t", base, *GOAL, "-p", "x=[2, 1]", "--local", "--concurrent", "1"),
+        *("--remote", "services", "--json"),
     )
     assert enqueued.returncode == exit_codes.OK, enqueued.stderr
     search = json.loads(enqueued.stdout)["id"]
