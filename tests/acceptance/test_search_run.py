@@ -158,7 +158,7 @@ wait_for(f"go {x:.0f}")
     world.wait_for_trials(3)
     command.process.terminate()
     assert command.end() == exit_codes.INTERRUPTED, command.read("stderr")
-    assert not any(map(is_alive, world.pids()))
+    world.site.wait(lambda: not any(map(is_alive, world.pids())))
     shown = json.loads(world.site.command("search", "show", search, "--json").stdout)
     assert statuses(shown) == ["completed completed", "aborted stopped", "aborted stopped"]
 
