@@ -77,8 +77,8 @@ class World(ControllerWorld):
         return [int(line.split()[2]) for line in self.notes if line.startswith("trial")]
 
     def wait_for_trials(self, count: int) -> None:
-        """Wait until so many trials run."""
-        self.site.wait(lambda: len(self.pids()) == count)
+        """Wait until so many trials have begun."""
+        self.site.wait(lambda: len(self.pids()) >= count)
 
 
 def last(output: str) -> dict[str, Any]:
