@@ -6,7 +6,7 @@ Its task holds all about it, so whatever ends this process, `resume`, or an agen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -133,6 +133,9 @@ def run_search(
     _control(_created(description, base, name), remote, as_json=as_json)
 
 
+_UNDER_WAY: Final = ("in_progress", "queued")
+
+
 def resume_search(search: Search, remote: Remote = "", *, as_json: Json = False) -> None:
     """Go on with a search that `run` has begun and whose controller is gone; trials under way are taken over.
 
@@ -140,6 +143,27 @@ def resume_search(search: Search, remote: Remote = "", *, as_json: Json = False)
     $ tasktape search resume 0199a3c2
     $ tasktape search resume 0199a3c2 --remote services
     """
+    row = _left_search(search, remote)
+    if row.status in _UNDER_WAY:
+        hint = f"`tasktape search show {row.id} --watch` shows how far it is, `tasktape tasks abort {row.id}` ends it."
+        raise RefusedError(f"{one_line(row.name, 60)!r} is {row.status}. {hint}")
+    _control(row.id, remote, as_json=as_json)
+
+
+def _left_search(search: Search, remote: str) -> TaskRow:
+    """The task of a search, once nobody here is about to say that its controller is dead."""
+    from ..producers.running import is_being_told  # noqa: PLC0415  the SDK is for those who need it
+    from ..producers.session import current_session  # noqa: PLC0415  the same
+
+    row, is_told = _read_search(search, remote), True
+    while row.status in _UNDER_WAY and is_told:
+        is_told = is_being_told(current_session().settings, row.id)
+        row = _read_search(search, remote)
+    return row
+
+
+def _read_search(search: Search, remote: str) -> TaskRow:
+    """The task of a search whose controller is told to be dead where that died here; raises for what can't go on."""
     from ..producers.running import mark_dead_runs  # noqa: PLC0415  the SDK is for those who need it
     from ..producers.search.description import described  # noqa: PLC0415  the same
     from ..producers.session import current_session  # noqa: PLC0415  the same
@@ -152,10 +176,7 @@ def resume_search(search: Search, remote: Remote = "", *, as_json: Json = False)
         described(_values(queries, row.id))
         if remote:
             find_queue(queries, remote)
-    if row.status in {"in_progress", "queued"}:
-        hint = f"`tasktape search show {row.id} --watch` shows how far it is, `tasktape tasks abort {row.id}` ends it."
-        raise RefusedError(f"{one_line(row.name, 60)!r} is {row.status}. {hint}")
-    _control(row.id, remote, as_json=as_json)
+    return row
 
 
 def _controller(queries: Queries, text: str) -> TaskRow:

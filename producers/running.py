@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..events.processes import is_alive
 from ..events.task_events import RunFailed
 from .types import TaskStatusEnum as Status
 
@@ -47,7 +48,8 @@ class RunFile:
             return None
         made = cls(path, descriptor, task, run)
         try:
-            os.pwrite(descriptor, json.dumps({"log": settings.log, "task": task, "run": run}).encode(), 0)
+            about = {"log": settings.log, "task": task, "run": run, "pid": os.getpid()}
+            os.pwrite(descriptor, json.dumps(about).encode(), 0)
         except OSError:
             made.remove()
             return None
@@ -77,6 +79,12 @@ def dead_runs(settings: Settings) -> Iterator[RunFile]:
             yield RunFile(path, descriptor, str(about["task"]), int(about["run"]))
         else:
             os.close(descriptor)
+
+
+def is_being_told(settings: Settings, task: str) -> bool:
+    """Whether somebody is about to say that a run of this task is dead: its process is gone, its file still there."""
+    files = (settings.home / FOLDER).glob(f"{task}-*.json")
+    return any(about.get("log") == settings.log and not is_alive(about["pid"]) for about in map(_read_file, files))
 
 
 def mark_dead_runs(session: Session) -> list[str]:
@@ -120,9 +128,17 @@ def _is_locked(descriptor: int) -> bool:
     return True
 
 
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return _read(file.fileno())
+    except OSError:
+        return {}
+
+
 def _read(descriptor: int) -> dict[str, Any]:
     try:
         found = json.loads(os.pread(descriptor, 4096, 0))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and {"task", "run"} <= found.keys() else {}
+    return found if isinstance(found, dict) and {"task", "run", "pid"} <= found.keys() else {}

@@ -25,15 +25,20 @@ _COST: Final = 20
 """Drawing may take a twentieth of the controller's time."""
 _GROWTH: Final = 20
 """Figures follow when a twentieth more trials are over: what a search reports grows with their logarithm."""
+_BUDGET: Final = "remaining budget"
+_RESOURCES: Final = "resources"
+_BEST: Final = "performance"
 _MOST: Final = 500
 """Trials in each figure, and in the table: the dashboard has them all."""
 
 
 class _View(NamedTuple):
-    """What a search was when it was looked at."""
+    """What a search was when it was looked at; `numbers` are scalars by title and series, in the order of `over`."""
 
     trials: Sequence[TrialState]
     defined: SearchDefined
+    over: int
+    numbers: dict[tuple[str, str], float]
 
 
 def _thread(work: Callable[[], None]) -> threading.Thread:
@@ -87,11 +92,13 @@ class Reporting:
         if fold.defined is None or not fold.trials or self._shown == news:
             return None
         self._shown, self._over = news, over(fold)
-        return _View(list(fold.trials), fold.defined)
+        return _View(list(fold.trials), fold.defined, self._over, numbers(fold, fold.defined, datetime.now(UTC)))
 
     def _draw(self, seen: _View) -> None:
         began = self._clock()
         try:
+            for (title, series), value in seen.numbers.items():
+                self._task.get_logger().report_scalar(title, series, value, seen.over)
             self._plot([figures.Shown.of(trial) for trial in seen.trials], seen.defined)
         except Exception as error:  # noqa: BLE001  whatever plots of strangers' values raise
             warn_once("search_not_shown", f"what a search has come to could not be shown: {error!r}")
@@ -126,13 +133,29 @@ def drawn(
     return found
 
 
-def percent(fold: SearchFold, now: datetime) -> int:
-    """How far a search is towards the limit it will reach first; of the known trials where it has no limit."""
+def numbers(fold: SearchFold, defined: SearchDefined, now: datetime) -> dict[tuple[str, str], float]:
+    """Return the scalars that ClearML's optimizers report: budgets left in percent, trials under way, best values."""
+    left = {(_BUDGET, f"{part} %"): max(0.0, round(100 - 100 * share, 1)) for part, share in used(fold, now).items()}
+    running = sum(fold.trials[number].status == "running" for number in fold.under_way)
+    under_way = {"running tasks": running, "queued tasks": len(fold.under_way) - running}
+    values = () if fold.best is None else fold.trials[fold.best].values
+    best = {(_BEST, figures.objective_name(one)): value for one, value in zip(defined.objectives, values, strict=False)}
+    return {**left, **{(_RESOURCES, series): float(count) for series, count in under_way.items()}, **best}
+
+
+def used(fold: SearchFold, now: datetime) -> dict[str, float]:
+    """What share of each limit that a search has is used up, above 1 where it is passed."""
     limits = fold.defined.limits if fold.defined else None
     elapsed = (now - fold.began_at).total_seconds() if fold.began_at else 0.0
-    pairs = [(over(fold), limits.trials), (fold.spent, limits.compute), (elapsed, limits.time)] if limits else []
-    parts = [reached / limit for reached, limit in pairs if limit] or [over(fold) / max(len(fold.trials), 1)]
-    return min(int(100 * max(parts)), 100)
+    parts = {"jobs": (over(fold), limits.trials), "compute time": (fold.spent, limits.compute)} if limits else {}
+    parts |= {"time": (elapsed, limits.time)} if limits else {}
+    return {part: reached / limit for part, (reached, limit) in parts.items() if limit}
+
+
+def percent(fold: SearchFold, now: datetime) -> int:
+    """How far a search is towards the limit it will reach first; of the known trials where it has no limit."""
+    shares = used(fold, now).values() or [over(fold) / max(len(fold.trials), 1)]
+    return min(int(100 * max(shares)), 100)
 
 
 def over(fold: SearchFold) -> int:

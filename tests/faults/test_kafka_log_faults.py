@@ -104,6 +104,7 @@ def test_a_cluster_that_loses_one_broker_and_has_one_frozen_keeps_what_it_acknow
         assert log.flush(90) == 0
         assert frozen.state() == "T"
         frozen.resume()
+        until(cluster.is_in_sync)
         assert [delivery.error for delivery in deliveries if delivery.error] == []
         found = records_on(log, ["t"])
         assert sorted(numbers(found)) == list(range(900))

@@ -306,9 +306,15 @@ class Cluster:
         return "kafka://" + ",".join(broker.address for broker in self.brokers)
 
     def is_in_sync(self) -> bool:
-        """Whether every partition is on all three: then any one of them may fail."""
-        client = AdminClient({"bootstrap.servers": self.url.removeprefix("kafka://"), "log_level": 0})
-        topics = client.list_topics(timeout=10).topics.values()
+        """Whether every partition is on all three, as each says: then any one may fail, and none lives in the past."""
+        return all(map(self._is_in_sync, self.brokers))
+
+    def _is_in_sync(self, broker: Broker) -> bool:
+        client = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+        try:
+            topics = client.list_topics(timeout=10).topics.values()
+        except KafkaException:
+            return False
         return all(
             len(partition.isrs) == len(self.brokers) for topic in topics for partition in topic.partitions.values()
         )

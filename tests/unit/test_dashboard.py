@@ -81,6 +81,7 @@ class Told:
         self.tasks["load"] = history.begin_step(nightly, "load", project="flows")
         history.end_step(nightly, "load", self.tasks["load"])
         self.tasks["odd step"] = history.begin_step(nightly, ODD, project="flows")
+        self.tasks["empty"] = history.task("empty", "elsewhere", task_type="controller")
 
     def _searches(self) -> None:
         """A search with trials of every fate, one with a single trial that runs, and one that has none yet."""
@@ -99,6 +100,10 @@ class Told:
                 history.end_trial(tuned, number, *values, status=status, message=ODD)
         self.tasks["begun"] = begun = history.search("begun", [LOSS], project="tuning")
         self.tasks["only trial"] = history.begin_trial(begun, 0, {"General/on": True}, project="tuning")
+        self.tasks["stopping"] = stopping = history.search("stopping", [LOSS], project="tuning")
+        self.tasks["ended trial"] = history.begin_trial(stopping, 0, {"General/on": True}, project="tuning")
+        history.end_trial(stopping, 0, 0.25)
+        history.of_search(SearchStopping, stopping, reason="its time of 5 min is over")
         self.tasks["idle"] = history.search(ODD, [LOSS], project="tuning")
         self.tasks["undefined"] = history.task("undefined", "tuning", task_type="optimizer")
 
@@ -397,18 +402,14 @@ def test_a_search_is_shown_however_little_there_is_of_it(told: Told, name: str, 
 
 
 def test_a_trial_that_ends_is_shown_and_so_is_why_its_search_does(told: Told) -> None:
-    history, task = told.history, told.tasks["begun"]
-    history.end_trial(task, 0, 0.25)
-    history.of_search(SearchStopping, task, reason="its time of 5 min is over")
-    history.settle()
-    app = opened("task", task=task)
+    app = opened("task", task=told.tasks["stopping"])
     assert [trace["name"] for trace in charts(app)[0]] == ["completed", "best so far"]
     assert "its time of 5 min is over" in "".join(one.value for one in app.info)
 
 
 def test_all_searches_are_listed_with_their_best_values() -> None:
     (table,) = frames(opened("searches"))
-    assert set(table["name"]) == {"tuned", "begun", one_line(ODD, 80)}
+    assert set(table["name"]) == {"tuned", "begun", "stopping", one_line(ODD, 80)}
     tuned = table[table["name"] == "tuned"].iloc[0]
     assert (tuned["trials"], tuned["completed"], tuned["failed"], tuned["over"]) == (6, 2, 2, 62.5)
     assert (tuned["best"], tuned["objective"]) == ("0.75, 2", "max accuracy/test, min_global loss/test")
@@ -421,9 +422,7 @@ def test_a_step_leads_back_to_its_pipeline(told: Told) -> None:
 
 
 def test_a_controller_without_steps_says_so(told: Told) -> None:
-    task = told.history.task("empty", "elsewhere", task_type="controller")
-    told.history.settle()
-    assert "No steps yet" in said(opened("task", task=task))
+    assert "No steps yet" in said(opened("task", task=told.tasks["empty"]))
 
 
 def test_pipelines_show_how_far_they_have_come() -> None:

@@ -19,6 +19,7 @@ from tasktape.events.search_events import (
     SearchStopping,
     TrialFinished,
     TrialQueued,
+    TrialStarted,
 )
 from tasktape.producers.search.reporting import Reporting, percent
 from tasktape.projections.search_fold import SearchFold
@@ -34,6 +35,7 @@ class Shown:
         self.plots: list[tuple[str, str]] = []
         self.tables: list[Any] = []
         self.percents: list[int] = []
+        self.scalars: dict[int, dict[tuple[str, str], float]] = {}
         self.fails = False
 
     def get_logger(self) -> Shown:
@@ -43,6 +45,9 @@ class Shown:
 
     def set_progress(self, progress: int) -> None:
         self.percents.append(progress)
+
+    def report_scalar(self, title: str, series: str, value: float, iteration: int) -> None:
+        self.scalars.setdefault(iteration, {})[title, series] = value
 
     def report_plotly(self, title: str, series: str, **_: Any) -> None:
         self.plots.append((title, series))
@@ -95,6 +100,27 @@ def test_all_plots_are_reported_under_clearmls_titles() -> None:
         ("Parallel Coordinates", ""),
         ("Hyper-Parameter Importance", ""),
     ]
+
+
+def test_budgets_trials_under_way_and_the_best_value_are_curves() -> None:
+    task, now = as_task(), [1000.0]
+    search, shown = Search(trials=4, compute=100.0), Reporting(task, lambda: now[0], at_once)
+    search.queue()
+    search.queue()
+    shown.show(search.fold)
+    assert task.scalars[0]["remaining budget", "jobs %"] == 100.0
+    assert task.scalars[0]["resources", "queued tasks"] == 2.0
+    search.say(TrialStarted, trial=1)
+    search.finish(0, 0.5, seconds=30.0)
+    now[0] += 10
+    shown.show(search.fold)
+    assert task.scalars[1] == {
+        ("remaining budget", "jobs %"): 75.0,
+        ("remaining budget", "compute time %"): 70.0,
+        ("resources", "running tasks"): 1.0,
+        ("resources", "queued tasks"): 0.0,
+        ("performance", "loss/test"): 0.5,
+    }
 
 
 def test_what_has_changed_is_shown_but_not_too_often_and_at_the_end_at_once() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tasktape import Task
 from tasktape.events.settings import Settings, load_settings
-from tasktape.producers.running import RunFile, dead_runs, mark_dead_runs
+from tasktape.producers.running import RunFile, dead_runs, is_being_told, mark_dead_runs
 from tasktape.producers.session import current_session
 
 Begin = Callable[..., Task]
@@ -65,6 +65,21 @@ def test_a_run_that_is_not_on_the_log_yet_is_left_to_the_next() -> None:
     assert mark_dead_runs(current_session()) == []
     task.mark_started()
     assert mark_dead_runs(current_session()) == [task.id]
+
+
+def test_a_killed_run_is_about_to_be_told_until_it_is() -> None:
+    task, settings = Task.create("project", "being told"), load_settings()
+    task.mark_started()
+    held = RunFile.create(settings, task.id, 1)
+    assert held is not None
+    assert not is_being_told(settings, task.id), "its process lives"
+    held.remove()
+    killed(task)
+    (found,) = dead_runs(settings)
+    assert is_being_told(settings, task.id)
+    found.release()
+    mark_dead_runs(current_session())
+    assert not is_being_told(settings, task.id)
 
 
 def test_a_run_on_another_log_is_none_of_ours(tmp_path: Path) -> None:
