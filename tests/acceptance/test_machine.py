@@ -1,0 +1,124 @@
+"""A machine that really boots from what a scaler launches it with: it works, is taken away, and ends itself."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasktape.events.parts import Script
+from tasktape.events.task_events import ArtifactUploaded
+from tasktape.events.worker_events import WorkerStarted, WorkerStopped
+from tasktape.tests.conftest import missing
+from tasktape.tests.kafka.broker import KafkaMissingError
+from tasktape.tests.support.agent_site import AgentSite, agent_site
+from tasktape.tests.support.cloud import GIT, KAFKA, Cloud, cloud
+from tasktape.tests.support.debian import DebianMissingError
+from tasktape.tests.support.machine import Machine, machine
+from tasktape.tests.support.namespaces import NamespacesMissingError
+
+pytestmark = [pytest.mark.machine, pytest.mark.kafka, pytest.mark.timeout(900)]
+
+UPLOADS = """
+from tasktape import Task
+task = Task.init(project_name="p", task_name="n")
+task.upload_artifact("answer", "it is 42", wait_on_upload=True)
+"""
+ANSWER = b"it is 42"
+WAITS = """
+import pathlib, time
+from tasktape import Task
+Task.init(project_name="p", task_name="n")
+image = pathlib.Path("/var/tmp/image")
+while not image.exists():
+    pathlib.Path("/var/tmp/waits").touch()
+    time.sleep(1)
+"""
+BOOT = 300.0
+
+
+@pytest.fixture
+def around(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    assert home
+    try:
+        with cloud(tmp_path, {"uploads.py": UPLOADS, "waits.py": WAITS}) as made:
+            for name, value in {"ENDPOINT_URL": made.ec2.url, "ACCESS_KEY_ID": "t", "SECRET_ACCESS_KEY": "t"}.items():
+                monkeypatch.setenv(f"AWS_{name}", value)
+            yield made
+    except (DebianMissingError, KafkaMissingError, NamespacesMissingError) as error:
+        missing("MACHINE", error)
+
+
+@pytest.fixture
+def site(around: Cloud, home: Path, tmp_path: Path) -> Iterator[AgentSite]:
+    with agent_site(around.kafka, home, tmp_path / "site") as made:
+        yield made
+
+
+def put(site: AgentSite, around: Cloud, program: str) -> str:
+    return site.put("", script=Script(repository=around.repository, branch="main", entry_point=program))
+
+
+def wait(site: AgentSite, one: Machine, condition: object) -> None:
+    assert callable(condition)
+    try:
+        site.wait(lambda: condition() or one.is_off(), BOOT)
+        assert condition(), "the machine is off"
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{one.console[-20000:]}") from None
+
+
+def modes_of(folder: Path, *names: str) -> list[tuple[int, bool]]:
+    """Each file's mode, and whether it is root's."""
+    found = [(folder / name).stat() for name in names]
+    return [(stat.S_IMODE(each.st_mode), each.st_uid == 0) for each in found]
+
+
+def leaks(layer: Path) -> dict[str, list[str]]:
+    """Files with a secret in them, by their names."""
+    files = [Path(root, name) for root, _, names in os.walk(layer) for name in names]
+    texts = {file: file.read_bytes() for file in files if file.is_file() and not file.is_symlink()}
+    return {
+        secret: sorted(str(file.relative_to(layer)) for file, text in texts.items() if secret.encode() in text)
+        for secret in (GIT, KAFKA)
+    }
+
+
+def test_machines_become_agents_that_work_until_they_are_taken_away_or_have_nothing_to_do(
+    around: Cloud, site: AgentSite, tmp_path: Path
+) -> None:
+    user_data = around.user_data()
+    assert [secret for secret in (GIT, KAFKA) if secret.encode() in user_data] == []
+    uploads, waits = put(site, around, "uploads.py"), put(site, around, "waits.py")
+    with machine(tmp_path / "first", [around.debian.root], around.network) as first:
+        first.start(user_data)
+        wait(site, first, lambda: site.ends(uploads))
+        assert site.ends(uploads) == [(1, "RunCompleted")], site.console(uploads)
+        (uploaded,) = site.of(uploads, ArtifactUploaded)
+        bucket, _, key = uploaded.artifact.uri.removeprefix("s3://").partition("/")
+        assert around.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == ANSWER
+
+        wait(site, first, (first.layer / "var/tmp/waits").exists)
+        files = ["home/tasktape/.tasktape", "home/tasktape/.tasktape/tasktape.toml", "etc/tasktape/machine.json"]
+        assert modes_of(first.layer, *files) == [(0o700, False), (0o600, False), (0o644, True)]
+        settings_alone = ["home/tasktape/.tasktape/tasktape.toml"]
+        assert leaks(first.layer) == {GIT: settings_alone, KAFKA: settings_alone}
+
+        around.imds.give_notice()
+        wait(site, first, first.is_off)
+        assert site.ends(waits) == [(1, "RunPreempted")], first.console
+        assert "EC2 gives notice of a coming interruption" in first.console
+
+        around.imds.take_notice_back()
+        (first.layer / "var/tmp/image").touch()
+        with machine(tmp_path / "second", first.layers, around.network) as second:
+            second.start(around.user_data())
+            wait(site, second, second.is_off)
+            assert site.ends(waits) == [(1, "RunPreempted"), (2, "RunCompleted")], second.console
+            assert "the agent has left with exit code 0" in second.console
+    assert [event.instance for event in site.events(WorkerStarted)] == around.launched
+    assert len(site.events(WorkerStopped)) == len(around.launched)
+    assert not [path for path in around.imds.asked if path.startswith("iam/") and path.endswith("(no token)")]
