@@ -49,8 +49,6 @@ cat >/etc/pip.conf <<'PIP'
 no-index = true
 find-links = {mirror}/wheels/
 trusted-host = {here}
-[install]
-compile = no
 PIP
 mkdir -p /root/.aws
 printf '[default]\\nendpoint_url = {aws}\\n' >/root/.aws/config
@@ -91,8 +89,8 @@ class Cloud:
 def cloud(folder: Path, files: dict[str, str]) -> Iterator[Cloud]:
     """A cloud with a repository of these files. Raises what tells that there can be none here."""
     with ExitStack() as stack:
-        made = debian()
         net = stack.enter_context(network())
+        made = debian()
         aws = stack.enter_context(moto_server(net.here))
         mirror = stack.enter_context(_served(made.mirror, net.here))
         repository = stack.enter_context(private_repository(folder, "me", GIT, files, net.here))

@@ -32,6 +32,7 @@ mount -t proc proc "$1/part/proc"
 apt-config dump Acquire >"$1/part/etc/apt/apt.conf.d/99host"
 cp --dereference /etc/resolv.conf "$1/part/etc/resolv.conf"
 chroot "$1/part" sh -ec '
+  apt-get clean
   apt-get update -qq
   apt-get install -qq --download-only --no-install-recommends "$@"
   cd /var/cache/apt/archives

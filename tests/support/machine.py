@@ -6,6 +6,7 @@ What it changes is a layer over what was there, of which another machine can be 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -22,7 +23,7 @@ set -e
 group=$1 layers=$2 folder=$3 console=$4 path=$5
 echo $$ >"$group/cgroup.procs"
 exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child sh -ec '
-  mount -t overlay machine -o "lowerdir=$1,upperdir=$2/layer,workdir=$2/work" "$2/root"
+  mount -t overlay machine -o "lowerdir=$1,upperdir=$2/layer,workdir=$2/work,volatile" "$2/root"
   cd "$2/root"
   mount -t proc proc proc
   mount -t sysfs -o ro sysfs sys
@@ -49,7 +50,7 @@ DEVICES
   exec env -i container=other "PATH=$4" /sbin/init
 ' init "$layers" "$folder" "$console" "$path"
 """
-_CLOUD: Final = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"
+_CLOUD: Final = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\ncloud_config_modules: []\n"
 _PATIENCE: Final = 30.0
 
 
@@ -100,8 +101,7 @@ class Machine:
         while "populated 1" in (self._group / "cgroup.events").read_text():
             assert time.monotonic() < deadline, f"{self._group} is still populated"
             time.sleep(0.01)
-        for folder, _, _ in os.walk(self._group, topdown=False):
-            Path(folder).rmdir()
+        _remove(self._group)
 
     def _watch(self, keyboard: int) -> None:
         with self._console.open("wb", buffering=0) as file:
@@ -122,11 +122,13 @@ class Machine:
 @contextmanager
 def machine(folder: Path, layers: Sequence[Path], network: Network) -> Iterator[Machine]:
     """A machine that is off, and gone at the end with all that it was."""
+    _sweep()
     made = Machine(folder, layers, network)
     try:
         yield made
     finally:
         made.pull_the_plug()
+        shutil.rmtree(folder)
 
 
 def _read(terminal: int) -> bytes:
@@ -135,6 +137,18 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:
         return b""
+
+
+def _remove(group: Path) -> None:
+    for folder, _, _ in os.walk(group, topdown=False):
+        Path(folder).rmdir()
+
+
+def _sweep() -> None:
+    """Remove control groups of tests that were killed: all else of theirs went with them."""
+    for group in _groups().glob("tasktape-*"):
+        if not Path("/proc", group.name.split("-")[1]).exists():
+            _remove(group)
 
 
 def _groups() -> Path:

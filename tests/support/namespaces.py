@@ -9,8 +9,8 @@ import ctypes
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -39,11 +39,8 @@ class Network:
 
     def run(self, make: Callable[[], T]) -> T:
         """Call in the namespace: sockets that are made there stay there."""
-        made: list[T] = []
-        thread = threading.Thread(target=lambda: (_enter(self.file), made.append(make())))
-        thread.start()
-        thread.join()
-        return made[0]
+        with ThreadPoolExecutor(1, initializer=_enter, initargs=(self.file,)) as inside:
+            return inside.submit(make).result()
 
 
 def _enter(file: str) -> None:
