@@ -118,6 +118,6 @@ def test_machines_become_agents_that_work_until_they_are_taken_away_or_have_noth
             wait(site, second, second.is_off)
             assert site.ends(waits) == [(1, "RunPreempted"), (2, "RunCompleted")], second.console
             assert "the agent has left with exit code 0" in second.console
-    assert [event.instance for event in site.events(WorkerStarted)] == around.launched
+    assert sorted(event.instance for event in site.events(WorkerStarted)) == sorted(around.launched)
     assert len(site.events(WorkerStopped)) == len(around.launched)
     assert not [path for path in around.imds.asked if path.startswith("iam/") and path.endswith("(no token)")]
