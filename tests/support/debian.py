@@ -21,7 +21,7 @@ from tasktape.tests.kafka.broker import cache_folder, once
 ROOT: Final = Path(__file__).parents[2]
 SUITE: Final = "bookworm"
 PYTHON: Final = "3.11"
-_MIRROR: Final = "http://deb.debian.org/debian"
+MIRROR: Final = os.environ.get("TASKTAPE_TEST_DEBIAN", "http://deb.debian.org/debian")
 _PACKAGES: Final = "systemd-sysv,cloud-init,python3-cffi-backend"
 _GLIBCS: Final = range(17, 37)
 """Minor versions of the glibc that wheels may have been built for: up to the suite's own."""
@@ -49,12 +49,13 @@ cp "$1/part/var/cache/apt/archives/"*.deb "$1/part/var/cache/apt/archives/Packag
 def tasktape_wheel(folder: Path, mirror: Path) -> Path:
     """A wheel of what git knows here, as it is now."""
     source = folder / "source"
-    for name in _output("git", "-C", str(ROOT), "ls-files", "-z").split("\0"):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.split("\0"):
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
     found = ["--offline", "--no-index", "--find-links", str(mirror / "wheels"), "--out-dir", str(folder)]
-    _output(sys.executable, "-m", "uv", "build", "--quiet", "--wheel", *found, str(source))
+    subprocess.run([sys.executable, "-m", "uv", "build", "--quiet", "--wheel", *found, str(source)], check=True)
     return next(folder.glob("*.whl"))
 
 
@@ -90,38 +91,31 @@ def _requirements() -> list[str]:
 
 def _make(folder: Path, requirements: Sequence[str]) -> None:
     part = folder.with_suffix(".part")
-    _output("rm", "--recursive", "--force", str(part))
+    _run("rm", "--recursive", "--force", str(part))
     for name in ("mirror/debs", "mirror/wheels", "layer", "work", "part"):
         (part / name).mkdir(parents=True)
-    _apart("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", SUITE, str(part / "root"), _MIRROR)
+    _apart("debootstrap", "--variant=minbase", f"--include={_PACKAGES}", SUITE, str(part / "root"), MIRROR)
     _apart("sh", "-c", _FETCH, "fetch", str(part))
     _download(part / "mirror" / "wheels", requirements)
-    _output("rm", "--recursive", *(str(part / name) for name in ("layer", "work", "part")))
+    _run("rm", "--recursive", *(str(part / name) for name in ("layer", "work", "part")))
     part.rename(folder)
 
 
 def _apart(*command: str) -> None:
     """Run it where its mounts are nobody else's, and with it end all that it started."""
-    _output("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", *command)
+    _run("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", *command)
 
 
 def _download(folder: Path, requirements: Sequence[str]) -> None:
     """Wheels for the suite's Python, from wherever pip gets them here; none of them is built."""
     tags = [f"manylinux_2_{minor}_{platform.machine()}" for minor in _GLIBCS]
     tags += [f"manylinux2014_{platform.machine()}"]
-    wanted = [
-        "--python-version",
-        PYTHON,
-        "--only-binary",
-        ":all:",
-        *(part for tag in tags for part in ("--platform", tag)),
-    ]
-    _output(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), *wanted, *requirements)
+    wanted = [*("--python-version", PYTHON, "--only-binary", ":all:"), *(f"--platform={tag}" for tag in tags)]
+    _run(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), *wanted, *requirements)
 
 
-def _output(*command: str) -> str:
+def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
     if done.returncode:
         said = (done.stdout + done.stderr).strip()[-500:]
         raise DebianMissingError(f"no Debian to boot can be had: {command[0]} failed: {said}")
-    return done.stdout
