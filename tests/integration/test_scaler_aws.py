@@ -94,7 +94,9 @@ def test_a_machine_is_launched_as_the_settings_say(ec2: Ec2, provide: Provide) -
     client = boto3.client("ec2", region_name="us-east-1")
     subnet = client.describe_subnets()["Subnets"][0]["SubnetId"]
     group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    boto3.client("iam").create_instance_profile(InstanceProfileName="machines")
     machine = {
+        "iam_name": "machines",
         "ebs_device_name": "/dev/sda1",
         "ebs_volume_size": 80,
         "ebs_volume_type": "gp3",
@@ -113,6 +115,7 @@ def test_a_machine_is_launched_as_the_settings_say(ec2: Ec2, provide: Provide) -
     assert (is_so["SubnetId"], is_so["KeyName"], is_so["InstanceLifecycle"]) == (subnet, "ops", "spot")
     assert is_so["MetadataOptions"]["HttpTokens"] == "required"
     assert is_so["Monitoring"]["State"] == "enabled"
+    assert is_so["IamInstanceProfile"]["Arn"].endswith("/machines")
     assert [each["GroupId"] for each in is_so["SecurityGroups"]] == [group]
     volume = is_so["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     assert client.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 80
