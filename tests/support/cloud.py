@@ -133,7 +133,7 @@ def _scaler(aws: str, mirror: str, here: str, repository: str) -> ScalerSettings
         {
             "provider": "aws",
             "queues": {"default": [["machine", 2]]},
-            "resources": {"machine": {"instance_type": "m5.large", "is_spot": True}},
+            "resources": {"machine": {"instance_type": "m5.large", "is_spot": True, "slots": 2}},
             "max_idle_time_min": 0.05,
             "aws": {
                 "region": REGION,
