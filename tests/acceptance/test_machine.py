@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,16 @@ while not image.exists():
 BOOT, LOOK = 300.0, 0.25
 
 
-@pytest.fixture
-def around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+@pytest.fixture(scope="module")
+def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    folder = tmp_path_factory.mktemp("cloud")
     try:
-        with cloud(tmp_path, {"uploads.py": UPLOADS, "waits.py": WAITS}) as made:
+        with (
+            cloud(folder, {"uploads.py": UPLOADS, "waits.py": WAITS}) as made,
+            pytest.MonkeyPatch.context() as patch,
+        ):
             for name, value in {"ENDPOINT_URL": made.ec2.url, "ACCESS_KEY_ID": "t", "SECRET_ACCESS_KEY": "t"}.items():
-                monkeypatch.setenv(f"AWS_{name}", value)
+                patch.setenv(f"AWS_{name}", value)
             yield made
     except (DebianMissingError, KafkaMissingError, NamespacesMissingError) as error:
         missing("MACHINE", error)
@@ -122,3 +127,13 @@ def test_machines_become_agents_that_work_until_they_are_taken_away_or_have_noth
     assert sorted(event.instance for event in site.events(WorkerStarted)) == sorted(around.launched)
     assert len(site.events(WorkerStopped)) == len(around.launched)
     assert not [path for path in around.imds.asked if path.startswith("iam/") and path.endswith("(no token)")]
+
+
+def test_a_machine_that_can_not_be_set_up_says_why_and_goes(around: Cloud, tmp_path: Path) -> None:
+    aws = around.scaler.aws.model_copy(update={"extra_vm_bash_script": "echo there is no driver; exit 7"})
+    broken = replace(around, scaler=around.scaler.model_copy(update={"aws": aws}), launched=[])
+    with machine(tmp_path / "broken", [around.debian.root], around.network) as one:
+        one.start(broken.user_data())
+        wait(one, one.is_off)
+        assert "there is no driver" in one.console
+        assert "tasktape: the machine goes" in one.console
