@@ -34,7 +34,7 @@ help:
 	@scripts/setup.sh venv dev $@
 
 tools:
-	@scripts/setup.sh tools java mvn chromium docker-compose spin || true
+	@scripts/setup.sh tools java mvn chromium docker-compose spin machine || true
 
 demo demo-pipeline demo-search: .venv/.demo
 ifeq ($(LOG),kafka)

@@ -60,9 +60,12 @@ def render(choices: Choices) -> str:
 
 def _aws(choices: Choices) -> Iterable[str]:
     if choices.aws:
-        yield from ("", "# Where machines are launched, and what is on them.", "[aws]")
+        yield from ("", "# Where machines are launched, and what is on them, see docs/scaler-aws.md.", "[aws]")
     for name, value in choices.aws.items():
         yield f"{name} = {quoted(value) if isinstance(value, str) else _texts(value)}"
+    if choices.aws:
+        yield "# Secrets are references, which machines read themselves with the rights of their instance profile:"
+        yield '# settings.kafka."sasl.password" = "ssm:/ml/kafka"'
 
 
 def _resource(kind: Kind, *, is_local: bool) -> Iterable[str]:

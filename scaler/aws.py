@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from ..events.errors import SettingsError
 from ..events.instance_events import Placement
 from .aws_boot import boot_for
-from .aws_failures import kind_of
+from .aws_failures import code_of, kind_of, told
 from .aws_launch import INSTANCE, SCALER, arguments, described
 from .aws_settings import machines_of
 from .errors import ProviderError
@@ -107,13 +107,13 @@ class AwsProvider:
         try:
             return _launched(order, self._launcher.run_instances(**asked)["Instances"][0])
         except ClientError as error:
-            if _code(error) == "IdempotentParameterMismatch":
+            if code_of(error) == "IdempotentParameterMismatch":
                 return self._launched_before(order, error)
-            return Refused(order.instance, kind_of(_code(error), _status(error)), _said(error))
+            return Refused(order.instance, kind_of(code_of(error), _status(error)), told(error))
         except (ConnectionError, HTTPClientError) as error:
             return Refused(order.instance, "provider", str(error))
         except BotoCoreError as error:
-            return Refused(order.instance, "settings", str(error))
+            return Refused(order.instance, "settings", told(error))
 
     def _launched_before(self, order: Order, error: ClientError) -> Launched | Refused:
         """The settings have changed since this order was carried out: its machine is as it was asked for then."""
@@ -121,7 +121,7 @@ class AwsProvider:
             known = next(self._find(INSTANCE, order.instance), None)
         except (ClientError, BotoCoreError) as trouble:
             return Refused(order.instance, "provider", str(trouble))
-        return _launched(order, known) if known is not None else Refused(order.instance, "provider", _said(error))
+        return _launched(order, known) if known is not None else Refused(order.instance, "provider", told(error))
 
     def _find(self, tag: str, value: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("describe_instances").paginate(
@@ -134,7 +134,7 @@ class AwsProvider:
         try:
             self._client.terminate_instances(InstanceIds=list(machines))
         except ClientError as error:
-            if _code(error) not in _UNKNOWN:
+            if code_of(error) not in _UNKNOWN:
                 raise
             middle = len(machines) // 2
             for half in (machines[:middle], machines[middle:]) if middle else ():
@@ -159,23 +159,13 @@ def _launched(order: Order, found: dict[str, Any]) -> Launched:
     return Launched(order.instance, found["InstanceId"], found["Placement"]["AvailabilityZone"])
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _said(error: ClientError) -> str:
-    return f"{_code(error)}: {error.response.get('Error', {}).get('Message', '')}"
 
 
 @contextmanager
 def _errors(action: str) -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise ProviderError("aws", action, _said(error)) from error
-    except BotoCoreError as error:
-        raise ProviderError("aws", action, str(error)) from error
+    except (ClientError, BotoCoreError) as error:
+        raise ProviderError("aws", action, told(error)) from error

@@ -62,12 +62,13 @@ add_user() {
   if getent group docker >/dev/null; then usermod --append --groups docker "$user"; fi
 }
 
+# After cloud-init: in an image of a former machine the agent would else start before it has been told what it is.
 install_unit() {
   cat >/etc/systemd/system/tasktape-agent.service <<UNIT
 [Unit]
 Description=tasktape agent, and the end of the machine when it leaves
 Wants=network-online.target
-After=network-online.target
+After=network-online.target cloud-final.service
 
 [Service]
 ExecStart=$python -m tasktape.scaler.instance /etc/tasktape/machine.json
@@ -77,7 +78,7 @@ LimitNOFILE=65536
 StandardOutput=journal+console
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=cloud-init.target
 UNIT
   systemctl daemon-reload
 }
@@ -91,7 +92,7 @@ is_installed || install_tasktape
 add_user
 if [ -d /run/systemd/system ]; then
   install_unit
-  systemctl enable --quiet --now tasktape-agent
+  systemctl enable --quiet --now --no-block tasktape-agent
   trap - EXIT
   kill "$patience"
 else

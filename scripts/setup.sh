@@ -61,6 +61,10 @@ setup_tool() {
     mvn) command -v mvn >/dev/null || apt_install "Maven (for Apache Kafka's jars)" maven ;;
     chromium) command -v chromium >/dev/null || apt_install "Chromium (for the dashboard's tests)" chromium ;;
     spin) command -v spin >/dev/null && command -v gcc >/dev/null || apt_install "Spin and gcc (for the model)" spin gcc libc6-dev ;;
+    machine)
+      { command -v debootstrap && command -v ip && command -v setpriv; } >/dev/null ||
+        apt_install "debootstrap and iproute2 (for a machine that boots)" debootstrap iproute2 util-linux
+      ;;
     docker-compose) command -v docker-compose >/dev/null || apt_install "docker-compose (checks compose.yaml)" docker-compose ;;
   esac
 }

@@ -83,7 +83,7 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
     return answer
 
 
-def missing(what: str, error: KafkaMissingError) -> NoReturn:
+def missing(what: str, error: RuntimeError) -> NoReturn:
     """Fail where the thing is required, else skip."""
     if os.environ.get(f"TASKTAPE_REQUIRE_{what}") == "1":
         pytest.fail(f"required, but not to be had: {error}")

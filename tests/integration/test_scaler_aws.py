@@ -94,7 +94,9 @@ def test_a_machine_is_launched_as_the_settings_say(ec2: Ec2, provide: Provide) -
     client = boto3.client("ec2", region_name="us-east-1")
     subnet = client.describe_subnets()["Subnets"][0]["SubnetId"]
     group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    boto3.client("iam").create_instance_profile(InstanceProfileName="machines")
     machine = {
+        "iam_name": "machines",
         "ebs_device_name": "/dev/sda1",
         "ebs_volume_size": 80,
         "ebs_volume_type": "gp3",
@@ -113,6 +115,7 @@ def test_a_machine_is_launched_as_the_settings_say(ec2: Ec2, provide: Provide) -
     assert (is_so["SubnetId"], is_so["KeyName"], is_so["InstanceLifecycle"]) == (subnet, "ops", "spot")
     assert is_so["MetadataOptions"]["HttpTokens"] == "required"
     assert is_so["Monitoring"]["State"] == "enabled"
+    assert is_so["IamInstanceProfile"]["Arn"].endswith("/machines")
     assert [each["GroupId"] for each in is_so["SecurityGroups"]] == [group]
     volume = is_so["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     assert client.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 80
@@ -173,8 +176,61 @@ def test_a_refusal_is_told_at_once_for_what_it_is(
     provider = provide()
     ec2.refusals.append((code, status))
     one = order(provider)
-    assert provider.launch([one]) == [Refused(one.instance, kind, f"{code}: no: {code}")]  # type: ignore[arg-type]
-    assert waits == []
+    (outcome,) = provider.launch([one])
+    assert isinstance(outcome, Refused)
+    assert (outcome.instance, outcome.kind, waits) == (one.instance, kind, [])
+    assert outcome.message.startswith(f"{code}: no: {code}")
+
+
+SAID = "You are not authorized to perform this operation."
+LONG = (
+    "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/y."
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "to_do"),
+    [
+        (
+            "UnauthorizedOperation",
+            f"{SAID} Encoded authorization failure message: {'x' * 99}",
+            "allow the scaler ec2:RunI",
+        ),
+        (
+            "UnauthorizedOperation",
+            f"{SAID} {LONG} Encoded authorization failure message: xx",
+            "allow the scaler iam:Pass",
+        ),
+        ("InvalidAMIID.NotFound", "The image id '[ami-1]' does not exist", "ami_id must name an image of this region"),
+        (
+            "AuthFailure",
+            "AWS was not able to validate the provided access credentials",
+            "credentials are not, or no longer, valid",
+        ),
+        ("InsufficientInstanceCapacity", "We currently do not have sufficient capacity", "more zones"),
+    ],
+)
+def test_what_is_refused_comes_with_what_to_do(ec2: Ec2, provide: Provide, code: str, said: str, to_do: str) -> None:
+    provider = provide()
+    ec2.says = said
+    ec2.refusals.append((code, 403))
+    (outcome,) = provider.launch([order(provider)])
+    assert isinstance(outcome, Refused)
+    assert to_do in outcome.message
+    assert "ncoded" not in outcome.message
+
+
+@pytest.mark.usefixtures("ec2")
+def test_a_scaler_without_credentials_is_told_where_they_come_from(
+    provide: Provide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers whose credentials it had
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(ProviderError, match="Unable to locate credentials: give the scaler's machine an instance prof"):
+        provide().describe()
 
 
 @pytest.mark.parametrize(("code", "status"), [("RequestLimitExceeded", 503), ("InternalError", 500)])

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from moto.server import ThreadedMotoServer
 
 ERROR = (
-    "<Response><Errors><Error><Code>{0}</Code><Message>no: {0}</Message></Error></Errors>"
+    "<Response><Errors><Error><Code>{0}</Code><Message>{1}</Message></Error></Errors>"
     "<RequestID>r</RequestID></Response>"
 )
 
@@ -34,7 +34,7 @@ class Ec2:
     """The service; what it is asked is in `asked`.
 
     Of launches to come `refuse` says which are refused, by default as many as there are `refusals` (code and status);
-    the answers of `lost` others never arrive.
+    `says` is what they are told. The answers of `lost` others never arrive.
     """
 
     def __init__(self, moto: str) -> None:
@@ -46,6 +46,7 @@ class Ec2:
         self.refusals: deque[tuple[str, int]] = deque()
         self.refuse: Callable[[Mapping[str, str]], tuple[str, int] | None] = self._next_refusal
         self.lost = 0
+        self.says = ""
 
     def calls(self, action: str) -> list[dict[str, str]]:
         """Parameters of all calls of an action."""
@@ -62,7 +63,7 @@ class Ec2:
 
     def _launch(self, request: BaseHTTPRequestHandler, body: bytes, call: dict[str, str]) -> Answer | None:
         if (refusal := self.refuse(call)) is not None:
-            return _error(*refusal)
+            return _error(*refusal, self.says)
         known = self._launched.get(call["ClientToken"])
         if known is None:
             known = self._launched[call["ClientToken"]] = (call, self._forwarded(request, body))
@@ -105,14 +106,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-def _error(code: str, status: int) -> Answer:
-    return Answer(status, ERROR.format(code).encode())
+def _error(code: str, status: int, says: str = "") -> Answer:
+    return Answer(status, ERROR.format(code, says or f"no: {code}").encode())
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
+def moto_server(address: str = "127.0.0.1") -> Iterator[str]:
     """URL of an AWS of moto's."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     try:

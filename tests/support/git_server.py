@@ -67,8 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def private_repository(folder: Path, user: str, password: str, files: dict[str, str]) -> Iterator[str]:
-    """Address of a repository with these files, whose bare form lies in `folder/served/code.git`."""
+def private_repository(
+    folder: Path, user: str, password: str, files: dict[str, str], address: str = "127.0.0.1"
+) -> Iterator[str]:
+    """URL of a repository with these files, whose bare form lies in `folder/served/code.git`."""
     work, bare = folder / "work", folder / "served" / "code.git"
     work.mkdir()
     for name, text in files.items():
@@ -81,11 +83,11 @@ def private_repository(folder: Path, user: str, password: str, files: dict[str, 
     ):
         subprocess.run(command, cwd=work, check=True, capture_output=True)
     allowed = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, bare.parent, allowed))
+    server = ThreadingHTTPServer((address, 0), partial(_Handler, bare.parent, allowed))
     thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/code.git"
+        yield f"http://{address}:{server.server_port}/code.git"
     finally:
         server.shutdown()
         thread.join()

@@ -36,6 +36,10 @@ class FakeImds:
         """Say that the machine is taken away."""
         self.answers["spot/instance-action"] = json.dumps({"action": "terminate", "time": "2026-01-01T00:00:00Z"})
 
+    def take_notice_back(self) -> None:
+        """Say nothing of the kind: what asks next is another machine."""
+        del self.answers["spot/instance-action"]
+
     def recommend_rebalance(self) -> None:
         """Say that the machine may be taken away some time soon."""
         self.answers["events/recommendations/rebalance"] = json.dumps({"noticeTime": "2026-01-01T00:00:00Z"})

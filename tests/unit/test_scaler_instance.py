@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -16,8 +19,10 @@ from hypothesis import strategies as st
 
 from tasktape.events.private_file import toml_lines
 from tasktape.events.settings import load_settings
+from tasktape.scaler import instance
 from tasktape.scaler.imds import Imds, Notice
-from tasktape.scaler.instance import watch, write_settings
+from tasktape.scaler.instance import SecretError, main, watch, write_settings
+from tasktape.scaler.references import Reference
 from tasktape.tests.support.imds import FakeImds, fake_imds
 
 AGENT = """
@@ -118,6 +123,22 @@ def test_settings_are_the_agents_alone_and_read_as_they_were_given(home: Path) -
     assert written.read_text() == key + "\n"
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (home, home / "tasktape.toml", written)]
     assert modes == [0o700, 0o600, 0o600]
+
+
+def test_a_machine_that_can_not_read_a_secret_says_which_and_has_no_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(wanted: Reference) -> str:
+        raise SecretError(wanted, "AccessDeniedException")
+
+    monkeypatch.setattr(instance, "read_secret", read)
+    monkeypatch.setattr(instance, "start_agent", lambda *_: pytest.fail("an agent was started"))
+    monkeypatch.setattr(instance, "_surroundings", lambda _region: {})
+    file = tmp_path / "machine.json"
+    me = pwd.getpwuid(os.getuid()).pw_name
+    file.write_text(json.dumps({"user": me, "region": "", "environment": {}, "settings": {"log": "ssm:/ml/log"}}))
+    assert main(file) == 1
+    assert "tasktape: ssm:/ml/log can't be read: AccessDeniedException. Is there" in capsys.readouterr().err
 
 
 LEAVES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.integers(-9, 9) | st.floats(0.5, 9.0)
