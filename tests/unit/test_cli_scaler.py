@@ -117,6 +117,15 @@ def test_a_plan_counts_machines_there_are_and_free_agents_but_not_the_dead(told:
     assert [(one["instance"], one["status"]) for one in plan["machines"]] == [("i1", "requested")]
 
 
+def test_a_plan_counts_hours_of_the_budgets_own_period(told: Told, until: Until) -> None:
+    told.request()
+    told.machine(machine_events.InstanceTerminated)
+    told.config.write_text(CONFIG + "[budget]\ninstance_hours = 1e-8\nperiod_hours = 1e-9\n")
+    told.wait("train", 1)
+    plan = until(lambda: (found := planned(told))["needs"][0]["waiting"] and found)
+    assert (plan["needs"][0]["launched"], plan["needs"][0]["held_back_by"]) == (1, "")
+
+
 def test_a_plan_says_which_machines_would_go(told: Told, until: Until) -> None:
     told.request()
     told.machine(machine_events.InstanceLaunched, machine="m1")
