@@ -25,6 +25,7 @@ from ..events.instance_events import (
     InstanceTerminated,
     InstanceTerminating,
     QueueNeed,
+    ScalerBudget,
     ScalerLeads,
     ScalingDecided,
 )
@@ -177,7 +178,8 @@ class Core:
         elif self._stamp is None or self._is_deposed(now):
             self._step_down()
             self._stamp = self._stamper()
-            leads = ScalerLeads(meta=self._stamp(), scaler=self._settings.name)
+            budget = ScalerBudget.model_validate(self._settings.budget.model_dump())
+            leads = ScalerLeads(meta=self._stamp(), scaler=self._settings.name, budget=budget)
             self._session = leads.meta.session
             self.appends.owe(leads, "read")
         return self._stamp is not None
