@@ -62,7 +62,7 @@ class InstanceTables:
         keys = {(event.scaler, event.instance) for event in events if isinstance(event, InstanceEvent)}
         self._decisions, self._needs = [], []
         self._scalers = {row[0]: row for row in tables.select("scaler_states", names)}
-        self._leads = {name: told for name, _, _, *told in self._scalers.values()}
+        self._leads = {row[0]: row[3:] for row in self._scalers.values()}
         self._known = {
             (state.scaler, state.instance): state for state in map(_state, tables.select("instance_states", keys))
         }

@@ -252,7 +252,7 @@ class Queries:
         """Return what each scaler last said of each of its queues, by scaler, queues as they are served."""
         return made(NeedRow, self._rows("needs"))
 
-    def scaling_steps(self, scaler: str, limit: int = 500) -> list[ScalingStepRow]:
+    def scaling_steps(self, scaler: str, limit: int = 2000) -> list[ScalingStepRow]:
         """Return what a scaler decided about its machines, and what held it back, the latest first."""
         return made(ScalingStepRow, self._rows("scaling_steps", scaler=scaler, limit=limit))
 
