@@ -215,10 +215,10 @@ def test_what_is_spent_in_the_budgets_period_is_told_beside_what_the_budget_allo
         world.decide(0)
     scaler = next(row for row in world.ask.scalers() if row.name == "t")
     assert (scaler.budget_instances, scaler.budget_hourly_cost, scaler.budget_hours) == (5, 20.0, 0.5)
-    assert (scaler.spent, scaler.period_spent) == (pytest.approx(4.0), pytest.approx(4.0))
+    assert [scaler.spent, scaler.period_spent] == pytest.approx([4.0, 4.0])
     assert 3600 * scaler.period_hours_used == pytest.approx(4.0), "it was asked for 5 s ago, before the period"
     world.decide(0)
     scaler = next(row for row in world.ask.scalers() if row.name == "t")
-    assert (scaler.spent, scaler.period_spent) == (pytest.approx(5.0), pytest.approx(4.0))
+    assert [scaler.spent, scaler.period_spent] == pytest.approx([5.0, 4.0])
     unlimited = next(row for row in world.ask.scalers() if row.name == "s")
     assert (unlimited.period_hours, unlimited.budget_instances, unlimited.budget_hours) == (24.0, None, None)
