@@ -325,7 +325,7 @@ WITH held AS (
     FROM decision_needs
     WHERE scaler = $scaler
 ), told AS (
-    SELECT e."offset", e.appended_at, e.type, e.body, e.actor, i.*
+    SELECT e."offset", e.occurred_at, e.type, e.body, e.actor, i.*
     FROM events e LEFT JOIN instance_states i ON i.scaler = $scaler AND i.instance = e.key
     WHERE e.topic = 'tasktape.instances' AND e.verdict = 'accepted'
       AND (i.instance IS NOT NULL OR (e.type = 'ScalerLeads' AND e.key = $scaler))
@@ -338,7 +338,7 @@ WITH held AS (
 SELECT epoch_us(decided_at), step, instance, resource, instance_type, place, spot, queue, count, reason
 FROM (
     SELECT
-        "offset", appended_at AS decided_at,
+        "offset", occurred_at AS decided_at,
         map {
             'ScalerLeads': 'lead', 'InstanceRequested': 'launch', 'InstanceAdopted': 'adopt',
             'InstanceDraining': 'drain', 'InstanceTerminating': 'end'

@@ -288,10 +288,10 @@ class History:
         """A scaler speaks; without further word it leads."""
         self.say(kind.model_validate({"meta": self.stamp(), "scaler": name, **fields}))
 
-    def decide(self, *needs: Mapping[str, Any], name: str = "lab", cost: float = 0.0, **instances: int) -> None:
-        """A scaler says what it saw and came to."""
-        said = [QueueNeed.model_validate(need) for need in needs]
-        self.scaler(ScalingDecided, name, needs=said, instances=instances, hourly_cost=cost)
+    def decide(self, need: Mapping[str, Any], machines: Mapping[str, int], name: str = "lab") -> None:
+        """A scaler says what it saw of a queue, and how many machines there are of each status."""
+        said = [QueueNeed.model_validate(need)]
+        self.scaler(ScalingDecided, name, needs=said, instances=dict(machines))
 
     def machine(self, said: type[InstanceEvent], instance: str, /, name: str = "lab", **fields: Any) -> None:
         """A scaler speaks of a machine."""

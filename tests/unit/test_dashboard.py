@@ -113,12 +113,12 @@ class Told:
             about: dict[str, Any] = {"zone": place, "hourly_cost": 1.5, "spot": place == "b"}
             history.request(f"i{number}", f"{3 - number} waiting in train", **about)
         need = {"queue": "train", "waiting": 5, "missing": 2, "held_back_by": "gpu: its maximum of 3"}
-        history.decide(need, requested=3)
+        history.decide(need, {"requested": 3})
         history.serve("i0", "lab/1")
         history.machine(InstanceFailed, "i1", kind="capacity", message=ODD)
         history.machine(InstanceLaunched, "i2", machine="m2")
         history.machine(InstanceDraining, "i2", reason=ODD)
-        history.decide({"queue": "gpu", "waiting": 1, "free": 1}, cost=3.0, ready=1, draining=1)
+        history.decide({"queue": "gpu", "waiting": 1, "free": 1}, {"ready": 1, "draining": 1})
 
     def _heavy_plot(self, task: str, store: BlobStore) -> None:
         heavy = json.dumps({"data": [{"type": "bar", "y": [1] * 2_000_000}]}).encode()
@@ -490,6 +490,15 @@ def test_machines_that_are_gone_are_shown_to_who_asks() -> None:
     app = opened("scalers", scaler="lab")
     app.toggle(key="gone").set_value(True).run()
     assert ["failed"] in list(frames(app)[1]["status"])
+
+
+def test_a_machines_worker_is_a_click_away() -> None:
+    app = opened("scalers", scaler="lab")
+    (row,) = frames(app)[1].query("worker == 'lab/1'").index
+    app.session_state["worker-click"] = {"row": row}
+    app.run()
+    assert app.title[0].value == "Queues and workers"
+    assert [list(table["Worker"]) for table in frames(app)] == [["lab/1"]]
 
 
 def test_a_scaler_that_has_but_begun_is_shown() -> None:
