@@ -223,7 +223,7 @@ class Lab:
         self.history.settle()
 
     def _minute(self, minute: int, wanted: int) -> None:
-        history, waiting = self.history, max(0, 3 * (wanted - len(self.live)), round(24 * math.sin(minute / 25)))
+        history, waiting = self.history, max(0, wanted - len(self.live), round(12 * math.sin(minute / 40)))
         coming = [self._ask(waiting, minute) for _ in range(max(0, wanted - len(self.live)))]
         over = [self.live.pop(0) for _ in range(max(0, len(self.live) - wanted))]
         for instance in over:
@@ -258,11 +258,13 @@ class Lab:
             self.live.append(instance)
 
     def _work(self, instance: str) -> None:
-        """Its agent runs a task, or waits for one."""
-        worker = f"ip-10-0-0-{int(instance[:4], 16)}"
-        busy = instance != self.live[0]
-        task = self.history.task("train a model", "nlp") if busy else ""
-        self.history.worker(worker, ["train"], holds=[(task, "train")] * busy, cpu_percent=80.0 * busy)
+        """Its agent runs a task; that of the first one has just ended."""
+        history, worker = self.history, f"ip-10-0-0-{int(instance[:4], 16)}"
+        busy, task = instance != self.live[0], history.task("train a model", "nlp")
+        history.start(task, worker=worker)
+        if not busy:
+            history.complete(task)
+        history.worker(worker, ["train"], holds=[(task, "train")] * busy, cpu_percent=80.0 * busy)
 
     def come(self) -> str:
         """One more machine comes; returns its worker."""
