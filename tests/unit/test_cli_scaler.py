@@ -153,6 +153,26 @@ def test_settings_that_are_wrong_or_missing_are_said(told: Told, tmp_path: Path)
         assert (result.exit_code, words in result.stderr) == (exit_codes.SETTINGS, True), result.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('provider = "local"', ""), "provider is missing"),
+        (("hourly_cost", "hourly_price"), "resources.box.hourly_price: there is no such setting, but hourly_cost"),
+        (('[["box", 2]]', '["box", 2]'), "queues.train.0: write pairs of a resource and its maximum"),
+        (('[["box", 2]]', '[["box", 2, 3]]'), "queues.train.0: write pairs of a resource and its maximum"),
+        (("queues.train", 'queues.""'), "a scaler: a queue has no name"),
+        (("1.5", '"s3cret"'), "resources.box.hourly_cost"),
+    ],
+)
+def test_what_is_wrong_in_settings_is_said_with_its_place_and_without_its_value(
+    told: Told, change: tuple[str, str], words: str
+) -> None:
+    told.config.write_text(CONFIG.replace(*change))
+    result = run("plan", "--config", str(told.config))
+    assert (result.exit_code, words in result.stderr) == (exit_codes.SETTINGS, True), result.stderr
+    assert "s3cret" not in result.output
+
+
 def test_scalers_are_listed_with_their_machines_and_needs(told: Told) -> None:
     told.request("i1")
     told.request("i2")
@@ -221,6 +241,18 @@ def test_for_agents_of_this_machine_a_terminal_is_asked_little(monkeypatch: pyte
     assert run("init", answers="\n\n\n2\n\n").exit_code == exit_codes.OK
     settings = read_config(Path("scaler.toml"))
     assert (settings.name, settings.queues["default"][0].maximum) == ("default", 2)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_makes_no_sense_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaler_init, "in_terminal", lambda: True)
+    answers = "gcp\naws\nlab\ntrain\n\nami-0abc\n\n\n\n\n\n\n-3\nmuch\n0\nn\n0\nnan\n2.5\nten\n-1\ninf\n\n"
+    result = run("init", answers=answers)
+    assert result.exit_code == exit_codes.OK, result.output
+    for words in ("'gcp' is none of local, aws", "'-3' is no number from 0 on", "'nan' is no number above 0"):
+        assert words in result.output
+    settings = read_config(Path("scaler.toml"))
+    assert (settings.max_idle_time_min, settings.budget.hourly_cost) == (2.5, None)
 
 
 @pytest.mark.parametrize(
