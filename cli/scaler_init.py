@@ -94,6 +94,8 @@ def _checked(choices: Choices) -> Choices:
         raise SettingsError("machines of EC2 need an image: name one with --image ami-….")
     if choices.provider == "aws" and not all(kind.types for kind in choices.kinds):
         raise SettingsError("machines of EC2 need a type: name one with --instance-type.")
+    if choices.hourly_budget is not None and not all(kind.hourly_cost for kind in choices.kinds):
+        raise SettingsError("a budget in dollars counts what machines cost: say it with --hourly-cost.")
     if not all(text.strip() for text in (choices.name, *choices.queues, *(kind.name for kind in choices.kinds))):
         raise SettingsError("a scaler, its queues and its kinds of machines need names.")
     return choices
@@ -112,7 +114,8 @@ def _ask(given: Choices) -> Choices:
     while is_aws and typer.confirm("Another kind of machine, for when there is none of these?", default=False):
         kinds.append(_ask_kind(Kind(f"{given.kinds[0].name}-{len(kinds) + 1}"), is_aws=is_aws))
     idle = _number("Minutes a machine may have nothing to do", given.idle_min, above_zero=True)
-    return replace(choices, kinds=tuple(kinds), idle_min=idle, hourly_budget=_ask_budget(given) if is_aws else None)
+    costs = is_aws and all(kind.hourly_cost for kind in kinds)
+    return replace(choices, kinds=tuple(kinds), idle_min=idle, hourly_budget=_ask_budget(given) if costs else None)
 
 
 def _ask_aws(given: Choices) -> dict[str, str | tuple[str, ...]]:

@@ -246,7 +246,7 @@ def test_for_agents_of_this_machine_a_terminal_is_asked_little(monkeypatch: pyte
 @pytest.mark.usefixtures("folder")
 def test_what_makes_no_sense_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaler_init, "in_terminal", lambda: True)
-    answers = "gcp\naws\nlab\ntrain\n\nami-0abc\n\n\n\n\n\n\n-3\nmuch\n0\nn\n0\nnan\n2.5\nten\n-1\ninf\n\n"
+    answers = "gcp\naws\nlab\ntrain\n\nami-0abc\n\n\n\n\n\n\n-3\nmuch\n0.5\nn\n0\nnan\n2.5\nten\n-1\ninf\n\n"
     result = run("init", answers=answers)
     assert result.exit_code == exit_codes.OK, result.output
     for words in ("'gcp' is none of local, aws", "'-3' is no number from 0 on", "'nan' is no number above 0"):
@@ -262,6 +262,7 @@ def test_what_makes_no_sense_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> 
         (["--provider", "aws"], "--image"),
         (["--provider", "aws", "--image", "ami-0"], "--instance-type"),
         (["--queue", " "], "need names"),
+        (["--hourly-budget", "5"], "--hourly-cost"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
