@@ -328,7 +328,8 @@ class Core:
 
     def _is_deaf(self, now: float) -> bool:
         """Whether nothing was read for a while although something is there that time passes for."""
-        concerned = bool(self.seen.scaler.live) or any(self.seen.backlogs.values())
+        warm = any(kind.minimum for kind in self._settings.resources.values())
+        concerned = warm or bool(self.seen.scaler.live) or any(self.seen.backlogs.values())
         return concerned and self.seen.unheard(now) >= PROBE
 
     def _say(self, kind: type[InstanceEvent], instance: str, /, **fields: Any) -> None:
