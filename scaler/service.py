@@ -217,5 +217,9 @@ def _tell_created(queue: str, delivery: Delivery) -> None:
     if delivery.error is None:
         LOGGER.warning("queue %r is new: created", queue, extra={"action": "create_queue", "queue": queue})
     else:
-        extra = {"action": "create_queue", "queue": queue}
-        LOGGER.warning("queue %r is not there and can't be created: %s", queue, delivery.error, extra=extra)
+        LOGGER.warning(
+            "queue %r is not there and can't be created: %s",
+            queue,
+            delivery.error,
+            extra={"action": "create_queue", "queue": queue},
+        )

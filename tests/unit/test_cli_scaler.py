@@ -189,6 +189,16 @@ def test_scalers_are_listed_with_their_machines_and_needs(told: Told) -> None:
     assert [part for part in ("ada@lab", "the budget", "booting", "failed", "none left") if part not in shown] == []
 
 
+@pytest.mark.parametrize("name", ["i1", "m1"])
+def test_a_machine_has_its_audit_by_either_name(told: Told, name: str) -> None:
+    told.request()
+    told.machine(machine_events.InstanceLaunched, machine="m1")
+    told.history.settle()
+    shown = CliRunner().invoke(app, ["audit", name]).stdout
+    assert [part for part in ("InstanceRequested", "2 in train", "InstanceLaunched", "m1") if part not in shown] == []
+    assert CliRunner().invoke(app, ["audit", "i2"]).exit_code == exit_codes.NOT_FOUND
+
+
 @pytest.mark.usefixtures("home")
 def test_where_there_are_no_scalers_it_says_how_to_start_one() -> None:
     assert "tasktape scaler init" in run("list").stderr
