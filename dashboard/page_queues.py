@@ -43,7 +43,9 @@ def _one() -> None:
         workers = [worker for worker in asked.workers() if worker.id == wanted]
         ids = _tasks_of({}, workers)
         names = {task.id: task.name for task in asked.tasks(TaskFilter(ids=ids))} if ids else {}
-    to.link(to.QUEUES, "All queues and workers", icon=":material/arrow_back:")
+    if st.button("All queues and workers", type="tertiary", icon=":material/arrow_back:", key="all-workers"):
+        del st.query_params[_WORKER]
+        st.rerun()
     if workers:
         _workers(workers, names, now())
     else:

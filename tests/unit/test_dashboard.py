@@ -508,8 +508,11 @@ def test_a_scaler_that_has_but_begun_is_shown() -> None:
 
 
 def test_a_worker_is_shown_alone_where_its_address_is_followed() -> None:
-    (workers,) = frames(opened("queues", worker="lab/1"))
+    app = opened("queues", worker="lab/1")
+    (workers,) = frames(app)
     assert list(workers["Worker"]) == ["lab/1"]
+    app.button(key="all-workers").click().run()
+    assert (app.metric[0].label, "worker" in app.query_params) == ("Waiting", False)
     assert "There is no worker bogus" in said(opened("queues", worker="bogus"))
 
 
