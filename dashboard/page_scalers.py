@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from ..projections.instance_rows import (
     DecisionRow,
     FailedLaunchRow,
     InstanceRow,
+    MachineCountsRow,
     NeedRow,
     ScalerRow,
     ScalingStepRow,
@@ -76,13 +78,13 @@ def _one(scaler: ScalerRow) -> None:
         needs = [need for need in asked.needs() if need.scaler == scaler.name]
         waiting = sum(queue.waiting for queue in asked.queues() if queue.name in {need.queue for need in needs})
         machines = asked.instances(scaler.name, gone=gone, limit=_MOST)
-        decisions = asked.decisions(scaler.name, since)
+        decisions, counts = asked.decisions(scaler.name, since), asked.machine_counts(scaler.name, since)
         steps, failed = asked.scaling_steps(scaler.name), asked.failed_launches(scaler.name)
     with figures:
         _figures(scaler, waiting)
         _state(scaler, machines, moment)
     with charts:
-        _charts(decisions, moment)
+        _charts(counts, decisions, moment)
     with needs_at:
         _needs(needs)
     _machines(machines, moment)
@@ -122,17 +124,22 @@ def _heading_of_charts() -> float | None:
     return SPANS[chosen or "24 h"]
 
 
-def _charts(decisions: Sequence[DecisionRow], moment: datetime) -> None:
-    if not decisions:
-        nothing("Nothing was decided in this time.")
-        return
+def _charts(counts: Sequence[MachineCountsRow], decisions: Sequence[DecisionRow], moment: datetime) -> None:
     moment = moment.replace(second=moment.second - moment.second % _TICK, microsecond=0)
     left, right = st.columns([3, 2])
-    drawn = {"Machines by status": (left, machines_figure), "Tasks waiting": (right, waiting_figure)}
-    for title, (column, figure) in drawn.items():
-        with column.container(border=True):
-            st.markdown(f"**{title}**")
-            st.plotly_chart(figure(decisions, moment), key=f"chart {title}", config={"displayModeBar": False})
+    with left.container(border=True):
+        st.markdown("**Machines by status**")
+        _chart("machines", machines_figure(counts, moment) if counts else None)
+    with right.container(border=True):
+        st.markdown("**Tasks waiting**")
+        _chart("waiting", waiting_figure(decisions, moment) if decisions else None)
+
+
+def _chart(name: str, figure: go.Figure | None) -> None:
+    if figure is None:
+        nothing("None in this time.")
+    else:
+        st.plotly_chart(figure, key=f"chart-{name}", config={"displayModeBar": False})
 
 
 def _needs(needs: Sequence[NeedRow]) -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import plotly.graph_objects as go
 
-from ..projections.instance_rows import DecisionRow, InstanceRow, ScalingStepRow
+from ..projections.instance_rows import DecisionRow, InstanceRow, MachineCountsRow, ScalingStepRow
 
 FILLS: Final = {
     "requested": "#7455c4",
@@ -18,6 +18,7 @@ FILLS: Final = {
     "terminating": "#8d95a6",
 }
 """Statuses of machines that are there, in their order, and their colours."""
+_CURVES: Final = ("requested", "booting", "ready", "draining")
 _WAITING: Final = "#3b6fd4"
 _STUCK: Final = "#c44569"
 _HEIGHT: Final = 260
@@ -37,42 +38,42 @@ class Told(NamedTuple):
     reason: str
 
 
-def machines_figure(decisions: Sequence[DecisionRow], moment: datetime) -> go.Figure:
+def machines_figure(counts: Sequence[MachineCountsRow], moment: datetime) -> go.Figure:
     """Machines by status, one above the other, up to this moment."""
     figure = go.Figure()
-    seen = {status for decision in decisions for status, count in decision.instances.items() if count}
-    for status, color in FILLS.items():
-        if status in seen:
-            counts = [decision.instances.get(status, 0) for decision in decisions]
-            _add(figure, decisions, counts, moment, status, color, width=0.0, stackgroup="machines")
+    moments = [count.at for count in counts]
+    for status in _CURVES:
+        values = [getattr(count, status) for count in counts]
+        if any(values):
+            _add(figure, moments, values, moment, status, FILLS[status], width=0.0, stackgroup="machines")
     figure.update_layout(legend_traceorder="normal")
-    return _laid_out(figure, max(sum(decision.instances.values()) for decision in decisions))
+    return _laid_out(figure, max(sum(getattr(count, status) for status in _CURVES) for count in counts))
 
 
 def waiting_figure(decisions: Sequence[DecisionRow], moment: datetime) -> go.Figure:
     """Tasks that wait, and those of them that free agents leave alone, up to this moment."""
     figure = go.Figure()
-    waiting = [decision.waiting for decision in decisions]
-    _add(figure, decisions, waiting, moment, "waiting", _WAITING, fill="tozeroy")
-    if any(decision.stuck for decision in decisions):
-        _add(figure, decisions, [decision.stuck for decision in decisions], moment, "stuck", _STUCK)
+    moments, waiting = [one.decided_at for one in decisions], [one.waiting for one in decisions]
+    _add(figure, moments, waiting, moment, "waiting", _WAITING, fill="tozeroy")
+    if any(one.stuck for one in decisions):
+        _add(figure, moments, [one.stuck for one in decisions], moment, "stuck", _STUCK)
     return _laid_out(figure, max(waiting))
 
 
 def _add(
     figure: go.Figure,
-    decisions: Sequence[DecisionRow],
-    counts: Sequence[int],
+    moments: Sequence[datetime],
+    values: Sequence[int],
     moment: datetime,
     name: str,
     color: str,
     width: float = 2.0,
     **style: str,
 ) -> None:
-    """A curve of steps: what a scaler saw is so until it says otherwise."""
-    x = [decision.decided_at for decision in decisions]
+    """A curve of steps: what is so at a moment is so until the next one."""
     line = {"color": color, "width": width, "shape": "hv"}
-    figure.add_scatter(x=[*x, max(moment, x[-1])], y=[*counts, counts[-1]], name=name, mode="lines", line=line, **style)
+    x, y = [*moments, max(moment, moments[-1])], [*values, values[-1]]
+    figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line, **style)
 
 
 def _laid_out(figure: go.Figure, most: int) -> go.Figure:

@@ -81,6 +81,17 @@ class NeedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineCountsRow:
+    """How many machines a scaler has from a moment on, by how far they have come; those that end count as before."""
+
+    at: datetime
+    requested: int
+    booting: int
+    ready: int
+    draining: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingStepRow:
     """What a scaler decided at a moment, and why: to `lead`, `launch`, `adopt`, `drain` or `end`, or to `hold back`.
 

@@ -370,6 +370,43 @@ GROUP BY ALL
 ORDER BY last_at DESC, kind
 LIMIT $limit;
 
+-- name: machine_counts
+WITH spans AS (
+    SELECT 'requested' AS status, requested_at AS began, least(launched_at, ready_at, drained_at, ended_at) AS over_at
+    FROM instance_states
+    WHERE scaler = $scaler
+    UNION ALL
+    SELECT 'booting', launched_at, least(ready_at, drained_at, ended_at) FROM instance_states WHERE scaler = $scaler
+    UNION ALL
+    SELECT 'ready', ready_at, least(drained_at, ended_at) FROM instance_states WHERE scaler = $scaler
+    UNION ALL
+    SELECT 'draining', drained_at, ended_at FROM instance_states WHERE scaler = $scaler
+), steps AS (
+    SELECT began AS moment, status, 1 AS step FROM spans WHERE began IS NOT NULL
+    UNION ALL
+    SELECT over_at, status, -1 FROM spans WHERE began IS NOT NULL AND over_at IS NOT NULL
+), moments AS (
+    SELECT
+        greatest(moment, coalesce(make_timestamp($since::BIGINT), moment)) AS counted_at,
+        coalesce(sum(step) FILTER (status = 'requested'), 0) AS requested,
+        coalesce(sum(step) FILTER (status = 'booting'), 0) AS booting,
+        coalesce(sum(step) FILTER (status = 'ready'), 0) AS ready,
+        coalesce(sum(step) FILTER (status = 'draining'), 0) AS draining
+    FROM steps
+    GROUP BY ALL
+), counts AS (
+    SELECT
+        counted_at, sum(requested) OVER sofar AS requested, sum(booting) OVER sofar AS booting,
+        sum(ready) OVER sofar AS ready, sum(draining) OVER sofar AS draining,
+        ntile($samples) OVER (ORDER BY counted_at) AS part
+    FROM moments
+    WINDOW sofar AS (ORDER BY counted_at)
+)
+SELECT epoch_us(counted_at), requested::BIGINT, booting::BIGINT, ready::BIGINT, draining::BIGINT
+FROM counts
+QUALIFY row_number() OVER (PARTITION BY part ORDER BY counted_at DESC) = 1
+ORDER BY counted_at;
+
 -- name: decisions
 WITH waiting AS (
     SELECT scaler, "offset", sum(waiting)::BIGINT AS waiting, sum(stuck)::BIGINT AS stuck

@@ -467,10 +467,11 @@ def test_a_scaler_shows_its_machines_what_waits_and_what_they_cost() -> None:
     serving = machines[machines["machine"] == "i-i0"].iloc[0]
     assert (serving["worker"], serving["running"], serving["zone"]) == ("lab/1", "1 of 2", "a")
     stacked, waiting = charts(app)
-    assert [(trace["name"], trace["y"]) for trace in stacked] == [
-        ("requested", [3, 0, 0]),
-        ("ready", [0, 1, 1]),
-        ("draining", [0, 1, 1]),
+    assert [(trace["name"], trace["y"][-1]) for trace in stacked] == [
+        ("requested", 0),
+        ("booting", 0),
+        ("ready", 1),
+        ("draining", 1),
     ]
     assert [trace["y"] for trace in waiting] == [[5, 1, 1]]
 

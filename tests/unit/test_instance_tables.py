@@ -222,3 +222,33 @@ def test_what_is_spent_in_the_budgets_period_is_told_beside_what_the_budget_allo
     assert [scaler.spent, scaler.period_spent] == pytest.approx([5.0, 4.0])
     unlimited = next(row for row in world.ask.scalers() if row.name == "s")
     assert (unlimited.period_hours, unlimited.budget_instances, unlimited.budget_hours) == (24.0, None, None)
+
+
+def test_machines_are_counted_by_how_far_they_had_come_at_every_moment(world: World) -> None:
+    world.request("i")
+    world.request("j")
+    world.machine(instance_events.InstanceLaunched, "i", machine="m")
+    world.machine(instance_events.InstanceFailed, "j", kind="capacity")
+    world.machine(instance_events.InstanceReady, "i", worker="w")
+    world.machine(instance_events.InstanceDraining, "i", reason="idle")
+    world.machine(instance_events.InstanceTerminating, "i", reason="its agent has left")
+    world.machine(instance_events.InstanceTerminated, "i")
+    counts = [
+        (row.at - START, row.requested, row.booting, row.ready, row.draining) for row in world.ask.machine_counts("s")
+    ]
+    assert counts == [
+        (timedelta(seconds=2), 1, 0, 0, 0),
+        (timedelta(seconds=3), 2, 0, 0, 0),
+        (timedelta(seconds=4), 1, 1, 0, 0),
+        (timedelta(seconds=5), 0, 1, 0, 0),
+        (timedelta(seconds=6), 0, 0, 1, 0),
+        (timedelta(seconds=7), 0, 0, 0, 1),
+        (timedelta(seconds=9), 0, 0, 0, 0),
+    ]
+    since = world.ask.machine_counts("s", START + timedelta(seconds=5))
+    assert [(row.at - START, row.booting) for row in since][:2] == [
+        (timedelta(seconds=5), 1),
+        (timedelta(seconds=6), 0),
+    ]
+    assert [row.at - START for row in world.ask.machine_counts("s", samples=1)] == [timedelta(seconds=9)]
+    assert world.ask.machine_counts("another") == []
