@@ -42,7 +42,7 @@ def demo_scaler(log: LogUrl = "", tasks: Count = TASKS) -> None:
     $ tasktape demo scaler --log kafka://localhost:9092
     """
     prepare(log, ())
-    from ..events.settings import load_settings  # noqa: PLC0415  see `reading`
+    from ..events.settings import load_settings, without_credentials  # noqa: PLC0415  see `reading`
     from ..scaler.config import read_config  # noqa: PLC0415  the same
 
     settings = load_settings()
@@ -50,7 +50,8 @@ def demo_scaler(log: LogUrl = "", tasks: Count = TASKS) -> None:
         scaler = read_config(commands.folder / CONFIG)
         (queue,) = scaler.queues
         most = scaler.maximum("agent", queue)
-        note(f"Log: {settings.log}\nA scaler may have up to {most} agents of this machine for the queue {queue!r}.")
+        note(f"Log: {without_credentials(settings.log)}")
+        note(f"A scaler may have up to {most} agents of this machine for the queue {queue!r}.")
         let_signals_interrupt()
         with _story(settings, scaler, commands) as story:
             story.tell(tasks)
