@@ -44,6 +44,7 @@ def test_a_machine_comes_for_an_entry_works_and_goes() -> None:
     told = (InstanceRequested, InstanceLaunched, InstanceReady, InstanceDraining, InstanceTerminating)
     assert [len(world.said(kind)) for kind in (*told, InstanceTerminated)] == [1] * 6
     assert (world.provider.up(), world.waiting(), world.provider.ended_busy) == ([], 0, [])
+    assert [state.reason for state in world.states()] == ["its agent has left"], "it says why to the end"
 
 
 def test_an_entry_is_answered_within_a_second() -> None:
