@@ -31,7 +31,7 @@ DEAF_AFTER: Final = 10.0
 
 
 class Seen:
-    """All that one scaler has read; `missing` are its queues that nobody has created. Not thread-safe."""
+    """All that one scaler has read. Not thread-safe."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Seen:
         self._name = scaler
         self._appends = appends
         self.queues = {queue: QueueView(queue, lease) for queue in queues}
-        self.missing = set(self.queues)
+        self.missing = set(self.queues)  # nobody has created them, or somebody has deleted them
         self.backlogs = {queue: Backlog(queue, lease) for queue in self.queues}
         self.limits = LimitFold()
         self.agents = Agents()
