@@ -1,6 +1,7 @@
 # make demo            two runs on an agent, compared, on the embedded log (LOG=kafka: on an Apache Kafka it starts)
 # make demo-pipeline   pipelines from tasks, functions and decorators, their steps on an agent (LOG=… as for demo)
 # make demo-search     a search that Optuna guides, its trials on four agents (LOG=… as for demo)
+# make demo-scaler     40 tasks, agents that come for them and go, and a scaler that is killed on the way (LOG=…)
 # make test            all tests, with a real Kafka, Schema Registry and browser where they can be set up
 # make simulate        agents, faults and a virtual clock: SEEDS=10000 stories, or SEED=n told again
 # make lint            formatting, rules, types, layers, schemas
@@ -21,7 +22,7 @@ TASKS ?= 300
 FULL ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-pipeline demo-search test simulate model lint bench chaos clean schemas tools
+.PHONY: help demo demo-pipeline demo-search demo-scaler test simulate model lint bench chaos clean schemas tools
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -36,7 +37,7 @@ help:
 tools:
 	@scripts/setup.sh tools java mvn chromium docker-compose spin machine || true
 
-demo demo-pipeline demo-search: .venv/.demo
+demo demo-pipeline demo-search demo-scaler: .venv/.demo
 ifeq ($(LOG),kafka)
 	@scripts/setup.sh tools java mvn
 	@$(BIN)/python tests/kafka/broker.py with -- $(BIN)/tasktape $(subst -, ,$@)

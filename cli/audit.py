@@ -1,4 +1,4 @@
-"""`tasktape audit`: everything that happened to a task, in order: what, when, who, where on the log."""
+"""`tasktape audit`: everything that happened to a task or a machine, in order: what, when, who, where on the log."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .reading import reading
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from ..projections.query import Queries
     from ..projections.rows import EventRow
 
 Types = Annotated[list[str] | None, typer.Option("--type", metavar="EVENT", help="Only events of this type.")]
@@ -27,13 +28,15 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so man
 def audit(task: TaskId, types: Types = None, limit: Limit = 0, *, as_json: Json = False) -> None:
     """Print a task's events in order: what, when, who, where on the log, and whether they counted.
 
+    What is no task may be a machine of a scaler, by its instance or its provider's name for it.
+
     Examples:
     $ tasktape audit digits
+    $ tasktape audit i-0abcd1234
     $ tasktape audit 0199a3c2 --type ParametersSet --type TaskEdited
     """
     with reading() as queries:
-        found = find_task(queries, task)
-        events = in_order(queries.events(found.id, limit=limit or None, types=_known_types(types or [])))
+        events = in_order(queries.events(_key(queries, task), limit=limit or None, types=_known_types(types or [])))
     if as_json:
         print_json([_as_json(event) for event in events])
         return
@@ -48,6 +51,17 @@ def audit(task: TaskId, types: Types = None, limit: Limit = 0, *, as_json: Json 
     print_table(columns, [_cells(event) for event in events], "No events.")
     rejected = sum(event.verdict == "rejected" for event in events)
     note(f"{len(events):,} events, {rejected} rejected.")
+
+
+def _key(queries: Queries, name: str) -> str:
+    """What the events that are meant are about."""
+    try:
+        return find_task(queries, name).id
+    except NotFoundError:
+        machines = [one.instance for one in queries.instances(gone=True) if name in (one.instance, one.machine)]
+        if not machines:
+            raise
+        return machines[0]
 
 
 def _known_types(names: list[str]) -> list[str]:

@@ -110,31 +110,35 @@ class Command:
             words = self._output.read_text(errors="replace").strip().splitlines()[-12:]
             raise DemoError(f"the {self.name} ended with exit code {code}:\n" + "\n".join(words))
 
+    def kill(self) -> None:
+        """End it at once, as no program expects it."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> None:
         """End it in order; after a while, end it."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
 
 
 class Commands:
-    """The programs of the demo, each in a session of its own; none outlives it."""
+    """The programs of the demo in a `folder`, each in a session of its own; none outlives it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._leash = Leash()
         self._started: list[Command] = []
 
     def start(self, name: str, arguments: Sequence[str]) -> Command:
         """Start a Python program in the demo's folder."""
-        output = self._folder / f"{name}.log"
+        output = self.folder / f"{name}.log"
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=self._folder,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -147,10 +151,15 @@ class Commands:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        for command in self._started:
+    def stop(self) -> None:
+        """End all that were started."""
+        while self._started:
+            command = self._started.pop()
             command.stop()
             self._leash.let_go(command.process.pid)
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
         self._leash.close()
 
 

@@ -25,6 +25,7 @@ _PLACES: Final[dict[str, dict[str, str]]] = {
         "demo": "demo.demo",
         "demo pipeline": "demo_pipelines.demo_pipelines",
         "demo search": "demo_search.demo_search",
+        "demo scaler": "demo_scaler.demo_scaler",
         "agent": "agent.agent",
         "agent drain": "drain.drain",
         "scaler": "scaler.scaler",

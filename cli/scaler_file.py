@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -49,7 +50,7 @@ def render(choices: Choices) -> str:
         "",
         "# What each queue may have at most, in the order of preference.",
         "[queues]",
-        *(f"{quoted(queue)} = [{_shares(choices.kinds)}]" for queue in choices.queues),
+        *(f"{_key(queue)} = [{_shares(choices.kinds)}]" for queue in choices.queues),
     ]
     for kind in choices.kinds:
         lines += _resource(kind, is_local=choices.provider == "local")
@@ -69,7 +70,7 @@ def _aws(choices: Choices) -> Iterable[str]:
 
 
 def _resource(kind: Kind, *, is_local: bool) -> Iterable[str]:
-    yield from ("", f"[resources.{quoted(kind.name)}]")
+    yield from ("", f"[resources.{_key(kind.name)}]")
     if is_local:
         yield from ("# Options of `tasktape agent`: this one runs tasks in the agent's own environment.",)
         yield '# provider = { agent_options = ["--env", "current"] }'
@@ -84,6 +85,11 @@ def _resource(kind: Kind, *, is_local: bool) -> Iterable[str]:
         "# In US dollars: what budgets and `tasktape scaler list` count.",
         f"hourly_cost = {kind.hourly_cost:g}",
     )
+
+
+def _key(text: str) -> str:
+    """A key of TOML, in quotes where it needs them."""
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else quoted(text)
 
 
 def _shares(kinds: Iterable[Kind]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isinf, nan
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -93,6 +94,8 @@ def _checked(choices: Choices) -> Choices:
         raise SettingsError("machines of EC2 need an image: name one with --image ami-….")
     if choices.provider == "aws" and not all(kind.types for kind in choices.kinds):
         raise SettingsError("machines of EC2 need a type: name one with --instance-type.")
+    if choices.hourly_budget is not None and not all(kind.hourly_cost for kind in choices.kinds):
+        raise SettingsError("a budget in dollars counts what machines cost: say it with --hourly-cost.")
     if not all(text.strip() for text in (choices.name, *choices.queues, *(kind.name for kind in choices.kinds))):
         raise SettingsError("a scaler, its queues and its kinds of machines need names.")
     return choices
@@ -110,8 +113,9 @@ def _ask(given: Choices) -> Choices:
     kinds = [_ask_kind(given.kinds[0], is_aws=is_aws)]
     while is_aws and typer.confirm("Another kind of machine, for when there is none of these?", default=False):
         kinds.append(_ask_kind(Kind(f"{given.kinds[0].name}-{len(kinds) + 1}"), is_aws=is_aws))
-    idle = typer.prompt("Minutes a machine may have nothing to do", default=given.idle_min, type=float)
-    return replace(choices, kinds=tuple(kinds), idle_min=idle, hourly_budget=_ask_budget(given) if is_aws else None)
+    idle = _number("Minutes a machine may have nothing to do", given.idle_min, above_zero=True)
+    costs = is_aws and all(kind.hourly_cost for kind in kinds)
+    return replace(choices, kinds=tuple(kinds), idle_min=idle, hourly_budget=_ask_budget(given) if costs else None)
 
 
 def _ask_aws(given: Choices) -> dict[str, str | tuple[str, ...]]:
@@ -134,22 +138,25 @@ def _ask_kind(given: Kind, *, is_aws: bool) -> Kind:
         _several("Instance types, best first", given.types or ("g5.xlarge",)),
         _split(_optional("Availability zones (Enter for any)", ", ".join(given.zones))),
         typer.confirm("Spot, and where there is none on demand?", default=given.spot),
-        typer.prompt("US dollars an hour for one", default=given.hourly_cost, type=float),
+        _number("US dollars an hour for one", given.hourly_cost),
     )
 
 
 def _ask_budget(given: Choices) -> float | None:
     known = "" if given.hourly_budget is None else f"{given.hourly_budget:g}"
-    answer = _optional("US dollars an hour for all together, at most (Enter for no limit)", known)
-    try:
-        return float(answer) if answer else None
-    except ValueError as error:
-        raise SettingsError(f"{answer!r} is no number of dollars.") from error
+    question = "US dollars an hour for all together, at most (Enter for no limit)"
+    answer = typer.prompt(question, default=known, show_default=bool(known), value_proc=lambda a: a and _parsed(a))
+    return float(answer) if answer else None
 
 
 def _choose(question: str, options: Sequence[str], default: str) -> str:
+    def parse(answer: str) -> str:
+        if (chosen := answer.strip().lower()) not in options:
+            raise typer.BadParameter(f"{answer!r} is none of {', '.join(options)}")
+        return chosen
+
     shown = f"{question} ({', '.join(options)})"
-    return str(typer.prompt(shown, default=default or options[0])).strip().lower()
+    return str(typer.prompt(shown, default=default or options[0], value_proc=parse))
 
 
 def _text(question: str, default: str | None) -> str:
@@ -175,3 +182,21 @@ def _count(question: str, default: int) -> int:
         return int(answer)
 
     return int(typer.prompt(question, default=default, value_proc=parse))
+
+
+def _number(question: str, default: float, *, above_zero: bool = False) -> float:
+    def parse(answer: str) -> float:
+        return _parsed(answer, above_zero=above_zero)
+
+    return float(typer.prompt(question, default=f"{default:g}", value_proc=parse))
+
+
+def _parsed(answer: str, *, above_zero: bool = False) -> float:
+    """A number that is not negative. Raises `BadParameter`, after which it is asked for again."""
+    try:
+        number = float(answer)
+    except ValueError:
+        number = nan
+    if not (number > 0 or (number == 0 and not above_zero)) or isinf(number):
+        raise typer.BadParameter(f"{answer!r} is no number {'above 0' if above_zero else 'from 0 on'}")
+    return number

@@ -9,7 +9,7 @@ import typer
 
 from ..dashboard.formatting import ago, one_line
 from .options import Json
-from .output import Column, note, plain, print_json, print_table
+from .output import Column, console, plain, print_json, print_table
 from .reading import reading
 from .scaler_tables import MACHINE_COLUMNS, NEED_COLUMNS, machine_cells, need_cells
 
@@ -45,10 +45,10 @@ def list_scalers(*, gone: Gone = False, as_json: Json = False) -> None:
     empty = "No scalers: `tasktape scaler --config scaler.toml` starts one, `tasktape scaler init` writes its settings."
     print_table(_SCALERS, [_cells(scaler, now) for scaler in scalers], empty)
     for scaler in scalers:
-        if len(scalers) > 1:
-            note(f"\n{one_line(scaler.name, 60)}")
+        console().print(f"\n{one_line(scaler.name, 60)}" if len(scalers) > 1 else "", markup=False)
         own = [machine for machine in machines if machine.scaler == scaler.name]
         print_table(NEED_COLUMNS, [need_cells(need) for need in needs if need.scaler == scaler.name], "No decisions.")
+        console().print()
         print_table(MACHINE_COLUMNS, [machine_cells(machine, machine, now) for machine in own], "No machines.")
 
 

@@ -39,10 +39,12 @@ def plan(config: Config = CONFIG, *, as_json: Json = False) -> None:
 def _print(planned: Planned) -> None:
     needs, actions = planned.plan.needs, planned.plan.actions
     print_table(NEED_COLUMNS, [need_cells(need) for need in needs], "No queues: the settings name none.")
+    console().print()
     for action in actions:
         console().print(one_line(said(action), 400), markup=False)
     if not actions:
         note("Nothing to do.")
+    console().print()
     now = datetime.now(UTC)
     print_table(MACHINE_COLUMNS, [machine_cells(one, one.placement, now) for one in planned.machines], "No machines.")
 

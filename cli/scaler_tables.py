@@ -26,7 +26,7 @@ NEED_COLUMNS: Final = (
     Column("HELD BACK BY", grow=True),
 )
 MACHINE_COLUMNS: Final = (
-    Column("INSTANCE"),
+    Column("INSTANCE", grow=True),
     Column("STATUS"),
     Column("RESOURCE", grow=True),
     Column("PLACEMENT", grow=True),

@@ -40,7 +40,7 @@ def control(task_id: str, *, as_json: bool) -> None:
     """
     from ..producers.search.described import begin  # noqa: PLC0415  the SDK is for those who need it
 
-    _let_signals_interrupt()
+    let_signals_interrupt()
     task, search = begin(task_id, **_BARE)
     note(f"{task.get_output_log_web_page()} shows it where `tasktape dashboard` runs. Ctrl-C stops it.")
 
@@ -61,7 +61,7 @@ def control(task_id: str, *, as_json: bool) -> None:
     _end(task, search)
 
 
-def _let_signals_interrupt() -> None:
+def let_signals_interrupt() -> None:
     """Take what would end this process at once for Ctrl-C, but for what is ignored, as under nohup."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

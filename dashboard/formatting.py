@@ -10,6 +10,8 @@ from typing import Final, Literal, NamedTuple
 from ..producers.text import SPANS, duration, one_line
 
 __all__ = [
+    "MACHINE_COLORS",
+    "SCALING_COLORS",
     "STATUSES",
     "STEP_COLORS",
     "TRIAL_COLORS",
@@ -73,6 +75,25 @@ TRIAL_COLORS: Final[dict[str, Color]] = {
     "aborted": "orange",
 }
 """Statuses of a search's trials, and their colours."""
+MACHINE_COLORS: Final[dict[str, Color]] = {
+    "requested": "violet",
+    "booting": "blue",
+    "ready": "green",
+    "draining": "orange",
+    "terminating": "gray",
+    "terminated": "gray",
+    "failed": "red",
+}
+"""Statuses of a scaler's machines, and their colours."""
+SCALING_COLORS: Final[dict[str, Color]] = {
+    "lead": "violet",
+    "launch": "green",
+    "adopt": "blue",
+    "drain": "orange",
+    "end": "gray",
+    "hold back": "red",
+}
+"""What a scaler decides, and its colours."""
 _ALIASES: Final = {look.label.lower(): status for status, look in STATUSES.items()} | {"pending": "queued"}
 
 

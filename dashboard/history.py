@@ -129,6 +129,13 @@ def _lines(content: Body) -> str:
     return counted(content.get("lines", 0), "line")
 
 
+def _machine(content: Body) -> str:
+    place = content.get("placement") or {}
+    where = ["spot" * bool(place.get("spot")), *(place.get(name) for name in ("instance_type", "zone", "subnet"))]
+    left = {name: value for name, value in content.items() if name not in ("scaler", "instance", "placement")}
+    return ", ".join(filter(None, [_fields(left), *where]))
+
+
 def _nothing(_content: Body) -> str:
     return ""
 
@@ -147,6 +154,8 @@ _TELLERS: Final[dict[str, Callable[[Body], str]]] = {
     "RunFailed": _failed,
     "ArtifactUploaded": _artifact,
     "ModelSaved": _model,
+    **{f"Instance{what}": _machine for what in ("Requested", "Launched", "Ready", "Adopted", "Failed")},
+    **{f"Instance{what}": _machine for what in ("Draining", "Terminating", "Terminated")},
     "EntryEnqueued": _nothing,
     "EntryClaimed": _nothing,
     "EntryTaken": _nothing,

@@ -18,18 +18,38 @@ from .source import queries
 from .widgets import LIVE, nothing, now
 from .worker_state import held_runs, worker_state
 
-_STATES: Final = ("busy", "idle", "silent", "stopped")
-_STATE_COLORS: Final = ("blue", "green", "red", "gray")
+_STATES: Final = ("busy", "idle", "draining", "silent", "stopped")
+_STATE_COLORS: Final = ("blue", "green", "orange", "red", "gray")
 _STATE_COLUMN: Final = st.column_config.MultiselectColumn("State", options=_STATES, color=_STATE_COLORS, width="small")
 _NAME_WIDTH: Final = 80
+_WORKER: Final = "worker"
 
 Entries = Mapping[str, Sequence[EntryRow]]
 
 
 def draw() -> None:
-    """Draw the page."""
+    """Draw the page; an address with `?worker=NAME` shows that worker alone."""
     st.title("Queues and workers", anchor=False)
-    _live()
+    if st.query_params.get(_WORKER):
+        _one()
+    else:
+        _live()
+
+
+@st.fragment(run_every=LIVE)
+def _one() -> None:
+    wanted = st.query_params.get(_WORKER, "")
+    with queries() as asked:
+        workers = [worker for worker in asked.workers() if worker.id == wanted]
+        ids = _tasks_of({}, workers)
+        names = {task.id: task.name for task in asked.tasks(TaskFilter(ids=ids))} if ids else {}
+    if st.button("All queues and workers", type="tertiary", icon=":material/arrow_back:", key="all-workers"):
+        del st.query_params[_WORKER]
+        st.rerun()
+    if workers:
+        _workers(workers, names, now())
+    else:
+        nothing(f"There is no worker {markdown(wanted)}; one that has left is forgotten after a while.")
 
 
 @st.fragment(run_every=LIVE)

@@ -8,7 +8,16 @@ import streamlit as st
 
 from ..events.errors import TasktapeError
 from . import navigation as to
-from . import page_compare, page_pipelines, page_projects, page_queues, page_searches, page_task, page_tasks
+from . import (
+    page_compare,
+    page_pipelines,
+    page_projects,
+    page_queues,
+    page_scalers,
+    page_searches,
+    page_task,
+    page_tasks,
+)
 from .formatting import number
 from .source import holder
 from .theme import ICON
@@ -64,6 +73,7 @@ def _pages() -> dict[str, st.Page]:
         to.SEARCHES: st.Page(page_searches.draw, title="Searches", icon=":material/query_stats:", url_path=to.SEARCHES),
         to.COMPARE: st.Page(page_compare.draw, title="Compare", icon=":material/compare_arrows:", url_path=to.COMPARE),
         to.QUEUES: st.Page(page_queues.draw, title="Queues and workers", icon=":material/lan:", url_path=to.QUEUES),
+        to.SCALERS: st.Page(page_scalers.draw, title="Scalers", icon=":material/dns:", url_path=to.SCALERS),
     }
 
 

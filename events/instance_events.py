@@ -114,8 +114,19 @@ class ScalerEvent(Event):
         return self.scaler
 
 
+class ScalerBudget(Part):
+    """What all machines of a scaler together may be: how many, dollars an hour, and hours of machines in a period."""
+
+    instances: int | None = None
+    hourly_cost: float | None = None
+    instance_hours: float | None = None
+    period_hours: float = 24.0
+
+
 class ScalerLeads(ScalerEvent):
     """This session decides for the scaler from here on: decisions of others after this event don't count."""
+
+    budget: ScalerBudget | None = None
 
 
 class QueueNeed(Part):

@@ -8,7 +8,11 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ScalerRow:
-    """A scaler: who leads it and since when, machines that are not gone, dollars an hour for them and spent so far."""
+    """A scaler: who leads it and since when, machines that are not gone, dollars an hour for them and spent so far.
+
+    `period_hours_used` and `period_spent` are hours of machines and dollars within the budget's latest period, up to
+    the latest moment that the log tells of. What the budget does not limit is None.
+    """
 
     name: str
     led_by: str
@@ -17,6 +21,12 @@ class ScalerRow:
     hourly_cost: float
     spent: float
     decided_at: datetime | None
+    period_hours: float
+    period_hours_used: float
+    period_spent: float
+    budget_instances: int | None
+    budget_hourly_cost: float | None
+    budget_hours: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +34,8 @@ class InstanceRow:
     """A machine of a scaler. `machine` is its provider's name for it, `worker` its agent; empty until they are known.
 
     `status` is `requested`, `booting`, `ready`, `draining`, `terminating`, `terminated` or `failed`, and `failure` the
-    kind of the last. `cost` is in dollars, up to the latest moment that the log tells of.
+    kind of the last. `cost` is in dollars, up to the latest moment that the log tells of. `running` are the runs its
+    agent holds, and `idle_since` is when it ceased to have any.
     """
 
     scaler: str
@@ -49,6 +60,8 @@ class InstanceRow:
     reason: str
     failure: str | None
     cost: float
+    running: int
+    idle_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,50 @@ class NeedRow:
     launched: int
     missing: int
     held_back_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCountsRow:
+    """How many machines a scaler has from a moment on, by how far they have come; those that end count as before."""
+
+    at: datetime
+    requested: int
+    booting: int
+    ready: int
+    draining: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingStepRow:
+    """What a scaler decided at a moment, and why: to `lead`, `launch`, `adopt`, `drain` or `end`, or to `hold back`.
+
+    The last is about a `queue` for which `count` more machines could run, all others about one machine.
+    """
+
+    at: datetime
+    step: str
+    instance: str
+    resource: str
+    instance_type: str
+    place: str
+    spot: bool
+    queue: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLaunchRow:
+    """Launches of one placement that came to nothing for the same kind of reason; the latest message and moment."""
+
+    resource: str
+    instance_type: str
+    place: str
+    spot: bool
+    kind: str
+    message: str
+    count: int
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

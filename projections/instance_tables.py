@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..events.base import from_us
-from ..events.instance_events import InstanceEvent, Placement, QueueNeed, ScalerEvent, ScalerLeads, ScalingDecided
+from ..events.instance_events import (
+    InstanceEvent,
+    Placement,
+    QueueNeed,
+    ScalerBudget,
+    ScalerEvent,
+    ScalerLeads,
+    ScalingDecided,
+)
 from .instance_fold import InstanceFold, InstanceState, ScalerFold
 from .tables import us
 from .verdict import Verdict, rejected
@@ -32,6 +40,8 @@ _PLACE: Final = tuple(Placement.model_fields)
 _MOMENTS: Final = ("requested_at", "launched_at", "ready_at", "drained_at", "ended_at")
 _COLUMNS: Final = (*_PLAIN, "queues", *_PLACE, *_MOMENTS)
 _NEED: Final = tuple(QueueNeed.model_fields)
+_BUDGET: Final = tuple(ScalerBudget.model_fields)
+_UNLED: Final = ("", None, *(None for _ in _BUDGET))
 
 
 class InstanceTables:
@@ -41,7 +51,7 @@ class InstanceTables:
         self._fold = InstanceFold()
         self._scalers: dict[str, Row] = {}
         self._known: dict[tuple[str, str], InstanceState] = {}
-        self._leads: dict[str, tuple[str, int]] = {}
+        self._leads: dict[str, Row] = {}
         self._decisions: list[Row] = []
         self._needs: list[Row] = []
 
@@ -52,7 +62,7 @@ class InstanceTables:
         keys = {(event.scaler, event.instance) for event in events if isinstance(event, InstanceEvent)}
         self._decisions, self._needs = [], []
         self._scalers = {row[0]: row for row in tables.select("scaler_states", names)}
-        self._leads = {name: (actor, at) for name, _, _, actor, at in self._scalers.values()}
+        self._leads = {row[0]: row[3:] for row in self._scalers.values()}
         self._known = {
             (state.scaler, state.instance): state for state in map(_state, tables.select("instance_states", keys))
         }
@@ -65,7 +75,8 @@ class InstanceTables:
             return rejected("no event of a machine")
         verdict = self._fold.apply(event)
         if verdict.accepted and isinstance(event, ScalerLeads):
-            self._leads[event.scaler] = (event.meta.actor, arrival.at)
+            budget = (getattr(event.budget, name, None) for name in _BUDGET)
+            self._leads[event.scaler] = (event.meta.actor, arrival.at, *budget)
         elif verdict.accepted and isinstance(event, ScalingDecided):
             self._note(event, arrival)
         return verdict
@@ -87,7 +98,7 @@ class InstanceTables:
         return ScalerFold(row[1] if row else "", set(row[2]) if row else set(), instances)
 
     def _row(self, name: str, scaler: ScalerFold) -> Row:
-        return (name, scaler.leader, sorted(scaler.leaders), *self._leads.get(name, ("", None)))
+        return (name, scaler.leader, sorted(scaler.leaders), *self._leads.get(name, _UNLED))
 
     def _note(self, event: ScalingDecided, arrival: Arrival) -> None:
         place = (event.scaler, arrival.offset, arrival.at)

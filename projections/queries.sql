@@ -289,20 +289,123 @@ ORDER BY id;
 SELECT * REPLACE (epoch_us(led_since) AS led_since, epoch_us(decided_at) AS decided_at) FROM scalers ORDER BY name;
 
 -- name: instances
-SELECT * REPLACE (
-    epoch_us(requested_at) AS requested_at, epoch_us(launched_at) AS launched_at, epoch_us(ready_at) AS ready_at,
-    epoch_us(drained_at) AS drained_at, epoch_us(ended_at) AS ended_at
+WITH found AS (
+    SELECT * FROM instances
+    WHERE ($scaler IS NULL OR scaler = $scaler) AND ($gone OR ended_at IS NULL)
+    ORDER BY requested_at DESC, instance DESC
+    LIMIT $limit
+), work AS (
+    SELECT worker, max(ended_at) AS ended_at
+    FROM run_states
+    WHERE worker IN (SELECT worker FROM found WHERE worker <> '' AND ended_at IS NULL)
+    GROUP BY worker
+), held AS (
+    SELECT id AS worker, json_array_length(runs)::BIGINT AS running FROM worker_states WHERE stopped_at IS NULL
 )
-FROM instances
-WHERE ($scaler IS NULL OR scaler = $scaler) AND ($gone OR ended_at IS NULL)
-ORDER BY requested_at DESC, instance DESC
-LIMIT $limit;
+SELECT f.* REPLACE (
+        epoch_us(requested_at) AS requested_at, epoch_us(launched_at) AS launched_at, epoch_us(ready_at) AS ready_at,
+        epoch_us(drained_at) AS drained_at, epoch_us(f.ended_at) AS ended_at
+    ),
+    CASE WHEN f.ended_at IS NULL THEN coalesce(h.running, 0) ELSE 0 END AS running,
+    CASE WHEN f.ended_at IS NULL AND h.running = 0 THEN epoch_us(greatest(f.ready_at, w.ended_at)) END AS idle_since
+FROM found f LEFT JOIN work w ON w.worker = f.worker LEFT JOIN held h ON h.worker = f.worker
+ORDER BY f.requested_at DESC, f.instance DESC;
 
 -- name: needs
 SELECT * EXCLUDE ("offset", place) REPLACE (epoch_us(decided_at) AS decided_at)
 FROM scaling s
 WHERE "offset" = (SELECT max("offset") FROM decisions d WHERE d.scaler = s.scaler)
 ORDER BY scaler, place;
+
+-- name: scaling_steps
+WITH held AS (
+    SELECT
+        "offset", decided_at, queue, missing, held_back_by,
+        lag(held_back_by, 1, '') OVER (PARTITION BY queue ORDER BY "offset") AS before
+    FROM decision_needs
+    WHERE scaler = $scaler
+), told AS (
+    SELECT e."offset", e.occurred_at, e.type, e.body, e.actor, i.*
+    FROM events e LEFT JOIN instance_states i ON i.scaler = $scaler AND i.instance = e.key
+    WHERE e.topic = 'tasktape.instances' AND e.verdict = 'accepted'
+      AND (i.instance IS NOT NULL OR (e.type = 'ScalerLeads' AND e.key = $scaler))
+      AND e.type IN (
+        'ScalerLeads', 'InstanceRequested', 'InstanceAdopted', 'InstanceDraining', 'InstanceTerminating'
+      )
+    ORDER BY e."offset" DESC
+    LIMIT $limit
+)
+SELECT epoch_us(decided_at), step, instance, resource, instance_type, place, spot, queue, count, reason
+FROM (
+    SELECT
+        "offset", occurred_at AS decided_at,
+        map {
+            'ScalerLeads': 'lead', 'InstanceRequested': 'launch', 'InstanceAdopted': 'adopt',
+            'InstanceDraining': 'drain', 'InstanceTerminating': 'end'
+        }[type] AS step,
+        coalesce(instance, '') AS instance, coalesce(resource, '') AS resource,
+        coalesce(instance_type, '') AS instance_type, coalesce(nullif(zone, ''), subnet, '') AS place,
+        coalesce(spot, false) AS spot, '' AS queue, 1::BIGINT AS count,
+        CASE
+            WHEN type = 'ScalerLeads' THEN actor
+            WHEN type = 'InstanceAdopted' THEN 'the log knew nothing of ' || machine
+            ELSE coalesce(json_extract_string(body, '$.reason'), '')
+        END AS reason
+    FROM told
+    UNION ALL
+    SELECT "offset", decided_at, 'hold back', '', '', '', '', false, queue, missing, held_back_by
+    FROM held
+    WHERE held_back_by <> before AND held_back_by <> ''
+)
+ORDER BY "offset" DESC, queue
+LIMIT $limit;
+
+-- name: failed_launches
+SELECT
+    resource, instance_type, coalesce(nullif(zone, ''), subnet), spot, coalesce(failure, 'spin_up') AS kind,
+    arg_max(reason, ended_at), count(*), epoch_us(max(ended_at)) AS last_at
+FROM instance_states
+WHERE scaler = $scaler AND ended_at IS NOT NULL AND ready_at IS NULL
+GROUP BY ALL
+ORDER BY last_at DESC, kind
+LIMIT $limit;
+
+-- name: machine_counts
+WITH spans AS (
+    SELECT 'requested' AS status, requested_at AS began, least(launched_at, ready_at, drained_at, ended_at) AS over_at
+    FROM instance_states
+    WHERE scaler = $scaler
+    UNION ALL
+    SELECT 'booting', launched_at, least(ready_at, drained_at, ended_at) FROM instance_states WHERE scaler = $scaler
+    UNION ALL
+    SELECT 'ready', ready_at, least(drained_at, ended_at) FROM instance_states WHERE scaler = $scaler
+    UNION ALL
+    SELECT 'draining', drained_at, ended_at FROM instance_states WHERE scaler = $scaler
+), steps AS (
+    SELECT began AS moment, status, 1 AS step FROM spans WHERE began IS NOT NULL
+    UNION ALL
+    SELECT over_at, status, -1 FROM spans WHERE began IS NOT NULL AND over_at IS NOT NULL
+), moments AS (
+    SELECT
+        greatest(moment, coalesce(make_timestamp($since::BIGINT), moment)) AS counted_at,
+        coalesce(sum(step) FILTER (status = 'requested'), 0) AS requested,
+        coalesce(sum(step) FILTER (status = 'booting'), 0) AS booting,
+        coalesce(sum(step) FILTER (status = 'ready'), 0) AS ready,
+        coalesce(sum(step) FILTER (status = 'draining'), 0) AS draining
+    FROM steps
+    GROUP BY ALL
+), counts AS (
+    SELECT
+        counted_at, sum(requested) OVER sofar AS requested, sum(booting) OVER sofar AS booting,
+        sum(ready) OVER sofar AS ready, sum(draining) OVER sofar AS draining,
+        ntile($samples) OVER (ORDER BY counted_at) AS part
+    FROM moments
+    WINDOW sofar AS (ORDER BY counted_at)
+)
+SELECT epoch_us(counted_at), requested::BIGINT, booting::BIGINT, ready::BIGINT, draining::BIGINT
+FROM counts
+QUALIFY row_number() OVER (PARTITION BY part ORDER BY counted_at DESC) = 1
+ORDER BY counted_at;
 
 -- name: decisions
 WITH waiting AS (

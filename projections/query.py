@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from ..events.log.port import Positions, TopicPartition
 from ..events.parts import Configuration, Parameter, TaskSpec
 from .filters import model_values, order_of, task_values
-from .instance_rows import DecisionRow, InstanceRow, NeedRow, ScalerRow
+from .instance_rows import (
+    DecisionRow,
+    FailedLaunchRow,
+    InstanceRow,
+    MachineCountsRow,
+    NeedRow,
+    ScalerRow,
+    ScalingStepRow,
+)
 from .rows import (
     AGGREGATES,
     ArtifactRow,
@@ -251,6 +259,19 @@ class Queries:
     def needs(self) -> list[NeedRow]:
         """Return what each scaler last said of each of its queues, by scaler, queues as they are served."""
         return made(NeedRow, self._rows("needs"))
+
+    def scaling_steps(self, scaler: str, limit: int = 2000) -> list[ScalingStepRow]:
+        """Return what a scaler decided about its machines, and what held it back, the latest first."""
+        return made(ScalingStepRow, self._rows("scaling_steps", scaler=scaler, limit=limit))
+
+    def failed_launches(self, scaler: str, limit: int = 50) -> list[FailedLaunchRow]:
+        """Return launches of a scaler that came to nothing, by placement and kind of reason, the latest first."""
+        return made(FailedLaunchRow, self._rows("failed_launches", scaler=scaler, limit=limit))
+
+    def machine_counts(self, scaler: str, since: datetime | None = None, samples: int = 500) -> list[MachineCountsRow]:
+        """Return how many machines a scaler had whenever that changed, in order, thinned to so many."""
+        values = {"scaler": scaler, "since": us(since), "samples": samples}
+        return made(MachineCountsRow, self._source.rows("machine_counts", values))
 
     def decisions(self, scaler: str, since: datetime | None = None, samples: int = 500) -> list[DecisionRow]:
         """Return what a scaler saw whenever that changed, in order, thinned to so many (the last among them)."""

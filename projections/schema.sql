@@ -100,7 +100,10 @@ CREATE TABLE worker_states (
     id VARCHAR, host VARCHAR, pid BIGINT, queues VARCHAR[], slots BIGINT, version VARCHAR, tags VARCHAR[], runs VARCHAR,
     load VARCHAR, interval DOUBLE, started_at TIMESTAMP, seen_at TIMESTAMP, stopped_at TIMESTAMP
 );
-CREATE TABLE scaler_states (name VARCHAR, leader VARCHAR, leaders VARCHAR[], led_by VARCHAR, led_since TIMESTAMP);
+CREATE TABLE scaler_states (
+    name VARCHAR, leader VARCHAR, leaders VARCHAR[], led_by VARCHAR, led_since TIMESTAMP, budget_instances BIGINT,
+    budget_hourly_cost DOUBLE, budget_hours DOUBLE, period_hours DOUBLE
+);
 CREATE TABLE instance_states (
     scaler VARCHAR, instance VARCHAR, provider VARCHAR, resource VARCHAR, slots BIGINT, status VARCHAR,
     machine VARCHAR, worker VARCHAR, reason VARCHAR, failure VARCHAR, queues VARCHAR[], instance_type VARCHAR,
@@ -386,6 +389,8 @@ CREATE VIEW workers AS
 SELECT w.*, EXISTS (SELECT 1 FROM drain_requests d WHERE d.worker = w.id) AS draining
 FROM worker_states w;
 
+CREATE MACRO hours_between(first, last) AS greatest(0, epoch_us(last) - epoch_us(first)) / 3.6e9;
+
 -- A machine costs from its launch to its end. For one that is still there that is up to the latest moment the log tells of.
 CREATE VIEW instances AS
 SELECT
@@ -394,7 +399,7 @@ SELECT
     i.reason, i.failure,
     CASE
         WHEN i.launched_at IS NULL THEN 0.0
-        ELSE i.hourly_cost * greatest(0, epoch_us(coalesce(i.ended_at, l.latest)) - epoch_us(i.launched_at)) / 3.6e9
+        ELSE i.hourly_cost * hours_between(i.launched_at, coalesce(i.ended_at, l.latest))
     END AS cost
 FROM instance_states i, (SELECT max(appended_at) AS latest FROM positions) l;
 
@@ -402,18 +407,31 @@ CREATE VIEW scaling AS
 SELECT decided_at, scaler, queue, waiting, stuck, free, booting, launched, missing, held_back_by, "offset", place
 FROM decision_needs;
 
+-- Hours count from the request and dollars from the launch; `period_…` is what falls into the budget's period.
 CREATE VIEW scalers AS
-WITH machines AS (
+WITH led AS (
     SELECT
-        scaler, count(*) FILTER (ended_at IS NULL) AS live, coalesce(sum(cost ORDER BY instance), 0) AS spent,
-        coalesce(sum(hourly_cost ORDER BY instance) FILTER (ended_at IS NULL AND launched_at IS NOT NULL), 0)
-            AS hourly_cost
-    FROM instances
-    GROUP BY scaler
+        s.*, l.latest,
+        l.latest - to_microseconds((coalesce(s.period_hours, 24) * 3.6e9)::BIGINT) AS period_began
+    FROM scaler_states s, (SELECT max(appended_at) AS latest FROM positions) l
+), machines AS (
+    SELECT
+        i.scaler, count(*) FILTER (i.ended_at IS NULL) AS live, sum(i.cost ORDER BY i.instance) AS spent,
+        sum(i.hourly_cost ORDER BY i.instance) FILTER (i.ended_at IS NULL AND i.launched_at IS NOT NULL) AS hourly_cost,
+        sum(hours_between(greatest(i.requested_at, s.period_began), coalesce(i.ended_at, s.latest)) ORDER BY i.instance)
+            AS period_hours_used,
+        sum(
+            i.hourly_cost * hours_between(greatest(i.launched_at, s.period_began), coalesce(i.ended_at, s.latest))
+            ORDER BY i.instance
+        ) FILTER (i.launched_at IS NOT NULL) AS period_spent
+    FROM instances i JOIN led s ON s.name = i.scaler
+    GROUP BY i.scaler
 )
 SELECT
     s.name, s.led_by, s.led_since, coalesce(m.live, 0) AS machines, coalesce(m.hourly_cost, 0.0) AS hourly_cost,
-    coalesce(m.spent, 0.0) AS spent, d.decided_at
-FROM scaler_states s
+    coalesce(m.spent, 0.0) AS spent, d.decided_at, coalesce(s.period_hours, 24.0) AS period_hours,
+    coalesce(m.period_hours_used, 0.0) AS period_hours_used, coalesce(m.period_spent, 0.0) AS period_spent,
+    s.budget_instances, s.budget_hourly_cost, s.budget_hours
+FROM led s
 LEFT JOIN machines m ON m.scaler = s.name
 LEFT JOIN (SELECT scaler, max(decided_at) AS decided_at FROM decisions GROUP BY scaler) d ON d.scaler = s.name;

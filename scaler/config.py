@@ -1,14 +1,20 @@
-"""Reads a scaler's settings from its TOML file."""
+"""Reads a scaler's settings from its TOML file, and says what is wrong in it as one would to its author."""
 
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from ..events.errors import SettingsError
-from .settings import ScalerSettings
+from .aws_settings import AwsSettings
+from .settings import Budget, Resource, ScalerSettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def read_config(file: Path) -> ScalerSettings:
@@ -20,5 +26,25 @@ def read_config(file: Path) -> ScalerSettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is no TOML: {error}.") from error
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}" for each in error.errors()]
-        raise SettingsError(f"{file} does not describe a scaler: {'; '.join(wrong)}.") from error
+        wrong = "; ".join(map(_said, error.errors(include_input=False)))
+        raise SettingsError(f"{file} does not describe a scaler: {wrong}. See docs/scaler.md.") from error
+
+
+def _said(wrong: ErrorDetails) -> str:
+    """What is wrong at a place, without what is written there: that may be a secret."""
+    place = ".".join(map(str, wrong["loc"]))
+    match wrong["type"]:
+        case "missing":
+            return f"{place} is missing"
+        case "extra_forbidden":
+            return f"{place}: there is no such setting{_meant(str(wrong['loc'][-1]))}"
+        case "value_error":
+            return f"{place}: {wrong['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    return f"{place}: {wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
+
+
+def _meant(name: str) -> str:
+    """A setting that is written much the same."""
+    known = [field for part in (ScalerSettings, Resource, Budget, AwsSettings) for field in part.model_fields]
+    found = get_close_matches(name, known, 1)
+    return f", but {found[0]}" if found else ""

@@ -25,6 +25,7 @@ from ..events.instance_events import (
     InstanceTerminated,
     InstanceTerminating,
     QueueNeed,
+    ScalerBudget,
     ScalerLeads,
     ScalingDecided,
 )
@@ -177,7 +178,8 @@ class Core:
         elif self._stamp is None or self._is_deposed(now):
             self._step_down()
             self._stamp = self._stamper()
-            leads = ScalerLeads(meta=self._stamp(), scaler=self._settings.name)
+            budget = ScalerBudget.model_validate(self._settings.budget.model_dump())
+            leads = ScalerLeads(meta=self._stamp(), scaler=self._settings.name, budget=budget)
             self._session = leads.meta.session
             self.appends.owe(leads, "read")
         return self._stamp is not None
@@ -326,7 +328,8 @@ class Core:
 
     def _is_deaf(self, now: float) -> bool:
         """Whether nothing was read for a while although something is there that time passes for."""
-        concerned = bool(self.seen.scaler.live) or any(self.seen.backlogs.values())
+        warm = any(kind.minimum for kind in self._settings.resources.values())
+        concerned = warm or bool(self.seen.scaler.live) or any(self.seen.backlogs.values())
         return concerned and self.seen.unheard(now) >= PROBE
 
     def _say(self, kind: type[InstanceEvent], instance: str, /, **fields: Any) -> None:

@@ -42,7 +42,7 @@ class Planned:
 
 def plan_now(settings: Settings, scaler: ScalerSettings) -> Planned:
     """Plan as if this were a scaler that leads and has just read the log."""
-    seen = Seen(scaler.name, scaler.queues, Appends(), settings.claim_lease)
+    seen = Seen(scaler.name, scaler.queues, Appends(), settings.claim_lease, scaler.budget.period_hours)
     told = [
         InstanceEvent.topic,
         WorkerEvent.topic,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ..agent.onlookers import MissingLibraryError
 from .settings import ScalerSettings
@@ -23,4 +24,5 @@ def open_provider(scaler: ScalerSettings, settings: Settings) -> Provider:
         return AwsProvider(scaler, settings)
     from .local import LocalProvider  # noqa: PLC0415  one of several
 
-    return LocalProvider(settings.home / "scalers" / scaler.name, 2.0 * scaler.max_idle_time_min)
+    folder = quote(scaler.name, safe="").replace(".", "%2E")  # one folder, whatever the name
+    return LocalProvider(settings.home / "scalers" / folder, 2.0 * scaler.max_idle_time_min)

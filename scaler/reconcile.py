@@ -68,5 +68,5 @@ def _compare(state: InstanceState | None, described: Described) -> Finding | Non
     if state.over:
         return Zombie(described) if is_up else None
     if described.status == "gone":
-        return Gone(state.instance, "it was ended" if state.status == "terminating" else "its provider ended it")
+        return Gone(state.instance, state.reason if state.status == "terminating" else "its provider ended it")
     return None if state.machine else Came(state.instance, described)

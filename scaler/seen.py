@@ -16,7 +16,7 @@ from ..events.base import Event, to_us
 from ..events.instance_events import InstanceEvent, InstanceReady, ScalerEvent
 from ..events.limit_events import LimitSet, PermitEvent
 from ..events.log.port import LogRecord
-from ..events.queue_events import QUEUE_TOPIC_PREFIX, EntryEvent, QueueEvent, queue_of_topic
+from ..events.queue_events import QUEUE_TOPIC_PREFIX, EntryEvent, QueueCreated, QueueDeleted, QueueEvent, queue_of_topic
 from ..events.task_events import EntryLeft
 from ..events.worker_events import WorkerEvent
 from ..projections.instance_fold import InstanceFold, InstanceState, ScalerFold
@@ -44,6 +44,7 @@ class Seen:
         self._name = scaler
         self._appends = appends
         self.queues = {queue: QueueView(queue, lease) for queue in queues}
+        self.missing = set(self.queues)  # nobody has created them, or somebody has deleted them
         self.backlogs = {queue: Backlog(queue, lease) for queue in self.queues}
         self.limits = LimitFold()
         self.agents = Agents()
@@ -91,11 +92,18 @@ class Seen:
             case WorkerEvent():
                 self.agents.apply(event, record.partition, record.timestamp, self._hearing)
             case QueueEvent() if event.queue in self.queues:
-                self.queues[event.queue].fold.apply_queue(event)
+                self._apply_to_queues(event)
             case LimitSet() | PermitEvent():
                 self.limits.apply(event, record.timestamp)
             case EntryLeft():
                 self._note_left(event.entry)
+
+    def _apply_to_queues(self, event: QueueEvent) -> None:
+        self.queues[event.queue].fold.apply_queue(event)
+        if isinstance(event, QueueCreated):
+            self.missing.discard(event.queue)
+        elif isinstance(event, QueueDeleted):
+            self.missing.add(event.queue)
 
     def _apply_to_instances(self, event: InstanceEvent | ScalerEvent) -> None:
         before = self.scaler.instances.get(event.key)

@@ -22,7 +22,7 @@ from ..events.groups import scaler_group
 from ..events.instance_events import InstanceEvent
 from ..events.log import open_log
 from ..events.log.port import Delivery
-from ..events.queue_events import QueueEvent, queue_topic
+from ..events.queue_events import QueueCreated, QueueEvent, queue_topic
 from ..events.task_events import TasksEvent
 from ..events.topics import TOPICS, queue_spec
 from ..events.wire import append_event
@@ -73,6 +73,7 @@ class Service:
         self._has_read_all = False
         self._inbox: queue.SimpleQueue[News] = queue.SimpleQueue()
         stamper = partial(Stamper, f"scaler/{scaler.name}/{default_actor()}")
+        self._stamp = stamper()
         self._core = Core(scaler, self, stamper, settings.claim_lease)
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.closing(provider))
@@ -157,6 +158,16 @@ class Service:
     def _acknowledge(self, key: str, delivery: Delivery) -> None:
         self._inbox.put(Undelivered(key) if delivery.error is not None else Outcome(lambda c: c.appends.delivered(key)))
 
+    def _create_missing_queues(self) -> None:
+        """Say that its queues are there, or nobody could enqueue before the first agent has come.
+
+        On a log with access rules a scaler may not: then its queues are there, or an administrator makes them.
+        """
+        for name in sorted(self._core.seen.missing):
+            event = QueueCreated(meta=self._stamp(), queue=name)
+            with contextlib.suppress(TasktapeError):
+                append_event(self._log, event, codec=self._codec, on_delivery=partial(_tell_created, name))
+
     # The loop.
 
     def _follow(self) -> Follower:
@@ -197,5 +208,18 @@ class Service:
             self._teller.tell((reading.event for reading in batch.readings), leads=self._core.leads)
         elif _START in batch.marks:
             self._has_read_all = True
+            self._create_missing_queues()
             self._core.on_read_to_end()
             LOGGER.info("has read the log, and waits to lead", extra={"action": "start_scaler"})
+
+
+def _tell_created(queue: str, delivery: Delivery) -> None:
+    if delivery.error is None:
+        LOGGER.warning("queue %r is new: created", queue, extra={"action": "create_queue", "queue": queue})
+    else:
+        LOGGER.warning(
+            "queue %r is not there and can't be created: %s",
+            queue,
+            delivery.error,
+            extra={"action": "create_queue", "queue": queue},
+        )

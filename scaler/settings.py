@@ -20,7 +20,11 @@ class _Part(BaseModel):
 
 def _share(value: Any) -> Any:
     """ClearML writes `["resource", 3]` for what a queue may have of a resource."""
-    return dict(zip(Share.model_fields, value, strict=False)) if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple) and len(value) == len(Share.model_fields):
+        return dict(zip(Share.model_fields, value, strict=True))
+    if isinstance(value, dict | Share):
+        return value
+    raise ValueError('write pairs of a resource and its maximum, as in [["gpu", 4], ["cpu", 8]]')
 
 
 class Share(_Part):
@@ -115,6 +119,8 @@ class ScalerSettings(_Part):
         named = {share.resource for shares in self.queues.values() for share in shares}
         if unknown := named - self.resources.keys():
             raise ValueError(f"queues name resources that are not described: {', '.join(sorted(unknown))}")
+        if "" in self.queues:
+            raise ValueError("a queue has no name")
         if unused := self.resources.keys() - named:
             raise ValueError(f"no queue names the resources {', '.join(sorted(unused))}")
         return self

@@ -49,36 +49,67 @@ class Teller:
             if need.held_back_by != self._held_back.get(need.queue, ""):
                 self._held_back[need.queue] = need.held_back_by
                 if need.held_back_by:
-                    extra = {"action": "held_back", "queue": need.queue, "missing": need.missing}
-                    LOGGER.info("%s: %d more could run; %s", need.queue, need.missing, need.held_back_by, extra=extra)
+                    LOGGER.info(
+                        "%s: %d more could run; %s",
+                        need.queue,
+                        need.missing,
+                        need.held_back_by,
+                        extra={"action": "held_back", "queue": need.queue, "missing": need.missing},
+                    )
 
 
 def _tell_leader(event: ScalerLeads, *, leads: bool) -> None:
     if leads:
         LOGGER.info("leads the scaler %s", event.scaler, extra={"action": "lead"})
     else:
-        extra = {"action": "wait_to_lead", "leader": event.meta.actor}
-        LOGGER.info("%s leads the scaler %s: waits", event.meta.actor, event.scaler, extra=extra)
+        LOGGER.info(
+            "%s leads the scaler %s: waits",
+            event.meta.actor,
+            event.scaler,
+            extra={"action": "wait_to_lead", "leader": event.meta.actor},
+        )
 
 
 def _tell_machine(event: InstanceEvent) -> None:
     about: dict[str, Any] = {"instance": event.instance}
     match event:
         case InstanceRequested(resource=resource, placement=placement, reason=reason):
-            extra = {"action": "request_machine", **about, "resource": resource, "reason": reason}
-            LOGGER.info("asks for a machine of %s%s: %s", resource, _place(placement), reason, extra=extra)
+            LOGGER.info(
+                "asks for a machine of %s%s: %s",
+                resource,
+                _place(placement),
+                reason,
+                extra={"action": "request_machine", **about, "resource": resource, "reason": reason},
+            )
         case InstanceLaunched(machine=machine):
-            extra = {"action": "machine_launched", **about, "machine": machine}
-            LOGGER.info("machine %s starts as %s", event.instance, machine, extra=extra)
+            LOGGER.info(
+                "machine %s starts as %s",
+                event.instance,
+                machine,
+                extra={"action": "machine_launched", **about, "machine": machine},
+            )
         case InstanceReady(worker=worker):
-            extra = {"action": "machine_ready", **about, "worker": worker}
-            LOGGER.info("machine %s serves, with the worker %s", event.instance, worker, extra=extra)
+            LOGGER.info(
+                "machine %s serves, with the worker %s",
+                event.instance,
+                worker,
+                extra={"action": "machine_ready", **about, "worker": worker},
+            )
         case InstanceAdopted(machine=machine):
-            extra = {"action": "adopt_machine", **about, "machine": machine}
-            LOGGER.info("takes over %s, of which the log knew nothing, as %s", machine, event.instance, extra=extra)
+            LOGGER.info(
+                "takes over %s, of which the log knew nothing, as %s",
+                machine,
+                event.instance,
+                extra={"action": "adopt_machine", **about, "machine": machine},
+            )
         case InstanceFailed(kind=kind, message=message):
-            extra = {"action": "machine_failed", **about, "kind": kind}
-            LOGGER.warning("machine %s did not come to be: %s, %s", event.instance, kind, message, extra=extra)
+            LOGGER.warning(
+                "machine %s did not come to be: %s, %s",
+                event.instance,
+                kind,
+                message,
+                extra={"action": "machine_failed", **about, "kind": kind},
+            )
         case _:
             _tell_end(event, about)
 
@@ -86,14 +117,26 @@ def _tell_machine(event: InstanceEvent) -> None:
 def _tell_end(event: InstanceEvent, about: dict[str, Any]) -> None:
     match event:
         case InstanceDraining(reason=reason):
-            extra = {"action": "drain_machine", **about, "reason": reason}
-            LOGGER.info("machine %s is to finish and leave: %s", event.instance, reason, extra=extra)
+            LOGGER.info(
+                "machine %s is to finish and leave: %s",
+                event.instance,
+                reason,
+                extra={"action": "drain_machine", **about, "reason": reason},
+            )
         case InstanceTerminating(reason=reason):
-            extra = {"action": "end_machine", **about, "reason": reason}
-            LOGGER.info("ends machine %s: %s", event.instance, reason, extra=extra)
+            LOGGER.info(
+                "ends machine %s: %s",
+                event.instance,
+                reason,
+                extra={"action": "end_machine", **about, "reason": reason},
+            )
         case InstanceTerminated(reason=reason):
-            extra = {"action": "machine_gone", **about, "reason": reason}
-            LOGGER.info("machine %s is gone: %s", event.instance, reason, extra=extra)
+            LOGGER.info(
+                "machine %s is gone: %s",
+                event.instance,
+                reason,
+                extra={"action": "machine_gone", **about, "reason": reason},
+            )
 
 
 def _place(placement: Placement) -> str:

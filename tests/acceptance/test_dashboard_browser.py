@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,14 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tasktape.cli.dashboard import free_port
+from tasktape.events.base import Stamper, now_us
 from tasktape.events.blobs import open_blob_store
+from tasktape.events.instance_events import (
+    InstanceDraining,
+    InstanceFailed,
+    InstanceTerminated,
+    InstanceTerminating,
+)
 from tasktape.events.search_events import Objective
 from tasktape.producers.search.parameters import LogUniformParameterRange
 from tasktape.tests.support.histories import History, falling
@@ -103,6 +111,7 @@ class Told:
         self.flow = history.pipeline("train and compare", FLOW, project="vision/flow")
         self.loaded = history.begin_step(self.flow, "load images", project="vision/flow")
         self.tuning = Tuning(history)
+        self.lab = Lab(history)
         history.worker("lab/agent-1", ["default"], holds=[(self.running, "default")], cpu_percent=87.0)
         history.settle()
 
@@ -184,6 +193,93 @@ class Tuning:
             self.best, self.most = number, value
         status = "pruned" if number % 6 == 5 else "completed"
         self.history.end_trial(self.task, number, value, status=status)
+
+
+class Lab:
+    """A scaler that has led for three hours: machines came for what waited, some launches failed, most have gone."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.us = now_us() - 3 * 3600 * 1_000_000
+        self.live: list[str] = []
+        self.asked = 0
+        self.stamp = Stamper("scaler/lab/ada@lab", clock=lambda: self.us)
+        history.queue("train")
+        with self._speaking():
+            history.scaler(budget={"instances": 12, "hourly_cost": 12.0, "instance_hours": 100.0})
+            for minute in range(180):
+                self.us += 45_000_000
+                self._minute(minute, round(5 - 5 * math.cos(minute / 40)))
+        for instance in self.live:
+            self._work(instance)
+        history.settle()
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Let the scaler speak: only the session that leads decides."""
+        former, self.history.stamp = self.history.stamp, self.stamp
+        yield
+        self.history.stamp = former
+        self.history.settle()
+
+    def _minute(self, minute: int, wanted: int) -> None:
+        history, waiting = self.history, max(0, wanted - len(self.live), round(12 * math.sin(minute / 40)))
+        coming = [self._ask(waiting, minute) for _ in range(max(0, wanted - len(self.live)))]
+        over = [self.live.pop(0) for _ in range(max(0, len(self.live) - wanted))]
+        for instance in over:
+            history.machine(InstanceDraining, instance, reason="nothing to do for 10 min")
+        held = {"missing": 3, "held_back_by": "the budget of $12 an hour"} if wanted == 10 else {}
+        need = {"queue": "train", "waiting": waiting, "booting": len(coming), "launched": len(coming), **held}
+        statuses = {"requested": len(coming), "ready": len(self.live), "draining": len(over)}
+        history.decide(need, {status: count for status, count in statuses.items() if count})
+        self.us += 15_000_000
+        for instance in coming:
+            self._come(instance)
+        for instance in over:
+            history.machine(InstanceTerminating, instance, reason="its agent has left")
+            history.machine(InstanceTerminated, instance)
+
+    def _ask(self, waiting: int, minute: int) -> str:
+        self.asked += 1
+        instance = f"{self.asked:04x}{minute:04x}b1c2d3e4"
+        about = {"instance_type": "g5.xlarge", "zone": f"eu-west-1{'abc'[self.asked % 3]}"}
+        spot = self.asked % 3 != 0
+        self.history.request(
+            instance, f"{waiting} waiting in train", **about, spot=spot, hourly_cost=0.42 if spot else 1.2
+        )
+        return instance
+
+    def _come(self, instance: str) -> None:
+        if self.asked % 5 == 4:
+            words = "InsufficientInstanceCapacity: no g5.xlarge capacity in the Availability Zone you requested"
+            self.history.machine(InstanceFailed, instance, kind="capacity", message=words)
+        else:
+            self.history.serve(instance, f"ip-10-0-0-{self.asked}")
+            self.live.append(instance)
+
+    def _work(self, instance: str) -> None:
+        """Its agent runs a task; that of the first one has just ended."""
+        history, worker = self.history, f"ip-10-0-0-{int(instance[:4], 16)}"
+        busy, task = instance != self.live[0], history.task("train a model", "nlp")
+        history.start(task, worker=worker)
+        if not busy:
+            history.complete(task)
+        history.worker(worker, ["train"], holds=[(task, "train")] * busy, cpu_percent=80.0 * busy)
+
+    def come(self) -> str:
+        """One more machine comes; returns its worker."""
+        with self._speaking():
+            instance = self._ask(1, 0)
+            self.history.serve(instance, "new/1")
+        self.live.append(instance)
+        self.history.worker("new/1", ["train"])
+        self.history.settle()
+        return "new/1"
+
+    def go(self) -> None:
+        """The machine that is there for longest goes."""
+        with self._speaking():
+            self.history.machine(InstanceTerminated, self.live.pop(0))
 
 
 def picture() -> bytes:
@@ -315,6 +411,23 @@ def test_a_running_search_is_shown_as_it_goes_on_and_leads_to_its_trials(told: T
     assert page.evaluate("window.loadedOnce") is True
 
 
+def test_machines_are_shown_as_they_come_and_go_and_lead_to_their_workers(told: Told, page: Page) -> None:
+    lab = told.lab
+    there = len(lab.live)
+    page.goto("/scalers")
+    page.get_by_text(f"{there} of 12").wait_for()
+    page.get_by_text("Failed launches").wait_for()
+    page.evaluate("window.loadedOnce = true")
+    worker = lab.come()
+    page.get_by_text(f"{there + 1} of 12").wait_for()
+    lab.go()
+    page.get_by_text(f"{there} of 12").wait_for()
+    assert page.evaluate("window.loadedOnce") is True
+    table = page.get_by_test_id("stDataFrame").nth(1)
+    cell = table.locator("td", has_text=re.compile(f"^{worker}$"))
+    cell.wait_for(state="attached")
+
+
 def click(page: Page, name: str, column: int, *, boxes: bool = True) -> None:
     """Click into the row of a task in the table: into its box (0) or its name (1); some tables have no `boxes`.
 
@@ -343,6 +456,13 @@ def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
     page.goto("/searches")
     page.get_by_test_id("stDataFrame").wait_for()
     shoot(page, "searches", "Searches")
+    page.set_viewport_size({"width": 1400, "height": 1500})
+    page.goto("/scalers")
+    shoot(page, "scalers", "Failed launches")
+    page.emulate_media(color_scheme="dark")
+    shoot(page, "scalers-dark", "Failed launches")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(f"/task?task={told.done[0]}")
     shoot(page, "task", "accuracy")
     for tab, words in TABS.items():

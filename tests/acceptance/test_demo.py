@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -64,6 +65,32 @@ def test_the_search_example_finds_better_parameters_than_those_of_its_base_task(
     assert base is not None
     assert best.get_parameter("Args/epochs") == "5", "a trial keeps what is not searched for"
     assert accuracy(best) > accuracy(base)
+
+
+def test_the_demo_of_the_scaler_runs_each_task_once_though_the_scaler_dies(home: Path) -> None:
+    command = [*TASKTAPE, "demo", "scaler", "--tasks", "6"]
+    environment = {**os.environ, "TASKTAPE_HEARTBEAT_INTERVAL": "0.5"}
+    demo = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert demo.returncode == 0, demo.stderr
+    for words in ("a scaler leads", "is killed", "the next scaler leads", "nothing to do for 0.1 min", "page Scalers"):
+        assert words in demo.stderr
+    assert "6 tasks completed, each was run once" in demo.stderr
+    _, _, *agents = [line.split() for line in demo.stdout.splitlines()]
+    assert 1 <= len(agents) <= 4
+    assert sum(int(agent[-3]) for agent in agents) == 6
+    assert [process.info for process in processes_of(home)] == []
+
+
+def test_the_demo_of_the_scaler_that_is_interrupted_leaves_no_agent_and_nothing_that_waits(home: Path) -> None:
+    with subprocess.Popen([*TASKTAPE, "demo", "scaler"], stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stderr is not None
+        assert any("serves" in line for line in demo.stderr)
+        demo.send_signal(signal.SIGINT)
+        assert "ends early" in demo.stderr.read()
+    assert demo.returncode == 130
+    assert [process.info for process in processes_of(home)] == []
+    listed = subprocess.run([*TASKTAPE, "queues", "list", "--json"], capture_output=True, check=True)
+    assert [(queue["name"], queue["waiting"]) for queue in json.loads(listed.stdout)] == [("scaled", 0)]
 
 
 def accuracy(task: Task) -> float:

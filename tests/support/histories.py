@@ -11,6 +11,16 @@ import numpy as np
 
 from tasktape.events.base import Event, Stamper, new_task_id, now_us
 from tasktape.events.codec import Codec
+from tasktape.events.instance_events import (
+    InstanceEvent,
+    InstanceLaunched,
+    InstanceReady,
+    InstanceRequested,
+    QueueNeed,
+    ScalerEvent,
+    ScalerLeads,
+    ScalingDecided,
+)
 from tasktape.events.log import Delivery, Log, open_log
 from tasktape.events.parts import Artifact, BlobRef, Model, Parameter, Script, TaskSpec
 from tasktape.events.pipeline_events import (
@@ -273,6 +283,29 @@ class History:
         self.say(
             WorkerHeartbeat(meta=self.stamp(), worker=name, queues=list(queues), runs=runs, load=load, interval=600.0)
         )
+
+    def scaler(self, kind: type[ScalerEvent] = ScalerLeads, name: str = "lab", **fields: Any) -> None:
+        """A scaler speaks; without further word it leads."""
+        self.say(kind.model_validate({"meta": self.stamp(), "scaler": name, **fields}))
+
+    def decide(self, need: Mapping[str, Any], machines: Mapping[str, int], name: str = "lab") -> None:
+        """A scaler says what it saw of a queue, and how many machines there are of each status."""
+        said = [QueueNeed.model_validate(need)]
+        self.scaler(ScalingDecided, name, needs=said, instances=dict(machines))
+
+    def machine(self, said: type[InstanceEvent], instance: str, /, name: str = "lab", **fields: Any) -> None:
+        """A scaler speaks of a machine."""
+        self.say(said.model_validate({"meta": self.stamp(), "scaler": name, "instance": instance, **fields}))
+
+    def request(self, instance: str, reason: str = "1 waiting in train", name: str = "lab", **placement: Any) -> None:
+        """A scaler asks for a machine of the resource `gpu`."""
+        about = {"provider": "aws", "resource": "gpu", "queues": ["train"], "slots": 2}
+        self.machine(InstanceRequested, instance, name=name, **about, placement=placement, reason=reason)
+
+    def serve(self, instance: str, worker: str, name: str = "lab") -> None:
+        """The machine is launched, and its agent serves."""
+        self.machine(InstanceLaunched, instance, name=name, machine=f"i-{instance}")
+        self.machine(InstanceReady, instance, name=name, worker=worker)
 
 
 def falling(count: int, rate: float = 0.05) -> list[float]:

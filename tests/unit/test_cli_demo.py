@@ -9,11 +9,21 @@ import pytest
 
 from tasktape.cli import demo
 from tasktape.cli.demo import Commands, DemoError, Wait
+from tasktape.cli.demo_scaler_watch import Scaling
 from tasktape.cli.demo_watch import Watch, open_reader
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec
+from tasktape.events.instance_events import (
+    InstanceDraining,
+    InstanceFailed,
+    InstanceReady,
+    InstanceRequested,
+    InstanceTerminated,
+    ScalerLeads,
+)
 from tasktape.events.log import Log, open_log
 from tasktape.events.parts import TaskSpec
+from tasktape.events.queue_events import EntryEnqueued
 from tasktape.events.scalars import ScalarColumns, event_of
 from tasktape.events.task_events import RunCompleted, RunStarted, TaskCreated
 from tasktape.events.topics import TOPICS
@@ -81,6 +91,57 @@ def test_a_variant_counts_from_the_moment_it_is_added() -> None:
 def commands(tmp_path: Path) -> Iterator[Commands]:
     with Commands(tmp_path) as commands:
         yield commands
+
+
+def machine_event(said: type[Event], instance: str = "i", /, **fields: Any) -> Event:
+    return said.model_validate({"meta": ME(), "scaler": "demo", "instance": instance, **fields})
+
+
+def requested(instance: str) -> Event:
+    about = {"provider": "local", "resource": "agent", "queues": ["scaled"], "placement": {}}
+    return machine_event(InstanceRequested, instance, **about, reason="2 waiting in scaled")
+
+
+def told(seen: Scaling, *happened: Event) -> list[str]:
+    return [line for at, event in enumerate(happened) for line in seen.apply(event, float(at))]
+
+
+def test_a_scaler_is_told_of_from_its_events() -> None:
+    seen = Scaling("demo")
+    assert told(
+        seen,
+        ScalerLeads(meta=ME(), scaler="another"),
+        ScalerLeads(meta=ME(), scaler="demo"),
+        requested("i"),
+        requested("j"),
+        machine_event(InstanceReady, "i", worker="w"),
+        machine_event(InstanceFailed, "j", kind="provider", message="no more processes"),
+        ScalerLeads(meta=ME(), scaler="demo"),
+        machine_event(InstanceDraining, "i", reason="nothing to do"),
+        machine_event(InstanceTerminated, "i"),
+    ) == [
+        "a scaler leads",
+        "it asks for agent 1: 2 waiting in scaled",
+        "it asks for agent 2: 2 waiting in scaled",
+        "agent 1 serves",
+        "agent 2: no more processes",
+        "the next scaler leads, and goes on with the agents there are",
+        "agent 1 is told to leave: nothing to do",
+        "agent 1 is gone",
+    ]
+    assert (seen.most, seen.live(), seen.leads) == (2, [], 2)
+    assert (seen.machines["i"].served, seen.machines["i"].gone) == (4.0, 8.0)
+
+
+def test_tasks_count_in_whatever_order_their_topics_are_read() -> None:
+    seen = Scaling("demo")
+    told(seen, requested("i"), machine_event(InstanceReady, worker="w"))
+    happened = [RunStarted(meta=ME(), task="a", run=1, worker="w"), RunCompleted(meta=ME(), task="a", run=1)]
+    assert told(seen, *happened) == []
+    assert seen.over() == 0, "it is not known to be a task of the demo"
+    about = {"task": "a", "queue": "scaled", "run": 1, "spec": TaskSpec(project="p", name="n")}
+    told(seen, EntryEnqueued(meta=ME(), entry="e", **about))
+    assert (seen.over(), seen.starts["a"], seen.machines["i"].tasks) == (1, 1, 1)
 
 
 def waiting(log: Log) -> Wait:

@@ -117,6 +117,15 @@ def test_a_plan_counts_machines_there_are_and_free_agents_but_not_the_dead(told:
     assert [(one["instance"], one["status"]) for one in plan["machines"]] == [("i1", "requested")]
 
 
+def test_a_plan_counts_hours_of_the_budgets_own_period(told: Told, until: Until) -> None:
+    told.request()
+    told.machine(machine_events.InstanceTerminated)
+    told.config.write_text(CONFIG + "[budget]\ninstance_hours = 1e-8\nperiod_hours = 1e-9\n")
+    told.wait("train", 1)
+    plan = until(lambda: (found := planned(told))["needs"][0]["waiting"] and found)
+    assert (plan["needs"][0]["launched"], plan["needs"][0]["held_back_by"]) == (1, "")
+
+
 def test_a_plan_says_which_machines_would_go(told: Told, until: Until) -> None:
     told.request()
     told.machine(machine_events.InstanceLaunched, machine="m1")
@@ -144,6 +153,26 @@ def test_settings_that_are_wrong_or_missing_are_said(told: Told, tmp_path: Path)
         assert (result.exit_code, words in result.stderr) == (exit_codes.SETTINGS, True), result.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('provider = "local"', ""), "provider is missing"),
+        (("hourly_cost", "hourly_price"), "resources.box.hourly_price: there is no such setting, but hourly_cost"),
+        (('[["box", 2]]', '["box", 2]'), "queues.train.0: write pairs of a resource and its maximum"),
+        (('[["box", 2]]', '[["box", 2, 3]]'), "queues.train.0: write pairs of a resource and its maximum"),
+        (("queues.train", 'queues.""'), "a scaler: a queue has no name"),
+        (("1.5", '"s3cret"'), "resources.box.hourly_cost"),
+    ],
+)
+def test_what_is_wrong_in_settings_is_said_with_its_place_and_without_its_value(
+    told: Told, change: tuple[str, str], words: str
+) -> None:
+    told.config.write_text(CONFIG.replace(*change))
+    result = run("plan", "--config", str(told.config))
+    assert (result.exit_code, words in result.stderr) == (exit_codes.SETTINGS, True), result.stderr
+    assert "s3cret" not in result.output
+
+
 def test_scalers_are_listed_with_their_machines_and_needs(told: Told) -> None:
     told.request("i1")
     told.request("i2")
@@ -158,6 +187,16 @@ def test_scalers_are_listed_with_their_machines_and_needs(told: Told) -> None:
     assert [one["instance"] for one in scaler["instances"]] == ["i1"]
     shown = run("list", "--gone").stdout
     assert [part for part in ("ada@lab", "the budget", "booting", "failed", "none left") if part not in shown] == []
+
+
+@pytest.mark.parametrize("name", ["i1", "m1"])
+def test_a_machine_has_its_audit_by_either_name(told: Told, name: str) -> None:
+    told.request()
+    told.machine(machine_events.InstanceLaunched, machine="m1")
+    told.history.settle()
+    shown = CliRunner().invoke(app, ["audit", name]).stdout
+    assert [part for part in ("InstanceRequested", "2 in train", "InstanceLaunched", "m1") if part not in shown] == []
+    assert CliRunner().invoke(app, ["audit", "i2"]).exit_code == exit_codes.NOT_FOUND
 
 
 @pytest.mark.usefixtures("home")
@@ -214,6 +253,18 @@ def test_for_agents_of_this_machine_a_terminal_is_asked_little(monkeypatch: pyte
     assert (settings.name, settings.queues["default"][0].maximum) == ("default", 2)
 
 
+@pytest.mark.usefixtures("folder")
+def test_what_makes_no_sense_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaler_init, "in_terminal", lambda: True)
+    answers = "gcp\naws\nlab\ntrain\n\nami-0abc\n\n\n\n\n\n\n-3\nmuch\n0.5\nn\n0\nnan\n2.5\nten\n-1\ninf\n\n"
+    result = run("init", answers=answers)
+    assert result.exit_code == exit_codes.OK, result.output
+    for words in ("'gcp' is none of local, aws", "'-3' is no number from 0 on", "'nan' is no number above 0"):
+        assert words in result.output
+    settings = read_config(Path("scaler.toml"))
+    assert (settings.max_idle_time_min, settings.budget.hourly_cost) == (2.5, None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -221,6 +272,7 @@ def test_for_agents_of_this_machine_a_terminal_is_asked_little(monkeypatch: pyte
         (["--provider", "aws"], "--image"),
         (["--provider", "aws", "--image", "ami-0"], "--instance-type"),
         (["--queue", " "], "need names"),
+        (["--hourly-budget", "5"], "--hourly-cost"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(

@@ -21,6 +21,7 @@ from tasktape.dashboard.formatting import one_line
 from tasktape.dashboard.page_task import TABS
 from tasktape.dashboard.theme import APP
 from tasktape.events.blobs import BlobStore, open_blob_store
+from tasktape.events.instance_events import InstanceDraining, InstanceFailed, InstanceLaunched
 from tasktape.events.limit_events import LimitSet
 from tasktape.events.search_events import Objective, SearchStopping
 from tasktape.tests.support.histories import History, falling
@@ -54,6 +55,7 @@ class Told:
             history.say(LimitSet(meta=history.stamp(), scope=scope, running=2))
         self._pipeline({"load": [], ODD: ["load"], "test": [ODD]})
         self._searches()
+        self._scaler()
         history.worker("lab/1", ["gpu"], holds=[(self.tasks["first"], "gpu")], cpu_percent=50.0)
         history.settle()
 
@@ -106,6 +108,22 @@ class Told:
         history.of_search(SearchStopping, stopping, reason="its time of 5 min is over")
         self.tasks["idle"] = history.search(ODD, [LOSS], project="tuning")
         self.tasks["undefined"] = history.task("undefined", "tuning", task_type="optimizer")
+
+    def _scaler(self) -> None:
+        """A scaler with a machine of every fate, and another one that has but begun."""
+        history = self.history
+        history.scaler(name="odd " + ODD)
+        history.scaler(budget={"instances": 5, "instance_hours": 40.0})
+        for number, place in enumerate(("a", "b", "a")):
+            about: dict[str, Any] = {"zone": place, "hourly_cost": 1.5, "spot": place == "b"}
+            history.request(f"i{number}", f"{3 - number} waiting in train", **about)
+        need = {"queue": "train", "waiting": 5, "missing": 2, "held_back_by": "gpu: its maximum of 3"}
+        history.decide(need, {"requested": 3})
+        history.serve("i0", "lab/1")
+        history.machine(InstanceFailed, "i1", kind="capacity", message=ODD)
+        history.machine(InstanceLaunched, "i2", machine="m2")
+        history.machine(InstanceDraining, "i2", reason=ODD)
+        history.decide({"queue": "gpu", "waiting": 1, "free": 1}, {"ready": 1, "draining": 1})
 
     def _heavy_plot(self, task: str, store: BlobStore) -> None:
         heavy = json.dumps({"data": [{"type": "bar", "y": [1] * 2_000_000}]}).encode()
@@ -160,7 +178,7 @@ def test_no_page_shares_a_fragment_with_another(told: Told) -> None:
     """One asked for anew while its page is left would be drawn over the next page, and break it in the browser."""
     task, others = told.tasks["first"], ",".join((told.tasks["first"], told.tasks["second"]))
     addresses = {"projects": {}, "tasks": {}, "task": {"task": task}, "compare": {"compare": others}, "queues": {}}
-    addresses |= {"pipelines": {}, "searches": {}}
+    addresses |= {"pipelines": {}, "searches": {}, "scalers": {}}
     fragments = [set(opened(page, **query)._fragment_storage._fragments) for page, query in addresses.items()]
     assert all(fragments)
     assert sum(map(len, fragments)) == len(set.union(*fragments))
@@ -432,6 +450,72 @@ def test_pipelines_show_how_far_they_have_come() -> None:
     assert row["over"] == pytest.approx(100 / 3)
 
 
+def test_a_scaler_shows_its_machines_what_waits_and_what_they_cost() -> None:
+    app = opened("scalers", scaler="lab")
+    assert [(metric.label, metric.value) for metric in app.metric][:3] == [
+        ("Waiting", "1"),
+        ("Machines", "2 of 5"),
+        ("Cost per hour", "$3.00"),
+    ]
+    assert app.metric[4].value == "0.0 of 40"
+    assert "Led by ada@lab" in said(app)
+    assert "1 ready, 1 draining" in said(app)
+    needs, machines, *_ = frames(app)
+    assert list(needs["Queue"]) == ["gpu"]
+    assert dict(zip(machines["machine"], machines["status"], strict=True)) == {"m2": ["draining"], "i-i0": ["ready"]}
+    serving = machines[machines["machine"] == "i-i0"].iloc[0]
+    assert (serving["worker"], serving["running"], serving["zone"]) == ("lab/1", "1 of 2", "a")
+    stacked, waiting = charts(app)
+    assert [(trace["name"], trace["y"][-1]) for trace in stacked] == [
+        ("requested", 0),
+        ("booting", 0),
+        ("ready", 1),
+        ("draining", 1),
+    ]
+    assert [trace["y"] for trace in waiting] == [[5, 1, 1]]
+
+
+def test_decisions_and_failures_are_told_with_their_reasons() -> None:
+    _, _, failed, steps = frames(opened("scalers", scaler="lab"))
+    assert list(failed.iloc[0])[1:4] == [1, "gpu, spot, b", "capacity"]
+    assert failed["What its provider said"][0] == one_line(ODD, 400)
+    told = [(row["Decision"], row["Machines"], row["Of"], row["Why"]) for _, row in steps.iterrows()]
+    assert [decision for (decision,), *_ in told] == ["drain", "hold back", "launch", "lead"]
+    assert told[0][3] == one_line(ODD, 200)
+    assert told[1][2:] == ("train", "2 more could run; gpu: its maximum of 3")
+    assert told[2][1:] == (3, "gpu · a, b", "3 waiting in train")
+
+
+def test_machines_that_are_gone_are_shown_to_who_asks() -> None:
+    app = opened("scalers", scaler="lab")
+    app.toggle(key="gone").set_value(True).run()
+    assert ["failed"] in list(frames(app)[1]["status"])
+
+
+def test_a_machines_worker_is_a_click_away() -> None:
+    app = opened("scalers", scaler="lab")
+    (row,) = frames(app)[1].query("worker == 'lab/1'").index
+    app.session_state["worker-click"] = {"row": row}
+    app.run()
+    assert app.title[0].value == "Queues and workers"
+    assert [list(table["Worker"]) for table in frames(app)] == [["lab/1"]]
+
+
+def test_a_scaler_that_has_but_begun_is_shown() -> None:
+    app = opened("scalers", scaler="odd " + ODD)
+    assert "No decision yet" in said(app)
+    assert "No machines now" in said(app)
+
+
+def test_a_worker_is_shown_alone_where_its_address_is_followed() -> None:
+    app = opened("queues", worker="lab/1")
+    (workers,) = frames(app)
+    assert list(workers["Worker"]) == ["lab/1"]
+    app.button(key="all-workers").click().run()
+    assert (app.metric[0].label, "worker" in app.query_params) == ("Waiting", False)
+    assert "There is no worker bogus" in said(opened("queues", worker="bogus"))
+
+
 @pytest.mark.parametrize(
     ("page", "words"),
     [
@@ -440,6 +524,7 @@ def test_pipelines_show_how_far_they_have_come() -> None:
         ("queues", "tasktape agent"),
         ("pipelines", "No pipelines yet"),
         ("searches", "No searches yet"),
+        ("scalers", "tasktape scaler init"),
     ],
 )
 def test_an_empty_log_tells_what_to_do(tmp_path: Path, elsewhere: pytest.MonkeyPatch, page: str, words: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tasktape.dashboard.history import changes, describe
 from tasktape.events.base import Event, Meta
 from tasktape.events.catalogue import EVENT_TYPES
+from tasktape.events.instance_events import InstanceRequested, InstanceTerminated, Placement
 from tasktape.events.parts import Artifact, Configuration, Parameter, TaskSpec
 from tasktape.events.queue_events import EntryMoved
 from tasktape.events.task_events import (
@@ -48,6 +49,20 @@ def made(kind: type[Event], **content: Any) -> Event:
             made(ConfigurationSet, configuration=Configuration(name="c", text="abc"), old_text=None),
             "c: (unset) → 3 characters",
         ),
+        (
+            InstanceRequested(
+                meta=META,
+                scaler="lab",
+                instance="i",
+                provider="aws",
+                resource="gpu",
+                queues=["train"],
+                placement=Placement(instance_type="g5.xlarge", zone="a", spot=True),
+                reason="2 waiting in train",
+            ),
+            'provider aws, resource gpu, queues ["train"], slots 1, spot, g5.xlarge, a · 2 waiting in train',
+        ),
+        (InstanceTerminated(meta=META, scaler="lab", instance="i", reason="it was ended"), "it was ended"),
         (made(RunStarted, run=2, worker="w", entry="q/t/2/0"), "run 2, worker w"),
         (made(RunFailed, run=1, reason="exception", message="no\nmore"), "run 1 · no · exception"),
         (made(ArtifactUploaded, run=1, artifact=ARTIFACT), "run 1 · table (pandas, 1.5 KB)"),

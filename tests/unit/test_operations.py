@@ -22,28 +22,34 @@ from tasktape.cli.main import commands
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "operations"
 UNIT = FOLDER / "tasktape-agent.service"
+SCALER = FOLDER / "tasktape-scaler.service"
 MONITORING = (FOLDER / "monitoring.md").read_text()
 
 
-def options_of_agent() -> set[str]:
+def options_of(command: str) -> set[str]:
     group: Any = typer.main.get_command(commands())
-    return {name for parameter in group.commands["agent"].params for name in parameter.opts}
+    return {name for parameter in group.commands[command].params for name in parameter.opts}
 
 
 def used(arguments: list[str]) -> set[str]:
     return {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
 
 
-def unit() -> configparser.ConfigParser:
+def unit(file: Path = UNIT) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
-    parser.read(UNIT)
+    parser.read(file)
     return parser
 
 
-def test_the_unit_starts_the_agent_with_options_it_has() -> None:
-    program, *arguments = shlex.split(unit()["Service"]["ExecStart"])
-    assert (Path(program).name, arguments[0]) == ("tasktape", "agent")
-    assert used(arguments) <= options_of_agent()
+@pytest.mark.parametrize(("file", "command"), [(UNIT, "agent"), (SCALER, "scaler")])
+def test_a_unit_starts_its_command_with_options_it_has(file: Path, command: str) -> None:
+    program, *arguments = shlex.split(unit(file)["Service"]["ExecStart"])
+    assert (Path(program).name, arguments[0]) == ("tasktape", command)
+    assert used(arguments) <= options_of(command)
+
+
+def test_stopping_a_scaler_leaves_its_machines_alone() -> None:
+    assert unit(SCALER)["Service"]["KillMode"] == "process"
 
 
 def test_stopping_the_unit_lets_what_runs_be_finished() -> None:
@@ -51,13 +57,14 @@ def test_stopping_the_unit_lets_what_runs_be_finished() -> None:
     assert (service["KillMode"], service["TimeoutStopSec"], service["Restart"]) == ("mixed", "1d", "on-failure")
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [UNIT, SCALER])
+def test_systemd_takes_a_unit(tmp_path: Path, file: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze: apt-get install systemd")
-    there = tmp_path / UNIT.name
-    there.write_text(UNIT.read_text().replace("/opt/tasktape/bin/tasktape", str(Path(sys.executable))))
+    there = tmp_path / file.name
+    there.write_text(file.read_text().replace("/opt/tasktape/bin/tasktape", str(Path(sys.executable))))
     said = subprocess.run(["systemd-analyze", "verify", there], capture_output=True, text=True, check=False)
-    assert (said.returncode, [line for line in said.stderr.splitlines() if UNIT.name in line]) == (0, [])
+    assert (said.returncode, [line for line in said.stderr.splitlines() if file.name in line]) == (0, [])
 
 
 def deployments() -> dict[str, Any]:
@@ -73,7 +80,7 @@ def test_a_deployment_of_agents_is_whole(deployment: dict[str, Any]) -> None:
     pod = template["spec"]
     (container,) = pod["containers"]
     assert container["command"] == ["tasktape", "agent"]
-    assert used(container["args"]) <= options_of_agent()
+    assert used(container["args"]) <= options_of("agent")
     port = container["args"][container["args"].index("--metrics-port") + 1]
     assert [one["containerPort"] for one in container["ports"]] == [int(port)]
     assert template["metadata"]["annotations"]["prometheus.io/port"] == port
@@ -83,6 +90,18 @@ def test_a_deployment_of_agents_is_whole(deployment: dict[str, Any]) -> None:
     preemptible = "--preemptible" in container["args"]
     assert (pod["terminationGracePeriodSeconds"] <= 120) == preemptible
     assert ("preStop" in container.get("lifecycle", {})) != preemptible
+
+
+def test_the_deployment_of_a_scaler_is_whole() -> None:
+    deployment = yaml.safe_load((FOLDER / "kubernetes-scaler.yaml").read_text())
+    template = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    (container,) = template["spec"]["containers"]
+    assert container["command"] == ["tasktape", "scaler"]
+    assert used(container["args"]) <= options_of("scaler")
+    mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    assert container["args"][1] == f"{mounts['scaler']}/scaler.toml"
+    assert mounts.keys() == {one["name"] for one in template["spec"]["volumes"]}
 
 
 def test_alerts_speak_of_metrics_there_are() -> None:

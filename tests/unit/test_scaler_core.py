@@ -44,6 +44,7 @@ def test_a_machine_comes_for_an_entry_works_and_goes() -> None:
     told = (InstanceRequested, InstanceLaunched, InstanceReady, InstanceDraining, InstanceTerminating)
     assert [len(world.said(kind)) for kind in (*told, InstanceTerminated)] == [1] * 6
     assert (world.provider.up(), world.waiting(), world.provider.ended_busy) == ([], 0, [])
+    assert [state.reason for state in world.states()] == ["its agent has left"], "it says why to the end"
 
 
 def test_an_entry_is_answered_within_a_second() -> None:
@@ -369,3 +370,13 @@ def test_a_scaler_with_nothing_to_look_after_says_nothing() -> None:
     before = len(world.log)
     world.run(3600)
     assert len(world.log) == before
+
+
+def test_a_machine_that_is_to_be_there_always_is_asked_for_again_though_nobody_else_speaks() -> None:
+    world = world_of(resources={"m": {"minimum": 1}})
+    world.provider.refuse = lambda _order: "capacity"
+    world.until(lambda: bool(world.said(InstanceFailed)))
+    world.run(60)
+    assert len(world.said(InstanceFailed)) == 2
+    world.provider.refuse = lambda _order: None
+    world.until(lambda: world.statuses()["ready"] == 1)

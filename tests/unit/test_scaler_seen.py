@@ -43,6 +43,14 @@ class World:
         return worker_events.WorkerHeartbeat(meta=self.stamp(), worker=worker, queues=["q"])
 
 
+def test_a_queue_that_nobody_has_created_is_missing_and_so_is_a_deleted_one() -> None:
+    world = World()
+    for said, missing in ((None, {"q"}), (queue_events.QueueCreated, set()), (queue_events.QueueDeleted, {"q"})):
+        if said is not None:
+            world.read(said(meta=world.stamp(), queue="other"), said(meta=world.stamp(), queue="q"))
+        assert world.seen.missing == missing
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_an_agent_is_on_its_machine_also_where_its_heartbeat_overtook_its_start(late: bool) -> None:
     world = World()
