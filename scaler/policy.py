@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..events.instance_events import Placement, QueueNeed
 from .ending import Drain, Terminate, endings
@@ -58,15 +59,25 @@ def _in_order(situation: Situation, settings: ScalerSettings) -> Iterator[tuple[
 
 
 class _Planner:
-    """One round of launches. What is launched for one queue is there for the next."""
+    """One round of launches. What is launched for one queue is there for the next.
+
+    Where nothing is missing nobody counts what there is room for.
+    """
 
     def __init__(self, settings: ScalerSettings, situation: Situation, staying: list[Machine]) -> None:
         self._settings = settings
+        self._situation = situation
         self._supply = Supply(staying, situation.others)
-        self._room = Room(settings, situation)
-        self._placing = Placing((m.placement for m in situation.machines), situation.failures)
         self._serving = Counter(m.resource for m in staying if m.status in ("booting", "ready"))
         self.launches: list[Launch] = []
+
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self._settings, self._situation)
+
+    @cached_property
+    def _placing(self) -> Placing:
+        return Placing((m.placement for m in self._situation.machines), self._situation.failures)
 
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
         """Provide for a queue; returns what that took, or what was in the way."""
