@@ -64,6 +64,8 @@ def _unwanted(machine: Machine, settings: ScalerSettings, *, used_up: bool) -> D
 
 
 def _not_coming(machine: Machine, limit: float) -> Terminate | None:
+    if machine.busy:
+        return None  # its agent has come, and the log is about to say so
     if machine.interrupted:
         return Terminate(machine.instance, "its provider takes it away")
     if machine.age <= limit:
