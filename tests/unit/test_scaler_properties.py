@@ -170,6 +170,9 @@ def test_no_queue_has_more_launched_for_it_than_its_own_maximum(case: tuple[Scal
 
 @SOME
 @given(cases())
+@example((scaler_of(resources={"m": {"hourly_cost": 1.0}}, budget={"hourly_cost": 2.0}), situation(5)))
+@example((scaler_of(budget={"instance_hours": 2.5}), situation(5)))
+@example((scaler_of(budget={"instances": 2}), situation(5)))
 def test_no_budget_is_exceeded(case: tuple[ScalerSettings, Situation]) -> None:
     scaler, seen = case
     came, budget = launches(decide(seen, scaler)), scaler.budget
