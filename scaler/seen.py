@@ -31,7 +31,7 @@ DEAF_AFTER: Final = 10.0
 
 
 class Seen:
-    """All that one scaler has read. Not thread-safe."""
+    """All that one scaler has read; `scaler` is its own part of the instances' fold. Not thread-safe."""
 
     def __init__(
         self,
@@ -48,16 +48,12 @@ class Seen:
         self.limits = LimitFold()
         self.agents = Agents()
         self.instances = InstanceFold()
+        self.scaler = self.instances.scalers.setdefault(scaler, ScalerFold())
         self.spending = Spending(period_hours)
         self._log_us = 0
         self._log_read_at = 0.0
         self._hearing = 0.0
         self._heard_at = 0.0
-
-    @property
-    def scaler(self) -> ScalerFold:
-        """This scaler's own part of the instances' fold."""
-        return self.instances.scalers.setdefault(self._name, ScalerFold())
 
     def hearing(self, now: float) -> float:
         """Seconds during which this scaler could hear of agents, up to this moment."""
