@@ -21,6 +21,7 @@ from tasktape.events.queue_events import EntryEnqueued, entry_id
 from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event
 from tasktape.events.worker_events import HeldRun, WorkerHeartbeat, WorkerStarted
+from tasktape.scaler.core import STEP, STEP_PER_MACHINE
 from tasktape.scaler.settings import ScalerSettings
 from tasktape.scaler.simulation import Hardware, Simulation
 from tasktape.scaler.traces import generated
@@ -29,10 +30,15 @@ from .site import Site
 
 FEW: Final = 1_000
 MANY: Final = 10_000
-RATE, HOURS, MINUTES = 6_000, 167, 12.0
+RATE, HOURS, MINUTES, MOST = 6_000, 167, 12.0, 2_000
 """A million tasks in a week; some 1,200 run at once."""
 _CORE: Final = Path(__file__).with_name("scaled_core.py")
 _QUEUE: Final = "bench-scaled"
+
+
+def pace(machines: int) -> float:
+    """Seconds between decisions, at least."""
+    return STEP + STEP_PER_MACHINE * machines
 
 
 class Simulated(NamedTuple):
@@ -46,7 +52,7 @@ class Simulated(NamedTuple):
 
 def simulated() -> Simulated:
     """Simulate a million tasks."""
-    told = {"provider": "local", "queues": {"q": [["m", 2_000]]}, "resources": {"m": {"hourly_cost": 1.0}}}
+    told = {"provider": "local", "queues": {"q": [["m", MOST]]}, "resources": {"m": {"hourly_cost": 1.0}}}
     settings = ScalerSettings.model_validate(told)
     trace = generated(f"poisson({RATE}, {HOURS})", ["q"], MINUTES, seed=0)
     if trace is None:
