@@ -301,13 +301,15 @@ def after(seen: Situation, plan: Plan, scaler: ScalerSettings) -> Situation:
     """The same moment with a plan carried out, but for what takes its time."""
     gone = ends(plan)
     there = [_told(one, gone.get(one.instance)) for one in seen.machines]
-    new = [
-        machine(f"new{place}", one.resource, "booting", queues=scaler.queues_of(one.resource), placement=one.placement,
-                slots=scaler.resources[one.resource].slots, age=0.0)
-        for place, one in enumerate(launches(plan))
-    ]  # fmt: skip
+    new = [_new(launch, f"new-{len(there) + place}", scaler) for place, launch in enumerate(launches(plan))]
     since = {**seen.since_launch, **{one.resource: 0.0 for one in launches(plan)}}
     return replace(seen, machines=[*there, *new], since_launch=since)
+
+
+def _new(launch: Launch, name: str, scaler: ScalerSettings) -> Machine:
+    resource, slots = launch.resource, scaler.resources[launch.resource].slots
+    about = {"queues": scaler.queues_of(resource), "placement": launch.placement, "slots": slots, "age": 0.0}
+    return machine(name, resource, "booting", **about)
 
 
 def _told(one: Machine, end: Drain | Terminate | None) -> Machine:
@@ -320,13 +322,31 @@ def _told(one: Machine, end: Drain | Terminate | None) -> Machine:
 @given(cases())
 @example((scaler_of(resources={"m": {"minimum": 1}}), situation(1, [machine(idle=1e5)])))
 def test_once_a_plan_is_carried_out_there_is_nothing_more_to_do(case: tuple[ScalerSettings, Situation]) -> None:
+    """A machine that came for one queue may be counted on by a better one a moment later: a round for each queue."""
     scaler, seen = case
-    plan = decide(seen, scaler)
-    following = decide(after(seen, plan, scaler), scaler)
-    leaving = {name for name, end in ends(plan).items() if isinstance(end, Drain)}
+    leaving: set[str] = set()
+    for _ in scaler.queues:
+        plan = decide(seen, scaler)
+        leaving |= {name for name, end in ends(plan).items() if isinstance(end, Drain)}
+        seen = after(seen, plan, scaler)
+    following = decide(seen, scaler)
     assert launches(following) == []
     assert set(ends(following)) <= leaving  # such as an agent that has been idle for long and is told to leave only now
     assert {type(end) for end in ends(following).values()} <= {Terminate}
+
+
+@SOME
+@given(cases())
+@example((scaler_of(resources={"m": {"minimum": 1}}), situation(0, [machine(idle=1e5)])))
+@example((scaler_of(), situation(1, [machine(idle=1e5)])))
+def test_no_machine_goes_for_want_of_work_while_another_one_of_its_kind_comes(
+    case: tuple[ScalerSettings, Situation],
+) -> None:
+    scaler, seen = case
+    plan = decide(seen, scaler)
+    resource = {one.instance: one.resource for one in seen.machines}
+    idle = {resource[name] for name, end in ends(plan).items() if end.reason.startswith("nothing to do")}
+    assert not idle & {launch.resource for launch in launches(plan)}
 
 
 def test_placements_are_told_apart_whatever_they_cost() -> None:
