@@ -49,7 +49,7 @@ def scalers(draw: st.DrawFn) -> ScalerSettings:
     shares = st.lists(st.tuples(st.sampled_from(RESOURCES), st.integers(0, 5)), min_size=1, unique_by=lambda s: s[0])
     queues = draw(st.dictionaries(st.sampled_from(QUEUES), shares, min_size=1))
     budget = {
-        "instances": draw(st.none() | st.integers(0, 6)),
+        "instances": draw(st.none() | st.integers(0, 9)),
         "hourly_cost": draw(st.none() | st.sampled_from([0.0, 2.0, 5.3])),
         "instance_hours": draw(st.none() | st.sampled_from([0.0, 0.5, 4.0])),
     }
@@ -77,9 +77,9 @@ def _machine(draw: st.DrawFn, name: str, scaler: ScalerSettings) -> Machine:
         slots=kind.slots,
         busy=busy,
         idle=0.0 if busy else draw(times),
-        silence=draw(st.sampled_from([0.0, 0.0, 179.0, 181.0])),
-        left=draw(st.sampled_from([False, False, False, True])),
-        interrupted=draw(st.sampled_from([False, False, True])),
+        silence=draw(st.sampled_from([0.0, 0.0, 0.0, 179.0, 181.0])),
+        left=draw(st.sampled_from([*[False] * 6, True])),
+        interrupted=draw(st.sampled_from([*[False] * 5, True])),
     )
 
 
