@@ -256,7 +256,7 @@ def test_a_zombie_is_ended() -> None:
     machine = world.provider.machines[name]
     machine.described = replace(machine.described, status="running")
     world.provider.hidden.clear()
-    world.until(lambda: not machine.is_up, 130)
+    world.until(lambda: not machine.is_up, 140)
 
 
 def test_a_machine_without_an_agent_is_ended_and_the_place_counts_as_failed() -> None:
@@ -346,6 +346,23 @@ def test_where_all_agents_are_dead_time_goes_on_and_their_machines_are_ended() -
         agent.dead = True
     world.run(5 * 60)
     assert world.provider.up() == []
+
+
+# Many machines.
+
+
+def test_a_long_list_of_machines_is_not_asked_for_all_the_time_while_some_of_them_end() -> None:
+    world = world_of(queues={"q": [("m", 9000)]})
+    world.boot = NEVER
+    for number in range(2500):
+        world.provider.add(order(f"orphan-{number}"))
+    world.until(lambda: world.statuses() == {"booting": 2500})
+    world.provider.terminate = lambda _machines: None  # type: ignore[method-assign]  it takes its time
+    world.now += IDLE * 4
+    world.until(lambda: world.statuses()["terminating"] > 0)
+    before = world.provider.calls["describe"]
+    world.run(20.0)
+    assert world.provider.calls["describe"] - before <= 3
 
 
 # What is said.
