@@ -71,7 +71,7 @@ class FakeAgent:
 
 
 class FakeProvider:
-    """Machines by the provider's name. `refuse` says why an order is not fulfilled; without `ends_at_once` none ends."""
+    """Machines by the provider's name. `refuse` says why an order is not fulfilled; they may not end (at once)."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -227,7 +227,7 @@ def test_machines_without_an_agent_are_always_ended_whatever_waits(case: tuple[S
 
 @SOME
 @given(cases())
-@example((scaler_of(), situation(1, [machine("a", idle=1e5), machine("b", idle=1e5), machine("c", idle=1e5)])))
+@example((scaler_of(), situation(1, [machine("a", idle=900.0), machine("b", idle=900.0), machine("c", idle=900.0)])))
 @example((scaler_of(), Situation({"q": Demand(3, stuck=3)}, [machine(idle=1e5)])))
 def test_idle_machines_always_go_in_time_but_those_that_are_kept_warm_or_may_take_what_has_come(
     case: tuple[ScalerSettings, Situation],
