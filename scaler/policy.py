@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from ..events.instance_events import Placement, QueueNeed
 from .ending import Drain, Terminate, endings
@@ -19,7 +20,8 @@ from .settings import ScalerSettings
 from .situation import Demand, Machine, Situation
 from .supply import Supply
 
-NO_PLACEMENT = "every placement failed a moment ago"
+NO_PLACEMENT: Final = "every placement failed a moment ago"
+NO_RESOURCE: Final = "the settings name no resource for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,16 @@ class _Planner:
         return Placing((m.placement for m in self._situation.machines), self._situation.failures)
 
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
-        """Provide for a queue; returns what that took, or what was in the way."""
+        """Provide for a queue; returns what that took, and what was in the way of each of its resources."""
         wanted = max(0, demand.waiting - demand.stuck)
         free = self._supply.take_free(queue, wanted)
         booting = self._supply.take_booting(queue, wanted - free)
-        missing, launched, reason = wanted - free - booting, 0, ""
+        missing, launched = wanted - free - booting, 0
+        reasons: dict[str, None] = {}
         for share in self._settings.queues[queue]:
             while missing > 0:
-                reason = self._launch(share.resource, f"{missing} waiting in {queue}", queue)
-                if reason:
+                if reason := self._launch(share.resource, f"{missing} waiting in {queue}", queue):
+                    reasons[reason] = None
                     break
                 launched += 1
                 missing -= self._supply.take_booting(queue, missing)
@@ -100,7 +103,7 @@ class _Planner:
             booting=booting,
             launched=launched,
             missing=missing,
-            held_back_by=reason if missing else "",
+            held_back_by="; ".join(reasons or [NO_RESOURCE]) if missing else "",
         )
 
     def keep_warm(self) -> None:
@@ -114,7 +117,7 @@ class _Planner:
         """Launch a machine of a resource, for a queue or for all that it serves; returns what is in the way."""
         if reason := self._room.refusal(name, queue):
             return reason
-        reason = NO_PLACEMENT
+        reason = f"{name}: {NO_PLACEMENT}"
         for placement in self._placing.offers(name, self._settings.resources[name]):
             reason = self._room.take(name, placement)
             if not reason:

@@ -52,5 +52,5 @@ def _too_many(machine: Machine, counts: Counter[str], cost: float, settings: Sca
     if budget.instances is not None and counts.total() >= budget.instances:
         return f"more than the budget of {budget.instances} machines"
     if budget.hourly_cost is not None and cost + machine.placement.hourly_cost > budget.hourly_cost + _CENTS:
-        return f"more than the budget of ${budget.hourly_cost:g} an hour"
+        return f"more than the budget of ${budget.hourly_cost:,.2f} an hour"
     return ""
