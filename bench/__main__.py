@@ -212,9 +212,9 @@ def launching(site: Site) -> Iterator[Figure]:
     yield Figure(
         f"machines asked for at once, {counts}",
         f"{few['growing']:.0f} ms; {many['growing']:,.0f} ms",
-        "ten times as much",
+        "",
         "Processor time to decide on as many more, to say so on the log, read that back, order them, and note their "
-        "launch; without the log's own time and the provider's.",
+        "launch; without the log's own time and the provider's. A quarter of it is Python's garbage collector.",
     )
     yield Figure(
         f"an agent's heartbeat, with {counts}",

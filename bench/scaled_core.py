@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from tasktape.agent.appends import message_id
 from tasktape.agent.follow import Reading, decode
@@ -104,8 +105,8 @@ def readings(queue: str) -> Iterator[list[Reading]]:
 
 
 def megabytes() -> float:
-    """The most memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    """Resident memory."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
 
 
 def spent(do: Callable[[], object]) -> float:

@@ -104,6 +104,19 @@ def test_nothing_is_decided_while_a_decision_has_not_been_read_back() -> None:
     assert (len(world.scaler.core.appends), world.provider.machines) == (owed, {})
 
 
+def test_however_long_the_log_is_away_nothing_is_decided_twice() -> None:
+    world = world_of(queues={"q": [("m", 50)]})
+    world.run(5)
+    world.enqueue(3)
+    world.until(lambda: len(world.scaler.core.appends) > 0)
+    world.scaler.is_cut_off = True
+    world.run(60)
+    assert world.provider.machines == {}
+    world.scaler.is_cut_off = False
+    world.run(30)
+    assert (len(world.said(InstanceRequested)), len(world.provider.machines)) == (3, 3)
+
+
 def test_what_a_deposed_leader_decides_is_void() -> None:
     world = world_of()
     world.run(5)
