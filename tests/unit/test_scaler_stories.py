@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tasktape.events.instance_events import (
@@ -128,7 +128,7 @@ happenings = st.lists(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # short as they are, none is shrunk
 @given(happenings)
 def test_whatever_befalls_a_scaler_limits_hold_no_work_is_ended_and_after_a_restart_all_is_settled(
     befallen: Sequence[tuple[str | tuple[str, int, int], float]],
