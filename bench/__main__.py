@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tasktape.events.log import Log, open_log
 from tasktape.tests.kafka.broker import VERSION, Broker, KafkaMissingError
 
-from . import dispatch, pipelines, points, searches, starts
+from . import dispatch, pipelines, points, scaling, searches, starts
 from .site import Site, cores
 
 AGENTS = (1, 4, 8)
@@ -61,7 +61,9 @@ def figures(site: Site, wanted: int, *, many: bool = False) -> Iterator[Figure]:
         yield from reporting(site, wanted)
         yield dying(site)
     yield from sizes(site)
-    yield from searching(site)  # last: its trials would count as what points take in the projection
+    yield from searching(site)  # late: its trials would count as what points take in the projection
+    yield from simulating()
+    yield from launching(site)
 
 
 def starting(site: Site) -> Iterator[Figure]:
@@ -171,6 +173,54 @@ def searching(site: Site) -> Iterator[Figure]:
         f"Each of {searches.REPORTS} values that a script reports at random moments, about 40 a second, is the time of "
         "the call; the strategy compares it with its own when it is asked whether the trial goes on. Ring, drain and "
         "log lie between; median and 99th percentile.",
+    )
+
+
+def simulating() -> Iterator[Figure]:
+    """What it takes to try a scaler's settings."""
+    found = scaling.simulated()
+    yield Figure(
+        f"{found.tasks:,} tasks in `tasktape scaler simulate`",
+        f"{found.seconds:.1f} s",
+        "< 60 s",
+        f"A week of {scaling.RATE:,} tasks an hour by chance, of {scaling.MINUTES:g} min on average, for at most "
+        f"{scaling.MOST:,} machines: {found.machines:,} at the most, and {found.decisions:,} decisions of the policy. "
+        "Wall time of one process, the trace made before.",
+    )
+
+
+def launching(site: Site) -> Iterator[Figure]:
+    """What machines cost the scaler."""
+    with open_log(site.settings.log) as log:
+        few, many = (scaling.scaled(site, log, machines) for machines in (scaling.FEW, scaling.MANY))
+    counts = f"{scaling.FEW:,} machines; {scaling.MANY:,}"
+    said = "All work, and as many entries wait for want of more, which a maximum forbids."
+    yield Figure(
+        f"a scaler takes over, {counts}",
+        f"{few['taken_over']:.1f} s, {few['memory']:.0f} MB; {many['taken_over']:.1f} s, {many['memory']:.0f} MB",
+        "ten times as much",
+        f"To read what the log has of them, six events for each machine with its agent and one entry, and to fold it; "
+        f"resident memory that came with it. {said}",
+    )
+    yield Figure(
+        f"a decision, {counts}",
+        f"{few['reaction']:.1f} ms; {many['reaction']:.0f} ms",
+        "ten times as much",
+        f"Processor time to look at all there is, decide, and find that nothing is news; the median. {said} Decisions "
+        f"are {scaling.pace(scaling.FEW):.1f} s apart at least, and {scaling.pace(scaling.MANY):.1f} s.",
+    )
+    yield Figure(
+        f"machines asked for at once, {counts}",
+        f"{few['growing']:.0f} ms; {many['growing']:,.0f} ms",
+        "",
+        "Processor time to decide on as many more, to say so on the log, read that back, order them, and note their "
+        "launch; without the log's own time and the provider's. A quarter of it is Python's garbage collector.",
+    )
+    yield Figure(
+        f"an agent's heartbeat, with {counts}",
+        f"{few['heartbeat']:.0f} µs; {many['heartbeat']:.0f} µs",
+        "the same",
+        "Processor time to fold one.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,7 +11,7 @@ import typer
 
 from ..dashboard.formatting import duration
 from .options import Json
-from .output import Column, note, plain, print_json, print_table
+from .output import Column, note, plain, print_json, print_table, progress
 from .reading import reading
 
 if TYPE_CHECKING:
@@ -24,23 +24,39 @@ _RECORDED: Final = """
 SELECT epoch(e.enqueued_at), e.queue, epoch(r.ended_at) - epoch(r.started_at)
 FROM entry_states e JOIN runs r ON r.task = e.task AND r.run = e.run
 WHERE e.hop = 0 AND r.ended_at IS NOT NULL AND r.started_at IS NOT NULL
+  AND e.enqueued_at >= (SELECT max(enqueued_at) FROM entry_states) - to_seconds(86400 * {days})
 """
-_CURVES: Final = (("machines", "solid"), ("busy", "dot"))
+_CURVES: Final = (
+    ("Machines", {"machines": "solid"}),
+    ("Slots at work, of those there are", {"busy": "solid", "slots": "dot"}),
+    ("Tasks waiting", {"waiting": "solid"}),
+)
 _COLORS: Final = ("#3b6fd4", "#d9822b", "#2f9e77", "#c44569")
+_DASHES: Final = ("solid", "dot", "dash", "dashdot")
 _POINTS: Final = 200
+_LAYOUT: Final = {
+    "height": 320,
+    "margin": {"t": 10, "r": 10},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    "showlegend": True,
+    "hovermode": "x unified",
+}
 
 TraceName = Annotated[
     str,
     typer.Argument(
         metavar="[TRACE]",
-        help="A CSV or Parquet file with the columns arrival, queue, duration (seconds); or poisson(RATE, HOURS), "
-        "daily(PEAK, HOURS) with rates per hour, or bursts(SIZE, MINUTES, HOURS).",
+        help="A file (.csv, .parquet or .jsonl) with the columns arrival, queue, duration (seconds); or "
+        "poisson(RATE, HOURS), daily(PEAK, HOURS) with rates per hour, or bursts(SIZE, MINUTES, HOURS).",
     ),
 ]
 Configs = Annotated[
     list[Path], typer.Option("--config", "-c", metavar="FILE", help="A scaler's settings; twice to compare two.")
 ]
-FromLog = Annotated[bool, typer.Option("--from-log", help="The tasks that this log has recorded are the trace.")]
+FromLog = Annotated[
+    bool, typer.Option("--from-log", help="The trace is what came into these queues by this log, with how long it ran.")
+]
+Days = Annotated[float, typer.Option("--days", min=0.0, help="So many of the log's last days, with --from-log.")]
 Minutes = Annotated[float, typer.Option("--minutes", min=0.0, help="How long generated tasks run on average.")]
 Boot = Annotated[str, typer.Option("--boot", metavar="SECONDS", help="How long machines boot: 90, or from-to: 60-120.")]
 Interruptions = Annotated[
@@ -53,6 +69,7 @@ Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write
 def simulate(
     trace: TraceName = "",
     config: Configs = [Path("scaler.toml")],  # noqa: B006  typer copies it
+    days: Days = 30.0,
     minutes: Minutes = 10.0,
     boot: Boot = "60-120",
     interruptions: Interruptions = 0.0,
@@ -67,16 +84,19 @@ def simulate(
     Examples:
     $ tasktape scaler simulate "daily(400, 168)" --minutes 25 --config scaler.toml
     $ tasktape scaler simulate tasks.csv --config now.toml --config cheaper.toml --html compared.html
-    $ tasktape scaler simulate --from-log
+    $ tasktape scaler simulate --from-log --days 7
     """
     from ..scaler.config import read_config  # noqa: PLC0415  pydantic and NumPy, for those who need it
     from ..scaler.simulation import Hardware, Simulation  # noqa: PLC0415  the same
 
-    policies = [read_config(file) for file in config]
-    told = _recorded() if from_log else _trace(trace, policies[0], minutes, seed)
     hardware = Hardware(_range(boot), interruptions, seed)
-    outcomes = [Simulation(policy, told, hardware).run() for policy in policies]
-    names = [str(file) for file in config]
+    policies = [read_config(file) for file in config]
+    told = _recorded(days, policies) if from_log else _trace(trace, policies[0], minutes, seed)
+    outcomes = []
+    for file, policy in zip(config, policies, strict=True):
+        with progress(f"Simulating {len(told):,} tasks with {file}"):
+            outcomes.append(Simulation(policy, told, hardware).run())
+    names = _names(config)
     if html is not None:
         _write(html, names, outcomes, len(told))
     if as_json:
@@ -96,13 +116,25 @@ def _trace(text: str, policy: ScalerSettings, minutes: float, seed: int) -> Trac
     return generated(text, list(policy.queues), minutes, seed) or read_trace(Path(text))
 
 
-def _recorded() -> Trace:
-    from ..scaler.traces import trace_of  # noqa: PLC0415  see `simulate`
+def _recorded(days: float, policies: Sequence[ScalerSettings]) -> Trace:
+    """What the log has recorded of the queues that all settings serve."""
+    from ..scaler.traces import TraceError, served, trace_of  # noqa: PLC0415  see `simulate`
 
     with reading() as queries:
-        table = queries.sql(_RECORDED)
-    arrivals, queues, seconds = (column.to_pylist() for column in table.columns)
-    return trace_of(arrivals, queues, seconds)
+        table = queries.sql(_RECORDED.format(days=days))
+    if not len(table):
+        raise TraceError("this log has no task that came into a queue, ran and ended: generate a trace instead.")
+    whole = trace_of(*(column.to_pylist() for column in table.columns))
+    found = served(whole, [name for name in policies[0].queues if all(name in policy.queues for policy in policies)])
+    if left := len(whole) - len(found):
+        note(f"{left:,} tasks came into other queues, and are left out.")
+    return found
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """What settings are called: by their files' names, where these differ."""
+    stems = [file.stem for file in files]
+    return stems if len(set(stems)) == len(stems) else [str(file) for file in files]
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -125,23 +157,25 @@ def _figures(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield f"{queue}: tasks", f"{waits.tasks:,}"
         for name in ("p50", "p95", "p99", "longest"):
             yield f"{queue}: waiting, {name}", _seconds(getattr(waits, name))
+        for reason, hours in outcome.held_back[queue].items():
+            yield f"{queue}: held back by {reason}", duration(3600.0 * hours)
     if outcome.unserved:
         yield "tasks that no machine came for", f"{outcome.unserved:,}"
     if outcome.interrupted:
         yield "tasks interrupted and begun again", f"{outcome.interrupted:,}"
-    yield "machines, p50", f"{outcome.machines_p50:,.0f}"
+    yield "machines, half of the time at most", f"{outcome.machines_p50:,.0f}"
     yield "machines, most", f"{outcome.machines_max:,}"
     for resource, count in outcome.launches.items():
         yield f"launches of {resource}", f"{count:,}"
     yield "machine hours", f"{outcome.machine_hours:,.1f}"
     yield "cost", f"${outcome.cost:,.2f}"
     yield "utilisation", f"{outcome.utilisation:.1%}"
-    yield "time", duration(3600.0 * outcome.hours)
-    yield "decisions", f"{outcome.decisions:,}"
+    yield "time simulated", duration(3600.0 * outcome.hours)
+    yield "decisions of the policy", f"{outcome.decisions:,}"
 
 
 def _seconds(value: float) -> str:
-    return "" if isnan(value) else f"{value:,.1f} s"
+    return "" if isnan(value) else duration(value)
 
 
 def _as_json(name: str, outcome: Outcome) -> dict[str, Any]:
@@ -152,35 +186,39 @@ def _as_json(name: str, outcome: Outcome) -> dict[str, Any]:
 def _write(file: Path, names: Sequence[str], outcomes: Sequence[Outcome], tasks: int) -> None:
     from .page import page  # noqa: PLC0415  plotly, for those who need it
 
-    figures = [
-        ("Machines, and slots at work", _over_time(names, outcomes, _CURVES)),
-        ("Tasks waiting", _over_time(names, outcomes, (("waiting", "solid"),))),
-        ("How long tasks waited", _distribution(names, outcomes)),
-    ]
+    figures = [(title, _over_time(names, outcomes, curves)) for title, curves in _CURVES]
+    figures.append(("Tasks that waited for longer", _distribution(names, outcomes)))
     table = [["", *names], *_rows(outcomes)]
     lines = [f"{tasks:,} tasks in {duration(3600.0 * outcomes[0].hours)}"]
     file.write_text(page("Simulation of a scaler", lines, figures, table), encoding="utf-8")
 
 
-def _over_time(names: Sequence[str], outcomes: Sequence[Outcome], curves: Sequence[tuple[str, str]]) -> Figure:
-    lines = []
-    for place, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
-        for curve, dash in curves:
-            line = {"color": _COLORS[place % len(_COLORS)], "dash": dash, "shape": "hv"}
-            hours = outcome.curves.moments / 3600.0
-            lines.append({"x": hours, "y": getattr(outcome.curves, curve), "name": f"{name}: {curve}", "line": line})
-    return {"data": lines, "layout": {"xaxis": {"title": {"text": "hours"}}, "height": 360}}
+def _over_time(names: Sequence[str], outcomes: Sequence[Outcome], curves: Mapping[str, str]) -> Figure:
+    lines = [
+        {
+            "x": outcome.curves.moments / 3600.0,
+            "y": getattr(outcome.curves, curve),
+            "name": f"{name}: {curve}",
+            "line": {"color": _COLORS[place % len(_COLORS)], "dash": dash, "shape": "vh", "width": 1.5},
+        }
+        for place, (name, outcome) in enumerate(zip(names, outcomes, strict=True))
+        for curve, dash in curves.items()
+    ]
+    return {"data": lines, "layout": {**_LAYOUT, "xaxis": {"title": {"text": "hours"}}}}
 
 
 def _distribution(names: Sequence[str], outcomes: Sequence[Outcome]) -> Figure:
+    """The share of tasks that waited for longer than so many seconds."""
     import numpy as np  # noqa: PLC0415  the same
 
-    shares = np.linspace(0.0, 100.0, _POINTS + 1)
-    lines = [
-        {"x": np.percentile(waited, shares), "y": shares, "name": f"{name}: {queue}"}
-        for name, outcome in zip(names, outcomes, strict=True)
-        for queue, waited in outcome.waited.items()
-        if len(waited)
-    ]
-    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"title": {"text": "% of tasks waited less"}}}
-    return {"data": lines, "layout": {**axes, "height": 360}}
+    shares = np.linspace(0.0, 1.0, _POINTS + 1)
+    lines = []
+    for place, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
+        for number, (queue, waited) in enumerate(outcome.waited.items()):
+            some = waited[waited > 0]
+            seconds = np.quantile(some, shares) if len(some) else np.zeros(1)
+            percents = 100.0 * (1.0 - shares) * len(some) / max(1, len(waited))
+            look = {"color": _COLORS[place % len(_COLORS)], "dash": _DASHES[number % len(_DASHES)]}
+            lines.append({"x": seconds, "y": percents[: len(seconds)], "name": f"{name}: {queue}", "line": look})
+    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"title": {"text": "% of tasks"}}}
+    return {"data": lines, "layout": {**_LAYOUT, **axes}}

@@ -64,6 +64,8 @@ def _unwanted(machine: Machine, settings: ScalerSettings, *, used_up: bool) -> D
 
 
 def _not_coming(machine: Machine, limit: float) -> Terminate | None:
+    if machine.busy:
+        return None  # its agent has come, and the log is about to say so
     if machine.interrupted:
         return Terminate(machine.instance, "its provider takes it away")
     if machine.age <= limit:
@@ -81,15 +83,18 @@ def _not_leaving(machine: Machine, settings: ScalerSettings) -> Terminate | None
 
 def _idle(serving: list[Machine], situation: Situation, settings: ScalerSettings) -> Iterator[Drain]:
     """Drain machines that have had nothing to do for too long, the longest idle first, down to the minimum."""
-    counts = Counter(machine.resource for machine in serving)
+    limits = {name: settings.idle_seconds(name) for name in settings.resources}
     idle = [m for m in serving if m.status == "ready" and not m.busy and not m.silence]
+    due = [machine for machine in idle if machine.idle >= limits[machine.resource]]
+    if not due:
+        return
+    counts = Counter(machine.resource for machine in serving)
     kept = _kept_for_entries(idle, situation)
-    for machine in sorted(idle, key=lambda m: -m.idle):
-        limit = settings.idle_seconds(machine.resource)
+    for machine in sorted(due, key=lambda m: -m.idle):
         spare = counts[machine.resource] > settings.resources[machine.resource].minimum
-        if machine.idle >= limit and spare and machine.instance not in kept:
+        if spare and machine.instance not in kept:
             counts[machine.resource] -= 1
-            yield Drain(machine.instance, f"nothing to do for {limit / 60:g} min")
+            yield Drain(machine.instance, f"nothing to do for {limits[machine.resource] / 60:g} min")
 
 
 def _kept_for_entries(idle: list[Machine], situation: Situation) -> set[str]:

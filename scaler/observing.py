@@ -25,6 +25,15 @@ _STATUS: Final[dict[str, MachineStatus]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """The moment, as all machines have it: by the log in µs and as a time, and in seconds of hearing."""
+
+    us: int
+    moment: datetime
+    hearing: float
+
+
 @dataclass(slots=True)
 class _Free:
     """Who has nothing to do: slots on machines of nobody's scaling by queues, and since when somebody is, by queue."""
@@ -37,11 +46,12 @@ def observe(seen: Seen, settings: ScalerSettings, stuck: Stuck, interrupted: set
     """What is to be seen at this moment of the scaler's monotonic clock, in seconds."""
     us = seen.log_us(now)
     moment = from_us(us)
+    at = _Now(us, moment, seen.hearing(now))
     scaler = seen.scaler
     free = _free(seen, settings, now)
     return Situation(
         demands={queue: _demand(seen, queue, stuck, free.since_us.get(queue), us) for queue in settings.queues},
-        machines=[_machine(scaler.instances[one], seen, moment, interrupted, now) for one in scaler.live],
+        machines=[_machine(scaler.instances[one], seen, at, interrupted) for one in scaler.live],
         others=free.others,
         failures=list(_failures(scaler, moment)),
         spent_hours=seen.spending.hours(us / 1e6),
@@ -73,7 +83,7 @@ def _free(seen: Seen, settings: ScalerSettings, now: float) -> _Free:
     return free
 
 
-def _machine(state: InstanceState, seen: Seen, moment: datetime, interrupted: set[str], now: float) -> Machine:
+def _machine(state: InstanceState, seen: Seen, at: _Now, interrupted: set[str]) -> Machine:
     worker = seen.agents.on(state.instance)
     agent = seen.agents.get(worker)
     is_up = state.status not in ("requested", "booting")
@@ -83,11 +93,11 @@ def _machine(state: InstanceState, seen: Seen, moment: datetime, interrupted: se
         state.queues,
         state.asked,
         _STATUS[state.status],
-        age=(moment - state.requested_at).total_seconds(),
+        age=(at.moment - state.requested_at).total_seconds(),
         slots=(agent.slots if agent is not None else 0) or state.slots,
         busy=agent.held if agent is not None else 0,
-        idle=_idle(agent, seen.log_us(now)),
-        silence=seen.agents.silent_since(worker, seen.hearing(now)) if is_up else 0.0,
+        idle=_idle(agent, at.us),
+        silence=seen.agents.silent_since(worker, at.hearing) if is_up else 0.0,
         left=is_up and seen.agents.has_left(worker),
         interrupted=state.instance in interrupted,
     )

@@ -38,19 +38,27 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What there was over time: moments in seconds, machines, slots that worked, tasks that waited."""
+    """What there was over time: the most since the moment before of machines, slots, slots at work, tasks that waited.
+
+    Moments are in seconds.
+    """
 
     moments: Numbers
     machines: Numbers
+    slots: Numbers
     busy: Numbers
     waiting: Numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All of it. `unserved` are tasks that never began; times that tasks take again after an interruption count."""
+    """All of it. `unserved` are tasks that never began; times that tasks take again after an interruption count.
+
+    `held_back` are hours in which a queue wanted for machines, by queue and what was in the way, the longest first.
+    """
 
     waits: Mapping[str, Waits]
+    held_back: Mapping[str, Mapping[str, float]]
     unserved: int
     interrupted: int
     machines_p50: float
@@ -74,6 +82,7 @@ class History:
     begun: Sequence[float]
     ended: Sequence[float]
     stays: Sequence[Stay]
+    held_back: Mapping[tuple[str, str], float]
     until: float
     interrupted: int
     decisions: int
@@ -90,6 +99,7 @@ def outcome_of(history: History) -> Outcome:
     counts, weights = _machines(stays, history.until)
     return Outcome(
         waits={name: _waits(times) for name, times in by_queue.items()},
+        held_back={name: _reasons(history.held_back, name) for name in trace.queues},
         unserved=int((~served).sum()),
         interrupted=history.interrupted,
         machines_p50=_weighted_median(counts, weights),
@@ -109,6 +119,14 @@ def _waits(times: Numbers) -> Waits:
     if not len(times):
         return Waits(0, *[float("nan")] * len(_PERCENTILES))
     return Waits(len(times), *(float(value) for value in np.percentile(times, _PERCENTILES)))
+
+
+def _reasons(held_back: Mapping[tuple[str, str], float], queue: str) -> dict[str, float]:
+    return {
+        reason: held_back[name, reason]
+        for name, reason in sorted(held_back, key=lambda k: -held_back[k])
+        if name == queue
+    }
 
 
 def _launches(stays: Sequence[Stay]) -> dict[str, int]:
@@ -133,15 +151,24 @@ def _weighted_median(values: Numbers, weights: Numbers) -> float:
 def _curves(history: History) -> Curves:
     at = np.linspace(0.0, history.until, _POINTS)
     first = history.first_begun[~np.isnan(history.first_begun)]
+    since, until = ([getattr(stay, name) for stay in history.stays] for name in ("since", "until"))
+    slots = np.array([stay.slots for stay in history.stays], dtype=float)
     return Curves(
         at,
-        _between([stay.since for stay in history.stays], [stay.until for stay in history.stays], at),
-        _between(history.begun, history.ended, at),
-        _between(history.trace.arrivals, first, at),
+        machines=_most(since, until, at),
+        slots=_most(since, until, at, slots),
+        busy=_most(history.begun, history.ended, at),
+        waiting=_most(history.trace.arrivals, first, at),
     )
 
 
-def _between(begun: Any, ended: Any, at: Numbers) -> Numbers:
-    """How many had begun and not ended at each moment."""
-    came, went = (np.searchsorted(np.sort(np.asarray(each)), at, side="right") for each in (begun, ended))
-    return (came - went).astype(float)
+def _most(begun: Any, ended: Any, at: Numbers, weights: Numbers | None = None) -> Numbers:
+    """The most that had begun and not ended, since the moment before: however short a peak is, it shows."""
+    moments = np.concatenate([begun, ended])
+    came = np.ones(len(begun)) if weights is None else weights
+    steps = np.concatenate([came, -(np.ones(len(ended)) if weights is None else weights)])
+    order = np.lexsort((steps, moments))
+    counts = np.concatenate([[0.0], np.cumsum(steps[order])])
+    places = np.searchsorted(moments[order], at, side="right")
+    highest = np.maximum(np.maximum.reduceat(counts, places[:-1]), counts[places[1:]])
+    return np.concatenate([counts[places[:1]], highest])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 from ..events.instance_events import Placement, QueueNeed
 from .ending import Drain, Terminate, endings
@@ -18,7 +20,8 @@ from .settings import ScalerSettings
 from .situation import Demand, Machine, Situation
 from .supply import Supply
 
-NO_PLACEMENT = "every placement failed a moment ago"
+NO_PLACEMENT: Final = "every placement failed a moment ago"
+NO_RESOURCE: Final = "the settings name no resource for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +61,37 @@ def _in_order(situation: Situation, settings: ScalerSettings) -> Iterator[tuple[
 
 
 class _Planner:
-    """One round of launches. What is launched for one queue is there for the next."""
+    """One round of launches. What is launched for one queue is there for the next.
+
+    Where nothing is missing nobody counts what there is room for.
+    """
 
     def __init__(self, settings: ScalerSettings, situation: Situation, staying: list[Machine]) -> None:
         self._settings = settings
+        self._situation = situation
         self._supply = Supply(staying, situation.others)
-        self._room = Room(settings, situation)
-        self._placing = Placing((m.placement for m in situation.machines), situation.failures)
         self._serving = Counter(m.resource for m in staying if m.status in ("booting", "ready"))
         self.launches: list[Launch] = []
 
+    @cached_property
+    def _room(self) -> Room:
+        return Room(self._settings, self._situation)
+
+    @cached_property
+    def _placing(self) -> Placing:
+        return Placing((m.placement for m in self._situation.machines), self._situation.failures)
+
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
-        """Provide for a queue; returns what that took, or what was in the way."""
+        """Provide for a queue; returns what that took, and what was in the way of each of its resources."""
         wanted = max(0, demand.waiting - demand.stuck)
         free = self._supply.take_free(queue, wanted)
         booting = self._supply.take_booting(queue, wanted - free)
-        missing, launched, reason = wanted - free - booting, 0, ""
+        missing, launched = wanted - free - booting, 0
+        reasons: dict[str, None] = {}
         for share in self._settings.queues[queue]:
             while missing > 0:
-                reason = self._launch(share.resource, f"{missing} waiting in {queue}", queue)
-                if reason:
+                if reason := self._launch(share.resource, f"{missing} waiting in {queue}", queue):
+                    reasons[reason] = None
                     break
                 launched += 1
                 missing -= self._supply.take_booting(queue, missing)
@@ -89,7 +103,7 @@ class _Planner:
             booting=booting,
             launched=launched,
             missing=missing,
-            held_back_by=reason if missing else "",
+            held_back_by="; ".join(reasons or [NO_RESOURCE]) if missing else "",
         )
 
     def keep_warm(self) -> None:
@@ -103,7 +117,7 @@ class _Planner:
         """Launch a machine of a resource, for a queue or for all that it serves; returns what is in the way."""
         if reason := self._room.refusal(name, queue):
             return reason
-        reason = NO_PLACEMENT
+        reason = f"{name}: {NO_PLACEMENT}"
         for placement in self._placing.offers(name, self._settings.resources[name]):
             reason = self._room.take(name, placement)
             if not reason:

@@ -37,7 +37,7 @@ class Room:
         """Count one more machine, if the budget has its price; else returns why not."""
         limit = self._settings.budget.hourly_cost
         if limit is not None and self._cost + placement.hourly_cost > limit:
-            return f"the budget of ${limit:g} an hour"
+            return f"the budget of ${limit:,.2f} an hour"
         self._cost += placement.hourly_cost
         self._hours += self._first_hour
         self._live[resource] += 1

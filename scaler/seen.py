@@ -6,6 +6,7 @@ take agents for dead or machines for late that it has merely not heard of.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -28,10 +29,12 @@ from .spending import Spending
 
 DEAF_AFTER: Final = 10.0
 """Seconds without any record after which this scaler's clocks stand still; agents speak more often."""
+KEPT_US: Final = 86_400_000_000
+"""How long machines are remembered that are over: one that runs all the same counts as an orphan after that."""
 
 
 class Seen:
-    """All that one scaler has read. Not thread-safe."""
+    """All that one scaler has read; `scaler` is its own part of the instances' fold. Not thread-safe."""
 
     def __init__(
         self,
@@ -49,16 +52,13 @@ class Seen:
         self.limits = LimitFold()
         self.agents = Agents()
         self.instances = InstanceFold()
+        self.scaler = self.instances.scalers.setdefault(scaler, ScalerFold())
         self.spending = Spending(period_hours)
+        self._over: deque[tuple[int, str]] = deque()
         self._log_us = 0
         self._log_read_at = 0.0
         self._hearing = 0.0
         self._heard_at = 0.0
-
-    @property
-    def scaler(self) -> ScalerFold:
-        """This scaler's own part of the instances' fold."""
-        return self.instances.scalers.setdefault(self._name, ScalerFold())
 
     def hearing(self, now: float) -> float:
         """Seconds during which this scaler could hear of agents, up to this moment."""
@@ -87,7 +87,7 @@ class Seen:
 
     def _apply(self, event: Event, record: LogRecord) -> None:
         match event:
-            case InstanceEvent() | ScalerEvent():
+            case InstanceEvent() | ScalerEvent() if event.scaler == self._name:
                 self._apply_to_instances(event)
             case WorkerEvent():
                 self.agents.apply(event, record.partition, record.timestamp, self._hearing)
@@ -108,7 +108,7 @@ class Seen:
     def _apply_to_instances(self, event: InstanceEvent | ScalerEvent) -> None:
         before = self.scaler.instances.get(event.key)
         verdict = self.instances.apply(event)
-        if verdict.accepted and isinstance(event, InstanceEvent) and event.scaler == self._name:
+        if verdict.accepted and isinstance(event, InstanceEvent):
             self._note_change(before, self.scaler.instances[event.instance], event)
         self._appends.read_back(event.meta.event_id, verdict)
         self._appends.take_verdict(event.meta.event_id)
@@ -119,8 +119,18 @@ class Seen:
         elif after.ended_at is not None and not before.over:
             self.spending.end(to_us(after.ended_at) / 1e6)
             self.agents.forget(after.instance)
+            self._over.append((self._log_us, after.instance))
+            self._forget()
         if isinstance(event, InstanceReady):
             self.agents.expect(after.instance, after.worker, self._hearing)
+
+    def _forget(self) -> None:
+        """Forget what is long over: a scaler that works for years has had more machines than fit into memory."""
+        while self._over[0][0] < self._log_us - KEPT_US:
+            _, instance = self._over.popleft()
+            state = self.scaler.instances.get(instance)
+            if state is not None and state.over:
+                del self.scaler.instances[instance]
 
     def _note_left(self, entry: str) -> None:
         for queue in self.queues.values():

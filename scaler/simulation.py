@@ -2,14 +2,14 @@
 
 Arrivals come from arrays and all else from a heap. The policy is asked where its answer may have changed: when tasks
 wait that no machine is on its way for, machines come or go, or a time has passed that it knows of; and then once a
-second at most, as a scaler does.
+second at most, as a scaler does, or more seldom where nothing waits and machines do but go.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from ..events.instance_events import Placement
+from ..events.instance_events import Placement, QueueNeed
 from .ending import Drain, Terminate
 from .outcome import History, Outcome, Stay, outcome_of
 from .policy import Launch, decide
@@ -30,6 +30,8 @@ from .traces import Trace, TraceError
 REACTION: Final = 0.5
 """Seconds from what happens to what is decided."""
 PACE: Final = 1.0
+QUIET_PACE: Final = 5.0
+"""Seconds between decisions at least while nothing waits: machines go one by one, each in three steps."""
 LAUNCH_CALL: Final = 2.0
 SHUTDOWN: Final = 30.0
 NOTICE: Final = 120.0
@@ -96,6 +98,9 @@ class Simulation:
         self._free_of = [[self._free[r] for r in _resources(settings, queue)] for queue in trace.queues]
         self._waiting: list[deque[int]] = [deque() for _ in trace.queues]
         self._held = [False] * len(trace.queues)
+        self._in_the_way: dict[str, str] = {}
+        self._held_back: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self._told_at = 0.0
         self._islands = _islands(settings)
         self._island = [self._islands.get(next(iter(_resources(settings, queue)), ""), "") for queue in trace.queues]
         self._idle_limit = {name: settings.idle_seconds(name) for name in settings.resources}
@@ -104,7 +109,7 @@ class Simulation:
         self._spending = Spending(settings.budget.period_hours)
         self._last_launch: dict[str, float] = {}
         self._ask_at = inf
-        self._not_before = 0.0
+        self._asked_at = -inf
         self._decisions = 0
         self._nobody = _Box(Machine("", "", (), Placement(), "terminating", 0.0), [], 0.0)
 
@@ -130,7 +135,8 @@ class Simulation:
             self._stay(box)
         first = np.array(self._first_begun)
         until = max(self._now, float(self._trace.arrivals[-1]))
-        told = (self._begun, self._ended, self._stays, until, self._interrupted, self._decisions)
+        self._note_needs(())
+        told = (self._begun, self._ended, self._stays, self._held_back, until, self._interrupted, self._decisions)
         return outcome_of(History(self._trace, first, *told))
 
     # Tasks.
@@ -250,7 +256,8 @@ class Simulation:
             self._stay(box)
             self._spending.end(self._now)
             self._held = [False] * len(self._held)
-            self._ask(self._now + REACTION)
+            if any(self._waiting) or self._settings.resources[box.machine.resource].minimum:
+                self._ask(self._now + REACTION)
 
     def _stay(self, box: _Box) -> None:
         machine = box.machine
@@ -260,7 +267,7 @@ class Simulation:
 
     def _ask(self, at: float) -> None:
         """Ask the policy then, unless it is asked before that."""
-        at = max(at, self._not_before)
+        at = max(at, self._asked_at + (PACE if any(self._waiting) else QUIET_PACE))
         if at < self._ask_at:
             self._ask_at = at
             heappush(self._happenings, (at, next(self._numbers), self._answer, self._nobody, 0))
@@ -268,7 +275,7 @@ class Simulation:
     def _answer(self, _box: _Box, _task: int) -> None:
         if self._now != self._ask_at:
             return
-        self._ask_at, self._not_before = inf, self._now + PACE
+        self._ask_at, self._asked_at = inf, self._now
         self._decisions += 1
         plan = decide(self._situation(), self._settings)
         for action in plan.actions:
@@ -279,9 +286,16 @@ class Simulation:
                     self._drain(self._boxes[instance])
                 case Terminate(instance):
                     self._terminate(self._boxes[instance])
-        held = {need.queue for need in plan.needs if need.held_back_by}
-        self._held = [queue in held for queue in self._trace.queues]
+        self._note_needs(plan.needs)
+        self._held = [queue in self._in_the_way for queue in self._trace.queues]
         self._ask(min(self._dues()))
+
+    def _note_needs(self, needs: Sequence[QueueNeed]) -> None:
+        """Add up for how long what was in the way, up to now, and learn what is."""
+        for told in self._in_the_way.items():
+            self._held_back[told] += (self._now - self._told_at) / 3600.0
+        self._told_at = self._now
+        self._in_the_way = {need.queue: need.held_back_by for need in needs if need.held_back_by}
 
     def _drain(self, box: _Box) -> None:
         box.machine.status = "draining"
@@ -309,7 +323,7 @@ class Simulation:
     def _dues(self) -> Iterator[float]:
         """Moments from which on the policy's answer may be another one though nothing happens."""
         now, budget = self._now, self._settings.budget
-        yield now + LOOK_AGAIN if any(self._waiting) else inf
+        yield now + LOOK_AGAIN if self._in_the_way else inf
         for box in self._boxes.values():
             if box.machine.status == "booting":
                 yield box.since + self._settings.spin_up_seconds(box.machine.resource) + PACE

@@ -43,7 +43,8 @@ class Machine:
     @property
     def free(self) -> int:
         """How many more tasks its agent will take."""
-        return max(0, self.slots - self.busy) if self.status == "ready" and not self.silence else 0
+        has_room = self.busy < self.slots and self.status == "ready" and not self.silence
+        return self.slots - self.busy if has_room else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Traces to simulate a scaler with: when tasks come, into which queue, and how long they run.
 
-A trace is a file (CSV or Parquet with the columns `arrival` and `duration` in seconds, and `queue`), what a log has
-recorded, or one of the generators: `poisson(rate, hours)`, `daily(peak, hours)`, `bursts(size, minutes, hours)`.
+A trace is a file (CSV, Parquet or JSON lines with the columns `arrival` and `duration` in seconds, and `queue`), what a
+log has recorded, or made by a generator: `poisson(rate, hours)`, `daily(peak, hours)`, `bursts(size, minutes, hours)`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -57,11 +57,12 @@ def trace_of(arrivals: Any, queues: Sequence[str], seconds: Any) -> Trace:
 
 
 def read_trace(file: Path) -> Trace:
-    """The trace in a CSV or Parquet file. Raises `TraceError`."""
-    from pyarrow import ArrowInvalid, csv, parquet  # noqa: PLC0415  files alone need it
+    """The trace in a file: Parquet or JSON lines if its name says so, else CSV. Raises `TraceError`."""
+    from pyarrow import ArrowInvalid, csv, json, parquet  # noqa: PLC0415  files alone need it
 
+    read = {".parquet": parquet.read_table, ".jsonl": json.read_json, ".ndjson": json.read_json}
     try:
-        table = parquet.read_table(file) if file.suffix == ".parquet" else csv.read_csv(file)
+        table = read.get(file.suffix, csv.read_csv)(file)
     except (OSError, ArrowInvalid) as error:
         raise TraceError(f"{file} can't be read as a trace: {error}.") from error
     if missing := [name for name in _COLUMNS if name not in table.column_names]:
@@ -71,6 +72,18 @@ def read_trace(file: Path) -> Trace:
         return trace_of(arrivals, [str(queue) for queue in queues], seconds)
     except (TypeError, ValueError) as error:
         raise TraceError(f"{file} has an arrival or a duration that is no number of seconds.") from error
+
+
+def served(trace: Trace, queues: Collection[str]) -> Trace:
+    """The tasks of a trace that come into some of its queues. Raises `TraceError` where there are none."""
+    names = np.asarray(trace.queues)[trace.queue]
+    kept = np.isin(names, list(queues))
+    if not kept.any():
+        raise TraceError(
+            f"the tasks of the trace came into {', '.join(trace.queues)}, none of which the settings serve "
+            f"({', '.join(queues)})."
+        )
+    return trace_of(trace.arrivals[kept], names[kept], trace.seconds[kept])
 
 
 def generated(text: str, queues: Sequence[str], minutes: float, seed: int) -> Trace | None:

@@ -71,7 +71,7 @@ class FakeAgent:
 
 
 class FakeProvider:
-    """Machines by the provider's name. `refuse` says why an order is not fulfilled."""
+    """Machines by the provider's name. `refuse` says why an order is not fulfilled; they may not end (at once)."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -80,6 +80,7 @@ class FakeProvider:
         self.calls: Counter[str] = Counter()
         self.ended_busy: list[str] = []
         self.is_down = False
+        self.ends_at_once = True
         self.hidden: set[str] = set()
 
     def launch(self, orders: Sequence[Order]) -> list[Launched | Refused]:
@@ -92,7 +93,7 @@ class FakeProvider:
 
     def terminate(self, machines: Sequence[str]) -> None:
         self.calls["terminate"] += 1
-        for name in machines:
+        for name in machines if self.ends_at_once else ():
             machine = self.machines[name]
             if machine.is_up and machine.agent is not None and machine.agent.runs and not machine.agent.dead:
                 self.ended_busy.append(name)

@@ -105,6 +105,19 @@ def test_nothing_is_decided_while_a_decision_has_not_been_read_back() -> None:
     assert (len(world.scaler.core.appends), world.provider.machines) == (owed, {})
 
 
+def test_however_long_the_log_is_away_nothing_is_decided_twice() -> None:
+    world = world_of(queues={"q": [("m", 50)]})
+    world.run(5)
+    world.enqueue(3)
+    world.until(lambda: len(world.scaler.core.appends) > 0)
+    world.scaler.is_cut_off = True
+    world.run(60)
+    assert world.provider.machines == {}
+    world.scaler.is_cut_off = False
+    world.run(30)
+    assert (len(world.said(InstanceRequested)), len(world.provider.machines)) == (3, 3)
+
+
 def test_what_a_deposed_leader_decides_is_void() -> None:
     world = world_of()
     world.run(5)
@@ -253,7 +266,7 @@ def test_a_zombie_is_ended() -> None:
     world.until(lambda: bool(world.provider.machines))
     (name,) = world.provider.machines
     world.provider.hidden.add(name)
-    world.until(lambda: world.statuses()["terminated"] == 1)
+    world.until(lambda: world.states()[0].over)
     machine = world.provider.machines[name]
     machine.described = replace(machine.described, status="running")
     world.provider.hidden.clear()
@@ -347,6 +360,23 @@ def test_where_all_agents_are_dead_time_goes_on_and_their_machines_are_ended() -
         agent.dead = True
     world.run(5 * 60)
     assert world.provider.up() == []
+
+
+# Many machines.
+
+
+def test_a_long_list_of_machines_is_not_asked_for_all_the_time_while_some_of_them_end() -> None:
+    world = world_of(queues={"q": [("m", 9000)]})
+    world.boot = NEVER
+    for number in range(2500):
+        world.provider.add(order(f"orphan-{number}"))
+    world.until(lambda: world.statuses() == {"booting": 2500})
+    world.provider.ends_at_once = False
+    world.now += IDLE * 4
+    world.until(lambda: world.statuses()["terminating"] > 0)
+    before = world.provider.calls["describe"]
+    world.run(20.0)
+    assert world.provider.calls["describe"] - before <= 3
 
 
 # What is said.

@@ -148,7 +148,7 @@ def test_a_budget_of_cost_holds_and_what_is_cheaper_fits_where_the_dearer_does_n
     settings = scaler_of({"q": [("m", 99)]}, {"m": dear}, budget={"hourly_cost": 10.5})
     chosen = Counter(place.instance_type for place in placements(settings, situation(9)))
     assert chosen == {"big": 2, "small": 2}
-    assert why(settings, situation(9)) == "the budget of $10.5 an hour"
+    assert why(settings, situation(9)) == "the budget of $10.50 an hour"
 
 
 def test_what_the_next_resource_costs_may_fit_too() -> None:
@@ -229,7 +229,7 @@ def test_short_capacity_falls_back_zone_by_zone_then_type_then_on_demand() -> No
     spot, on_demand = tried[:4], tried[4:]
     assert spot == [("big", "a", True), ("big", "b", True), ("small", "a", True), ("small", "b", True)]
     assert on_demand == [(kind, zone, False) for kind, zone, _ in spot]
-    assert why(settings, situation(1, failures=lacking)) == NO_PLACEMENT
+    assert why(settings, situation(1, failures=lacking)) == f"m: {NO_PLACEMENT}"
 
 
 def test_spot_alone_stays_spot_where_on_demand_is_not_wanted() -> None:
@@ -337,3 +337,19 @@ def test_each_queue_says_what_was_seen_and_done() -> None:
     needs = decide(situation({"a": 3, "b": 4}, there), settings).needs
     told = [(n.queue, n.waiting, n.free, n.booting, n.launched, n.missing, n.held_back_by) for n in needs]
     assert told == [("a", 3, 1, 1, 1, 0, ""), ("b", 4, 0, 1, 0, 3, "m: its maximum of 3")]
+
+
+def test_a_queue_says_what_is_in_the_way_of_each_of_its_resources() -> None:
+    settings = scaler_of(
+        {"q": [("m", 1), ("a", 9), ("b", 9)]},
+        {"a": {"hourly_cost": 3}, "b": {"hourly_cost": 4}},
+        budget={"hourly_cost": 2},
+    )
+    assert why(settings, situation(2)) == "m: its maximum of 1; the budget of $2.00 an hour"
+    assert why(settings, situation(2, failures=[failed(Placement())])).startswith(f"m: {NO_PLACEMENT}; ")
+
+
+def test_a_queue_without_a_resource_says_so() -> None:
+    seen = situation({"q": 0, "r": 2})
+    needs = decide(seen, scaler_of({"q": [("m", 1)], "r": []})).needs
+    assert (needs[1].missing, needs[1].held_back_by) == (2, "the settings name no resource for it")

@@ -10,6 +10,7 @@ from tasktape.agent.appends import Appends
 from tasktape.agent.follow import Reading
 from tasktape.events import queue_events, worker_events
 from tasktape.events.base import Event, Stamper
+from tasktape.events.instance_events import InstanceRequested, InstanceTerminated, Placement, ScalerLeads
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
 from tasktape.scaler.seen import Seen
@@ -71,3 +72,19 @@ def test_claims_are_judged_by_the_lease_that_agents_have(lease: float, open_entr
     world.read(enqueued, first, world.heartbeat("other"), second, taken)
     fold = world.seen.queues["q"].fold
     assert len([*fold.waiting(), *fold.claimed()]) == open_entries
+
+
+def test_machines_that_are_long_over_and_those_of_other_scalers_take_no_memory() -> None:
+    world = World()
+    world.read(ScalerLeads(meta=world.stamp(), scaler="s"), ScalerLeads(meta=world.stamp(), scaler="other"))
+    for hours in range(40):
+        world.seconds = 3600.0 * hours
+        for scaler in ("s", "other"):
+            about = {"scaler": scaler, "instance": f"i{hours}"}
+            asked = {"provider": "local", "resource": "m", "queues": ["q"], "placement": Placement()}
+            world.read(InstanceRequested.model_validate({"meta": world.stamp(), **about, **asked}))
+            if hours:
+                world.read(InstanceTerminated.model_validate({"meta": world.stamp(), **about}))
+    assert list(world.seen.scaler.instances) == ["i0", *(f"i{hours}" for hours in range(15, 40))]
+    assert list(world.seen.scaler.live) == ["i0"]
+    assert list(world.seen.instances.scalers) == ["s"]

@@ -19,7 +19,7 @@ from tasktape.events.task_events import RunCompleted
 from tasktape.producers.session import change_session
 from tasktape.scaler.outcome import Outcome
 from tasktape.scaler.settings import ScalerSettings
-from tasktape.scaler.simulation import LAUNCH_CALL, LOOK_AGAIN, PACE, REACTION, SHUTDOWN, Hardware, Simulation
+from tasktape.scaler.simulation import LAUNCH_CALL, LOOK_AGAIN, PACE, QUIET_PACE, SHUTDOWN, Hardware, Simulation
 from tasktape.scaler.traces import Trace, TraceError, generated, read_trace, trace_of
 from tasktape.tests.support.histories import History
 from tasktape.tests.support.scaling import scaler_of
@@ -43,7 +43,8 @@ def outcome(trace: Trace, settings: ScalerSettings | None = None, **hardware: An
 
 def test_a_task_waits_until_a_machine_has_come_for_it() -> None:
     found = outcome(told((0.0, 600.0)))
-    assert (found.waits["q"].tasks, found.waits["q"].longest) == (1, pytest.approx(UP))
+    assert found.waits["q"].tasks == 1
+    assert found.waits["q"].longest == pytest.approx(UP)
     assert found.machine_hours == pytest.approx((UP - PACE + 600.0) / 3600.0)
     assert found.utilisation == pytest.approx(600.0 / (UP - PACE + 600.0))
 
@@ -56,7 +57,8 @@ def test_tasks_share_what_a_maximum_allows() -> None:
 
 def test_a_machine_with_slots_takes_as_many_tasks_at_once() -> None:
     found = outcome(told(*[(0.0, 600.0)] * 4), scaler_of(resources={"m": {"slots": 4}}))
-    assert (found.machines_max, found.waits["q"].longest) == (1, pytest.approx(UP))
+    assert found.machines_max == 1
+    assert found.waits["q"].longest == pytest.approx(UP)
 
 
 def test_an_idle_machine_goes_after_its_time_and_is_paid_until_it_is_gone() -> None:
@@ -64,13 +66,14 @@ def test_an_idle_machine_goes_after_its_time_and_is_paid_until_it_is_gone() -> N
     found = outcome(told((0.0, 600.0), (86400.0, 0.0)), settings)
     assert found.launches == {"m": 2}
     second = LAUNCH_CALL + BOOT
-    first = LAUNCH_CALL + BOOT + 600.0 + 600.0 + REACTION + REACTION + SHUTDOWN
+    first = LAUNCH_CALL + BOOT + 600.0 + 600.0 + QUIET_PACE + SHUTDOWN
     assert found.cost == pytest.approx((first + second) / 100.0, abs=0.02)
 
 
 def test_a_warm_machine_takes_a_task_at_once() -> None:
     found = outcome(told((0.0, 1.0), (3600.0, 60.0)), scaler_of(resources={"m": {"minimum": 2}}))
-    assert (found.waits["q"].p50, found.machines_max) == (pytest.approx(UP / 2, abs=2), 2)
+    assert found.machines_max == 2
+    assert found.waits["q"].p50 == pytest.approx(UP / 2, abs=2)
 
 
 def test_a_task_whose_machine_is_taken_away_begins_again_elsewhere() -> None:
@@ -123,10 +126,32 @@ def test_asking_the_policy_where_it_matters_comes_to_what_asking_it_every_second
     assert seldom.machine_hours == pytest.approx(always.machine_hours, rel=0.1)
 
 
-def test_the_policy_is_asked_far_less_often_than_tasks_come() -> None:
-    trace = generated("poisson(2000, 10)", ["q"], 5.0, seed=0)
+@pytest.mark.parametrize(
+    ("text", "settings", "most"),
+    [
+        ("poisson(2000, 10)", scaler_of({"q": [("m", 500)]}), 0.1),
+        ("poisson(2000, 10)", scaler_of({"q": [("m", 50)]}), 0.3),
+        ("bursts(100, 60, 20)", scaler_of({"q": [("m", 100)]}), 2),
+        ("poisson(2, 1000)", scaler_of(max_idle_time_min=1), 4),
+        ("poisson(2, 1000)", scaler_of(max_idle_time_min=1, cooldown_s=600.0), 6),
+    ],
+)
+def test_however_tasks_come_the_policy_is_asked_a_few_times_for_each_at_most(
+    text: str, settings: ScalerSettings, most: float
+) -> None:
+    """A busy scaler's policy is asked far less often than tasks come, and one whose machines come and go for each."""
+    trace = generated(text, ["q"], 5.0, seed=0)
     assert trace is not None
-    assert outcome(trace, scaler_of({"q": [("m", 500)]})).decisions < len(trace) / 10
+    assert outcome(trace, settings).decisions < most * len(trace)
+
+
+def test_what_held_tasks_back_is_told_with_for_how_long_and_short_peaks_show() -> None:
+    trace = told(*[(0.0, 3600.0)] * 3, (900000.0, 1.0))
+    found = outcome(trace, scaler_of({"q": [("m", 1)]}))
+    assert list(found.held_back["q"]) == ["m: its maximum of 1"]
+    assert found.held_back["q"]["m: its maximum of 1"] == pytest.approx(2.0, rel=0.05)
+    assert (found.curves.waiting.max(), found.curves.busy.max(), found.curves.slots.max()) == (3, 1, 1)
+    assert found.curves.waiting[-2] == 0
 
 
 # Traces.
@@ -154,11 +179,13 @@ def test_a_generator_that_there_is_not_is_told_of(text: str) -> None:
         generated(text, ["q"], 10.0, seed=0)
 
 
-def test_a_trace_is_read_from_csv_and_parquet_in_any_order(tmp_path: Path) -> None:
-    columns = {"arrival": [30.0, 10.0], "queue": ["b", "a"], "duration": [3, 1]}
+def test_a_trace_is_read_from_any_file_in_any_order(tmp_path: Path) -> None:
+    columns: dict[str, list[Any]] = {"arrival": [30.0, 10.0], "queue": ["b", "a"], "duration": [3, 1]}
     pq.write_table(pa.table(columns), tmp_path / "trace.parquet")
     (tmp_path / "trace.csv").write_text("arrival,queue,duration\n30,b,3\n10,a,1\n")
-    for name in ("trace.parquet", "trace.csv"):
+    lines = [json.dumps({name: values[row] for name, values in columns.items()}) for row in range(2)]
+    (tmp_path / "trace.jsonl").write_text("\n".join(lines))
+    for name in ("trace.parquet", "trace.csv", "trace.jsonl"):
         trace = read_trace(tmp_path / name)
         assert (trace.arrivals.tolist(), trace.queue.tolist(), trace.seconds.tolist()) == ([0, 20], [0, 1], [1, 3])
         assert list(trace.queues) == ["a", "b"]
@@ -212,7 +239,8 @@ def test_two_policies_are_compared_side_by_side(configs: list[str], tmp_path: Pa
     assert int(lines["machines, most"][1]) > 1
     assert "gpu: waiting, p99" in lines
     written = page.read_text()
-    assert all(name in written for name in ("Machines, and slots at work", "How long tasks waited", *configs))
+    assert all(name in written for name in ("Slots at work, of those there are", "1: machines", "9: gpu"))
+    assert any(line.startswith("gpu: held back by g: its maximum of 1 ") for line in result.output.splitlines())
 
 
 def test_json_has_the_figures(configs: list[str]) -> None:
@@ -222,17 +250,26 @@ def test_json_has_the_figures(configs: list[str]) -> None:
     assert found["cost"] == pytest.approx(2.0 * found["machine_hours"])
 
 
-def test_what_a_log_has_recorded_is_a_trace(configs: list[str], home: Path) -> None:
+def test_what_a_log_has_recorded_of_the_queues_of_these_settings_is_a_trace(configs: list[str], home: Path) -> None:
     history = History(home)
-    history.queue("gpu")
-    for name in "abc":
-        task = history.task(name)
-        history.enqueue(task, "gpu")
-        history.start(task, worker="w", entry=entry_id("gpu", task, 1))
-        history.say(RunCompleted(meta=history.stamp(), task=task, run=1))
+    for queue in ("gpu", "other"):
+        history.queue(queue)
+        for name in "abc":
+            task = history.task(f"{queue} {name}")
+            history.enqueue(task, queue)
+            history.start(task, worker="w", entry=entry_id(queue, task, 1))
+            history.say(RunCompleted(meta=history.stamp(), task=task, run=1))
     history.close()
     result = simulate("--from-log", "--config", configs[1], "--json")
-    assert json.loads(result.stdout)[0]["waits"]["gpu"]["tasks"] == 3
+    (found,) = json.loads(result.stdout)
+    assert {queue: waits["tasks"] for queue, waits in found["waits"].items()} == {"gpu": 3}
+    assert "3 tasks came into other queues" in result.stderr
+
+
+def test_a_log_without_a_task_is_no_trace(configs: list[str]) -> None:
+    result = simulate("--from-log", "--config", configs[1])
+    assert result.exit_code == 1
+    assert "no task that came into a queue" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["poisson(1, 1)", "--boot", "soon"], ["nowhere.csv"]])
