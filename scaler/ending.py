@@ -47,7 +47,7 @@ def _ending(machine: Machine, settings: ScalerSettings, *, used_up: bool) -> Dra
     if machine.status == "booting":
         return _not_coming(machine, settings.spin_up_seconds(machine.resource))
     if machine.silence > 60.0 * settings.max_silence_min:
-        return Terminate(machine.instance, f"no agent on it for {settings.max_silence_min:g} min")
+        return Terminate(machine.instance, f"no agent on it for {_said(60.0 * settings.max_silence_min)}")
     if machine.status == "draining":
         return _not_leaving(machine, settings)
     return _unwanted(machine, settings, used_up=used_up)
@@ -70,7 +70,7 @@ def _not_coming(machine: Machine, limit: float) -> Terminate | None:
         return Terminate(machine.instance, "its provider takes it away")
     if machine.age <= limit:
         return None
-    return Terminate(machine.instance, f"no agent on it {limit / 60:g} min after its launch")
+    return Terminate(machine.instance, f"no agent on it {_said(limit)} after its launch")
 
 
 def _not_leaving(machine: Machine, settings: ScalerSettings) -> Terminate | None:
@@ -78,7 +78,7 @@ def _not_leaving(machine: Machine, settings: ScalerSettings) -> Terminate | None
     limit = settings.idle_seconds(machine.resource) + 60.0 * settings.max_silence_min
     if machine.busy or machine.idle <= limit:
         return None
-    return Terminate(machine.instance, f"its agent has nothing to do and did not leave in {limit / 60:g} min")
+    return Terminate(machine.instance, f"its agent has nothing to do and did not leave in {_said(limit)}")
 
 
 def _idle(serving: list[Machine], situation: Situation, settings: ScalerSettings) -> Iterator[Drain]:
@@ -94,7 +94,7 @@ def _idle(serving: list[Machine], situation: Situation, settings: ScalerSettings
         spare = counts[machine.resource] > settings.resources[machine.resource].minimum
         if spare and machine.instance not in kept:
             counts[machine.resource] -= 1
-            yield Drain(machine.instance, f"nothing to do for {limits[machine.resource] / 60:g} min")
+            yield Drain(machine.instance, f"nothing to do for {_said(limits[machine.resource])}")
 
 
 def _kept_for_entries(idle: list[Machine], situation: Situation) -> set[str]:
@@ -107,3 +107,7 @@ def _kept_for_entries(idle: list[Machine], situation: Situation) -> set[str]:
             fresh[queue] -= machine.slots
             kept.add(machine.instance)
     return kept
+
+
+def _said(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 60.0 else f"{seconds / 60:g} min"  # noqa: PLR2004  a minute

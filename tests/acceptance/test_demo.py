@@ -72,7 +72,7 @@ def test_the_demo_of_the_scaler_runs_each_task_once_though_the_scaler_dies(home:
     environment = {**os.environ, "TASKTAPE_HEARTBEAT_INTERVAL": "0.5"}
     demo = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert demo.returncode == 0, demo.stderr
-    for words in ("a scaler leads", "is killed", "the next scaler leads", "nothing to do for 0.1 min", "page Scalers"):
+    for words in ("a scaler leads", "is killed", "the next scaler leads", "nothing to do for 6 s", "page Scalers"):
         assert words in demo.stderr
     assert "6 tasks completed, each was run once" in demo.stderr
     _, _, *agents = [line.split() for line in demo.stdout.splitlines()]

@@ -127,7 +127,7 @@ def test_what_waits_is_run_once_by_machines_that_come_and_go_while_scalers_die(s
     machines = scaled.last().instances.values()
     assert {state.status for state in machines} == {"terminated"}
     assert all(state.drained_at for state in machines), "all were asked to leave, and none was killed"
-    assert {event.reason for event in site.events(InstanceDraining)} == {f"nothing to do for {IDLE_MIN:g} min"}
+    assert {event.reason for event in site.events(InstanceDraining)} == {f"nothing to do for {60 * IDLE_MIN:g} s"}
     assert min(scaled.idle_seconds()) >= 60 * IDLE_MIN
     assert {event.worker for event in site.events(WorkerStopped)} == {state.worker for state in machines}
     assert {event.instance for event in site.events(WorkerStarted)} == {state.instance for state in machines}
