@@ -259,6 +259,7 @@ def test_what_a_log_has_recorded_of_the_queues_of_these_settings_is_a_trace(conf
             history.enqueue(task, queue)
             history.start(task, worker="w", entry=entry_id(queue, task, 1))
             history.say(RunCompleted(meta=history.stamp(), task=task, run=1))
+            history.settle()
     history.close()
     result = simulate("--from-log", "--config", configs[1], "--json")
     (found,) = json.loads(result.stdout)
