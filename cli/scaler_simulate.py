@@ -57,7 +57,7 @@ FromLog = Annotated[
     bool, typer.Option("--from-log", help="The trace is what came into these queues by this log, with how long it ran.")
 ]
 Days = Annotated[float, typer.Option("--days", min=0.0, help="So many of the log's last days, with --from-log.")]
-Minutes = Annotated[float, typer.Option("--minutes", min=0.0, help="How long generated tasks run on average.")]
+Minutes = Annotated[float, typer.Option("--minutes", min=0.01, help="How long generated tasks run on average.")]
 Boot = Annotated[str, typer.Option("--boot", metavar="SECONDS", help="How long machines boot: 90, or from-to: 60-120.")]
 Interruptions = Annotated[
     float, typer.Option("--interruptions", min=0.0, metavar="RATE", help="Times an hour a spot machine is taken away.")

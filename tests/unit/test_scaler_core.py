@@ -362,23 +362,6 @@ def test_where_all_agents_are_dead_time_goes_on_and_their_machines_are_ended() -
     assert world.provider.up() == []
 
 
-# Many machines.
-
-
-def test_a_long_list_of_machines_is_not_asked_for_all_the_time_while_some_of_them_end() -> None:
-    world = world_of(queues={"q": [("m", 9000)]})
-    world.boot = NEVER
-    for number in range(2500):
-        world.provider.add(order(f"orphan-{number}"))
-    world.until(lambda: world.statuses() == {"booting": 2500})
-    world.provider.ends_at_once = False
-    world.now += IDLE * 4
-    world.until(lambda: world.statuses()["terminating"] > 0)
-    before = world.provider.calls["describe"]
-    world.run(20.0)
-    assert world.provider.calls["describe"] - before <= 3
-
-
 # What is said.
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from tasktape.events.instance_events import Placement
 from tasktape.scaler.policy import decide
-from tasktape.scaler.settings import ScalerSettings
+from tasktape.scaler.provider import Order
+from tasktape.scaler.settings import Resource, ScalerSettings
 from tasktape.scaler.situation import Machine, Situation
 from tasktape.tests.support.counter import Counter
 from tasktape.tests.support.scaler_world import NEVER, World
@@ -63,3 +64,16 @@ def test_the_loop_costs_each_machine_the_same_from_the_request_to_its_work() -> 
 
     few, many = (lines_of(partial(story, count)) for count in (FEW, MANY))
     assert many < 1.2 * MANY / FEW * few
+
+
+def test_a_long_list_of_machines_is_not_asked_for_all_the_time_while_some_of_them_end() -> None:
+    world = World(scaler_of({"q": [("m", 9000)]}), boot=NEVER)
+    for number in range(2500):
+        world.provider.add(Order(f"orphan-{number}", "m", Resource(), Placement(), ["q"]))
+    world.until(lambda: world.statuses() == {"booting": 2500})
+    world.provider.ends_at_once = False
+    world.now += 3600.0
+    world.until(lambda: world.statuses()["terminating"] > 0)
+    before = world.provider.calls["describe"]
+    world.run(20.0)
+    assert world.provider.calls["describe"] - before <= 3

@@ -252,18 +252,21 @@ def test_json_has_the_figures(configs: list[str]) -> None:
 
 def test_what_a_log_has_recorded_of_the_queues_of_these_settings_is_a_trace(configs: list[str], home: Path) -> None:
     history = History(home)
-    for queue in ("gpu", "other"):
+    for queue in ("other", "gpu"):
         history.queue(queue)
         for name in "abc":
             task = history.task(f"{queue} {name}")
             history.enqueue(task, queue)
             history.start(task, worker="w", entry=entry_id(queue, task, 1))
             history.say(RunCompleted(meta=history.stamp(), task=task, run=1))
+            history.settle()
     history.close()
     result = simulate("--from-log", "--config", configs[1], "--json")
     (found,) = json.loads(result.stdout)
     assert {queue: waits["tasks"] for queue, waits in found["waits"].items()} == {"gpu": 3}
     assert "3 tasks came into other queues" in result.stderr
+    (newest,) = json.loads(simulate("--from-log", "--days", "0", "--config", configs[1], "--json").stdout)
+    assert newest["waits"]["gpu"]["tasks"] == 1
 
 
 def test_a_log_without_a_task_is_no_trace(configs: list[str]) -> None:

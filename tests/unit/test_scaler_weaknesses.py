@@ -83,6 +83,11 @@ def test_2_an_idle_worker_that_is_dead_does_not_starve_the_queue() -> None:
     world.enqueue()
     world.until(lambda: len(world.said(InstanceRequested)) == 3, MINUTE)
     world.until(lambda: world.waiting() == 0, 3 * MINUTE)
+    elsewhere = world_of()
+    elsewhere.agent().dead = True
+    elsewhere.run(MINUTE)
+    elsewhere.enqueue()
+    elsewhere.until(lambda: len(elsewhere.said(InstanceRequested)) == 1, MINUTE)
 
 
 def test_3_a_restart_does_not_forget_machines_that_boot() -> None:
