@@ -24,6 +24,7 @@ from ..ending import Ending, Uninstall, ending_of
 from ..session import process
 from ..types import TaskStatusEnum
 from .exit_code import has_returned, outermost_frame, unseen_exit
+from .nudge import MOMENT, nudge
 from .patches import Patches, safely
 
 SIGNAL_SECONDS: Final = 5.0
@@ -43,6 +44,7 @@ class ExitWatch:
         self._left: SystemExit | None = None
         self._thread_error: BaseException | None = None
         self._terminated = False
+        self._speaker: threading.Thread | None = None
         self._patches = Patches()
         self._put_back: list[Uninstall] = []
 
@@ -113,21 +115,33 @@ class ExitWatch:
 
         signal.signal(signal.SIGTERM, handle)
         self._put_back.append(lambda: _restore_handler(handle, before))
+        self._put_back.append(nudge(signal.SIGTERM, lambda: self._terminated))
 
     def _die(self, number: int) -> None:
         """Say that the run is stopped, then end by the signal as if nobody had noticed it.
 
-        Said by another thread: this one may hold any lock where the signal came. A forked child, such as a worker of a
-        pool that is closed, only says what it has not said yet; where it does so already it goes on with that.
+        Said by another thread: this one may hold any lock where the signal came, and goes on after a moment so that it
+        lets go of it. A forked child, such as a worker of a pool that is closed, only says what it has not said yet;
+        where it does so already it goes on with that.
         """
-        is_child = os.getpid() != self._pid
-        if is_child and process.session is not None and process.session.outbox.after_close(partial(_die_of, number)):
-            return
-        last_words = (_flush,) if is_child else (self._end, _TERMINATED)
-        speaker = threading.Thread(target=safely, args=("end", *last_words), daemon=True)
-        speaker.start()
-        speaker.join(SIGNAL_SECONDS)
-        _die_of(number)
+        if self._speaker is None:
+            is_child, session = os.getpid() != self._pid, process.session
+            if is_child and session is not None and session.outbox.after_close(partial(_die_of, number)):
+                return
+            last_words = (_flush,) if is_child else (self._end, _TERMINATED)
+            self._speaker = threading.Thread(target=_speak, args=(number, *last_words), daemon=True)
+            self._speaker.start()
+        self._speaker.join(MOMENT)
+        if not self._speaker.is_alive():
+            _die_of(number)
+
+
+def _speak(number: int, *last_words: Any) -> None:
+    """Say the last words, for so long at the most, and have the main thread die: only that may undo a handler."""
+    speaker = threading.Thread(target=safely, args=("end", *last_words), daemon=True)
+    speaker.start()
+    speaker.join(SIGNAL_SECONDS)
+    signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
 def _die_of(number: int) -> None:

@@ -130,6 +130,21 @@ def test_a_termination_stops_the_run_and_ends_the_process_by_the_signal(tmp_path
     assert Ran(tmp_path, TERMINATE).code == -signal.SIGTERM
 
 
+def test_what_the_main_thread_held_when_it_was_told_to_terminate_it_lets_go_of(tmp_path: Path) -> None:
+    program = """
+        held, say = threading.Lock(), watch._end
+        def say_with_lock(ending):
+            with held:
+                say(ending)
+        watch._end = say_with_lock
+        with held:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(9)
+    """
+    ran = Ran(tmp_path, program)
+    assert (ran.code, len(ran.endings)) == (-signal.SIGTERM, 1)
+
+
 def test_a_handler_of_the_programs_own_decides_how_a_termination_ends(tmp_path: Path) -> None:
     before = "signal.signal(signal.SIGTERM, lambda *_: (print('cleaning up'), sys.exit(7)))"
     assert ending_of(tmp_path, TERMINATE, before)["status"] == "stopped"
