@@ -48,7 +48,7 @@ else
 endif
 
 test: .venv/.dev tools
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 simulate: .venv/.dev
 	$(BIN)/python -m tasktape.tests.support.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

@@ -35,6 +35,12 @@ for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not
     del os.environ[name]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, beside which all else is run."""
+    items.sort(key=lambda item: item.get_closest_marker("machine") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note in a report which logs its test uses: reports alone travel from the processes that run tests."""

@@ -121,9 +121,9 @@ def _fill(session: boto3.Session, aws: str, wheel: Path) -> None:
     s3 = session.client("s3", endpoint_url=aws)
     s3.create_bucket(Bucket=BUCKET)
     s3.upload_file(str(wheel), BUCKET, wheel.name)
-    session.client("ssm", endpoint_url=aws).put_parameter(Name="/ml/kafka", Value=KAFKA, Type="SecureString")
+    session.client("ssm", endpoint_url=aws).put_parameter(Name="/boot/kafka", Value=KAFKA, Type="SecureString")
     secrets = session.client("secretsmanager", endpoint_url=aws)
-    secrets.create_secret(Name="ml/git", SecretString=json.dumps({"token": GIT}))
+    secrets.create_secret(Name="boot/git", SecretString=json.dumps({"token": GIT}))
 
 
 def _scaler(aws: str, mirror: str, here: str, repository: str) -> ScalerSettings:
@@ -142,8 +142,8 @@ def _scaler(aws: str, mirror: str, here: str, repository: str) -> ScalerSettings
                 "extra_vm_bash_script": _BEFORE.format(mirror=mirror, here=here, aws=aws),
                 "environment": {"AWS_ENDPOINT_URL": aws},
                 "settings": {
-                    "kafka": {"sasl.password": "ssm:/ml/kafka"},
-                    "git": {host: {"user": "me", "token": "secretsmanager:ml/git#token"}},
+                    "kafka": {"sasl.password": "ssm:/boot/kafka"},
+                    "git": {host: {"user": "me", "token": "secretsmanager:boot/git#token"}},
                 },
             },
         }

@@ -132,7 +132,7 @@ def test_a_plan_says_which_machines_would_go(told: Told, until: Until) -> None:
     told.machine(machine_events.InstanceReady, worker="w")
     told.agent("w", instance="i1")
     (drain,) = until(lambda: planned(told)["actions"])
-    assert (drain["action"], drain["instance"], drain["reason"]) == ("drain", "i1", "nothing to do for 0.0001 min")
+    assert (drain["action"], drain["instance"], drain["reason"]) == ("drain", "i1", "nothing to do for 0.006 s")
     shown = run("plan", "--config", str(told.config))
     assert "drain i1: nothing to do" in shown.stdout
     assert [part for part in ("spot, here", "m1", "1.50", "ready") if part not in shown.stdout] == []
