@@ -157,7 +157,9 @@ def _summary(seen: Scaling, tasks: int) -> None:
         Column("TASKS", right=True),
         Column("GONE AT", right=True),
     ]
-    print_table(columns, [_cells(machine) for machine in seen.machines.values()], "No agent came.")
+    print_table(
+        columns, [_cells(machine, seen.ran_on(machine)) for machine in seen.machines.values()], "No agent came."
+    )
     failed = sorted(task for task, end in seen.ends.items() if end != "completed")
     if failed:
         raise DemoError(
@@ -168,12 +170,12 @@ def _summary(seen: Scaling, tasks: int) -> None:
     note(f"{counted(tasks, 'task')} completed, {once}; {counted(seen.most, 'agent')} at once at most.")
 
 
-def _cells(machine: Machine) -> list[str]:
+def _cells(machine: Machine, runs: int) -> list[str]:
     return [
         str(machine.number),
         f"{machine.asked:.1f} s",
         machine.why,
         "" if machine.served is None else f"{machine.served:.1f} s",
-        str(machine.tasks),
+        str(runs),
         "" if machine.gone is None else f"{machine.gone:.1f} s",
     ]

@@ -28,19 +28,20 @@ class Machine:
     machine: str = ""
     served: float | None = None
     gone: float | None = None
-    tasks: int = 0
 
 
 @dataclass
 class Scaling:
     """Tasks of one queue, how often each was started and how it ended, and the machines of one scaler, by id.
 
-    Topics may be read in any order, so that all tasks are followed, and those counted that came to the queue.
+    Topics may be read in any order, so that all tasks are followed, and those counted that came to the queue; `runs`
+    counts what each worker has started, whichever machine it turns out to be on.
     """
 
     scaler: str
     tasks: set[str] = field(default_factory=set)
     starts: Counter[str] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter)
     ends: dict[str, str] = field(default_factory=dict)
     machines: dict[str, Machine] = field(default_factory=dict)
     most: int = 0
@@ -55,13 +56,18 @@ class Scaling:
         """How many tasks have ended."""
         return len(self.tasks & self.ends.keys())
 
+    def ran_on(self, machine: Machine) -> int:
+        """How many runs a machine's agent has started."""
+        return self.runs[machine.worker] if machine.worker else 0
+
     def apply(self, event: Event, at: float) -> Iterator[str]:
         """Take an event in; returns what there is to say of it."""
         kind = type(event).__name__
         if kind == "EntryEnqueued":
             self.tasks.add(event.key)
         elif kind == "RunStarted":
-            self._start(event.key, getattr(event, "worker", ""))
+            self.starts[event.key] += 1
+            self.runs[getattr(event, "worker", "")] += 1
         elif kind in _ENDINGS:
             self.ends[event.key] = kind.removeprefix("Run").lower()
         elif getattr(event, "scaler", "") == self.scaler:
@@ -70,11 +76,6 @@ class Scaling:
         if over // STEP > self._told // STEP:
             self._told = over
             yield f"{over} of {counted(len(self.tasks), 'task')} done, {counted(len(self.live()), 'agent')} there"
-
-    def _start(self, task: str, worker: str) -> None:
-        self.starts[task] += 1
-        for machine in self.machines.values():
-            machine.tasks += worker != "" and machine.worker == worker
 
     def _machine(self, kind: str, event: Event, at: float) -> Iterator[str]:
         reason = getattr(event, "reason", "")

@@ -135,13 +135,15 @@ def test_a_scaler_is_told_of_from_its_events() -> None:
 
 def test_tasks_count_in_whatever_order_their_topics_are_read() -> None:
     seen = Scaling("demo")
-    told(seen, requested("i"), machine_event(InstanceReady, worker="w"))
+    told(seen, requested("i"))
     happened = [RunStarted(meta=ME(), task="a", run=1, worker="w"), RunCompleted(meta=ME(), task="a", run=1)]
     assert told(seen, *happened) == []
     assert seen.over() == 0, "it is not known to be a task of the demo"
     about = {"task": "a", "queue": "scaled", "run": 1, "spec": TaskSpec(project="p", name="n")}
     told(seen, EntryEnqueued(meta=ME(), entry="e", **about))
-    assert (seen.over(), seen.starts["a"], seen.machines["i"].tasks) == (1, 1, 1)
+    assert (seen.over(), seen.starts["a"], seen.ran_on(seen.machines["i"])) == (1, 1, 0)
+    told(seen, machine_event(InstanceReady, worker="w"))
+    assert seen.ran_on(seen.machines["i"]) == 1
 
 
 def waiting(log: Log) -> Wait:

@@ -26,7 +26,9 @@ def test_a_library_that_a_thread_still_imports_is_seeded_once_it_is_there(
     (tmp_path / "torch.py").write_text(SLOW_TORCH)
     (tmp_path / "torch_gate.py").write_text("import threading\nbegun, may_go_on = threading.Event(), threading.Event()")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name in ("torch", "torch_gate"):
+        monkeypatch.setitem(sys.modules, name, sys)
+        del sys.modules[name]
     gate = import_module("torch_gate")
     importing = threading.Thread(target=import_module, args=("torch",))
     importing.start()
@@ -35,4 +37,3 @@ def test_a_library_that_a_thread_still_imports_is_seeded_once_it_is_there(
     seed(7)
     importing.join()
     assert sys.modules["torch"].seeds == [7]
-    monkeypatch.delitem(sys.modules, "torch")
