@@ -18,14 +18,13 @@ from pathlib import Path
 from tasktape.agent.appends import message_id
 from tasktape.agent.follow import Reading, decode
 from tasktape.events.base import Event, Stamper, now_us
-from tasktape.events.instance_events import InstanceEvent, InstanceRequested
+from tasktape.events.instance_events import InstanceRequested
 from tasktape.events.log.port import LogRecord
-from tasktape.events.queue_events import QueueEvent, queue_topic
 from tasktape.events.settings import load_settings
-from tasktape.events.task_events import TasksEvent
-from tasktape.events.worker_events import WorkerEvent, WorkerHeartbeat
+from tasktape.events.worker_events import WorkerHeartbeat
 from tasktape.scaler.core import STEP, STEP_PER_MACHINE, Core
 from tasktape.scaler.provider import Described, Launched, Order
+from tasktape.scaler.seen import topics_of
 from tasktape.scaler.settings import ScalerSettings
 
 REACTIONS = 10
@@ -96,7 +95,7 @@ def readings(queue: str) -> Iterator[list[Reading]]:
     """All there is on the log, as a scaler reads it."""
     settings = load_settings()
     codec = settings.codec()
-    topics = [InstanceEvent.topic, WorkerEvent.topic, QueueEvent.topic, TasksEvent.topic, queue_topic(queue)]
+    topics = topics_of([queue])
     with settings.open_log() as log:
         ends = log.end_positions(topics)
         with log.read(log.start_positions(topics)) as reader:

@@ -25,7 +25,6 @@ class Machine:
     asked: float
     why: str
     worker: str = ""
-    machine: str = ""
     served: float | None = None
     gone: float | None = None
 
@@ -94,9 +93,7 @@ class Scaling:
 
 def _change(machine: Machine, kind: str, event: Event, at: float) -> Iterator[str]:
     reason = getattr(event, "reason", "") or getattr(event, "message", "")
-    if kind == "InstanceLaunched":
-        machine.machine = getattr(event, "machine", "")
-    elif kind == "InstanceReady":
+    if kind == "InstanceReady":
         machine.worker, machine.served = getattr(event, "worker", ""), at
         yield f"agent {machine.number} serves"
     elif kind == "InstanceDraining":

@@ -13,7 +13,7 @@ from ..projections.work_rows import PipelineRow
 from . import navigation as to
 from .formatting import ago, duration, one_line, status_look
 from .source import queries
-from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, nothing, now
+from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, in_pages, nothing, now
 
 _PER_PAGE: Final = 50
 _SHOWN: Final = "_shown_pipelines"
@@ -35,11 +35,7 @@ def _live() -> None:
     if not pipelines:
         nothing("No pipelines yet. A task that defines steps is one.")
         return
-    table = st.container()
-    pages = -(-len(pipelines) // _PER_PAGE)
-    place = st.pagination(pages, key="pipelines-page") if pages > 1 else 1
-    with table:
-        _table(pipelines[(place - 1) * _PER_PAGE : place * _PER_PAGE])
+    in_pages(pipelines, _PER_PAGE, "pipelines-page", _table)
 
 
 def _table(pipelines: Sequence[PipelineRow]) -> None:

@@ -12,7 +12,7 @@ from ..projections.rows import ProjectRow
 from . import navigation as to
 from .formatting import STATUSES, ago, markdown, status_look
 from .source import queries
-from .widgets import CALM, nothing, now
+from .widgets import CALM, in_pages, nothing, now
 
 _PER_PAGE: Final = 24
 _ACROSS: Final = 3
@@ -32,11 +32,7 @@ def _projects() -> None:
         nothing("No projects yet. The first task makes one:", "tasktape demo")
         return
     found = _search(projects)
-    pages = max(1, -(-len(found) // _PER_PAGE))
-    shown = st.container()
-    place = st.pagination(pages, key="projects-page") if pages > 1 else 1
-    with shown:
-        _cards(found[(place - 1) * _PER_PAGE : place * _PER_PAGE])
+    in_pages(found, _PER_PAGE, "projects-page", _cards)
 
 
 def _search(projects: Sequence[ProjectRow]) -> list[ProjectRow]:

@@ -23,7 +23,7 @@ from . import navigation as to
 from .formatting import MACHINE_COLORS, SCALING_COLORS, ago, duration, markdown, number, one_line
 from .scaler_figures import counts_of, limited, machines_figure, money, told, waiting_figure
 from .source import queries
-from .widgets import LIVE, nothing, now
+from .widgets import LIVE, in_pages, nothing, now
 
 SPANS: Final = {"1 h": 1.0, "24 h": 24.0, "7 d": 168.0, "All": None}
 _COMMANDS: Final = "tasktape scaler init\ntasktape scaler"
@@ -167,11 +167,7 @@ def _machines(machines: Sequence[InstanceRow], moment: datetime) -> None:
     if not machines:
         nothing("No machines now: they come when work waits.")
         return
-    table = st.container()
-    pages = -(-len(machines) // _PER_PAGE)
-    place = st.pagination(pages, key="machines-page") if pages > 1 else 1
-    with table:
-        _page(machines[(place - 1) * _PER_PAGE : place * _PER_PAGE], moment)
+    in_pages(machines, _PER_PAGE, "machines-page", lambda page: _page(page, moment))
 
 
 def _page(machines: Sequence[InstanceRow], moment: datetime) -> None:

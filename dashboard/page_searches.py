@@ -15,7 +15,7 @@ from ..projections.search_rows import SearchRow
 from . import navigation as to
 from .formatting import ago, duration, number, one_line, status_look
 from .source import queries
-from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, nothing, now
+from .widgets import LIVE, STATUS_COLORS, STATUS_LABELS, in_pages, nothing, now
 
 _PER_PAGE: Final = 50
 _SHOWN: Final = "_shown_searches"
@@ -37,11 +37,7 @@ def _searches() -> None:
     if not searches:
         nothing("No searches yet. A task that starts a `HyperParameterOptimizer` is one.")
         return
-    table = st.container()
-    pages = -(-len(searches) // _PER_PAGE)
-    place = st.pagination(pages, key="searches-page") if pages > 1 else 1
-    with table:
-        _table(searches[(place - 1) * _PER_PAGE : place * _PER_PAGE])
+    in_pages(searches, _PER_PAGE, "searches-page", _table)
 
 
 def _table(searches: Sequence[SearchRow]) -> None:

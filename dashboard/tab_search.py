@@ -30,7 +30,7 @@ from .formatting import TRIAL_COLORS, duration, markdown, number, one_line
 from .latest import Latest
 from .source import queries
 from .task_table import frame
-from .widgets import fact, nothing, now
+from .widgets import fact, in_pages, nothing, now
 
 PER_PAGE: Final = 500
 BEST_FIRST: Final = "Best first"
@@ -221,11 +221,7 @@ def _table(seen: Seen) -> None:
         )
         st.caption("Click a task to open it, a heading to sort by it.", width="content")
     trials = list(reversed(seen.trials)) if order == NEWEST_FIRST else seen.ranked
-    table = st.container()
-    pages = -(-len(trials) // PER_PAGE)
-    place = st.pagination(pages, key="trials-page") if pages > 1 else 1
-    with table:
-        _page(seen, trials[(place - 1) * PER_PAGE : place * PER_PAGE])
+    in_pages(trials, PER_PAGE, "trials-page", lambda page: _page(seen, page))
 
 
 def _page(seen: Seen, trials: Sequence[Shown]) -> None:

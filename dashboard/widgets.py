@@ -1,10 +1,10 @@
-"""Small things that several pages draw: a status, a moment, a name, a page with nothing on it."""
+"""Small things that several pages draw: a status, a moment, a name, rows in pages, a page with nothing on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -18,6 +18,8 @@ CALM: Final = 5.0
 
 STATUS_LABELS: Final = tuple(look.label for look in STATUSES.values())
 STATUS_COLORS: Final = tuple(look.color for look in STATUSES.values())
+
+T = TypeVar("T")
 
 
 def now() -> datetime:
@@ -64,3 +66,12 @@ def nothing(text: str, command: str = "", language: str | None = "bash") -> None
         if command:
             st.code(command, language=language, width="content")
         st.space("small")
+
+
+def in_pages(rows: Sequence[T], count: int, key: str, draw: Callable[[Sequence[T]], None]) -> None:
+    """Draw so many rows at once, and below them the pages there are, if these are several."""
+    drawn = st.container()
+    pages = -(-len(rows) // count)
+    place = st.pagination(pages, key=key) if pages > 1 else 1
+    with drawn:
+        draw(rows[(place - 1) * count : place * count])

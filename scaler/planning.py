@@ -15,14 +15,11 @@ from ..agent.appends import Appends
 from ..agent.follow import Reading, decode
 from ..agent.heartbeat import LOST_AFTER_INTERVALS
 from ..events.base import now_us
-from ..events.instance_events import InstanceEvent
-from ..events.queue_events import QueueEvent, queue_topic
-from ..events.task_events import TasksEvent
 from ..events.worker_events import WorkerEvent, WorkerHeartbeat
 from ..projections.instance_fold import InstanceState
 from .observing import observe
 from .policy import Plan, decide
-from .seen import Seen
+from .seen import Seen, topics_of
 from .stuck import Stuck
 
 if TYPE_CHECKING:
@@ -43,13 +40,7 @@ class Planned:
 def plan_now(settings: Settings, scaler: ScalerSettings) -> Planned:
     """Plan as if this were a scaler that leads and has just read the log."""
     seen = Seen(scaler.name, scaler.queues, Appends(), settings.claim_lease, scaler.budget.period_hours)
-    told = [
-        InstanceEvent.topic,
-        WorkerEvent.topic,
-        QueueEvent.topic,
-        TasksEvent.topic,
-        *map(queue_topic, scaler.queues),
-    ]
+    told = topics_of(scaler.queues)
     start, wall_us = time.monotonic(), now_us()
     with settings.open_log() as log:
         there = log.topics()

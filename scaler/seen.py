@@ -17,8 +17,16 @@ from ..events.base import Event, to_us
 from ..events.instance_events import InstanceEvent, InstanceReady, ScalerEvent
 from ..events.limit_events import LimitSet, PermitEvent
 from ..events.log.port import LogRecord
-from ..events.queue_events import QUEUE_TOPIC_PREFIX, EntryEvent, QueueCreated, QueueDeleted, QueueEvent, queue_of_topic
-from ..events.task_events import EntryLeft
+from ..events.queue_events import (
+    QUEUE_TOPIC_PREFIX,
+    EntryEvent,
+    QueueCreated,
+    QueueDeleted,
+    QueueEvent,
+    queue_of_topic,
+    queue_topic,
+)
+from ..events.task_events import EntryLeft, TasksEvent
 from ..events.worker_events import WorkerEvent
 from ..projections.instance_fold import InstanceFold, InstanceState, ScalerFold
 from ..projections.limit_fold import LimitFold
@@ -31,6 +39,12 @@ DEAF_AFTER: Final = 10.0
 """Seconds without any record after which this scaler's clocks stand still; agents speak more often."""
 KEPT_US: Final = 86_400_000_000
 """How long machines are remembered that are over: one that runs all the same counts as an orphan after that."""
+
+
+def topics_of(queues: Iterable[str]) -> list[str]:
+    """Topics that a scaler of these queues reads."""
+    told = (InstanceEvent.topic, WorkerEvent.topic, QueueEvent.topic, TasksEvent.topic)
+    return [*told, *map(queue_topic, queues)]
 
 
 class Seen:

@@ -22,13 +22,12 @@ from ..events.groups import scaler_group
 from ..events.instance_events import InstanceEvent
 from ..events.log import open_log
 from ..events.log.port import Delivery
-from ..events.queue_events import QueueCreated, QueueEvent, queue_topic
-from ..events.task_events import TasksEvent
+from ..events.queue_events import QueueCreated
 from ..events.topics import TOPICS, queue_spec
 from ..events.wire import append_event
-from ..events.worker_events import WorkerEvent
 from .core import Core
 from .provider import Described, Launched, Order, Provider, Refused
+from .seen import topics_of
 from .telling import Teller
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Service:
             membership = Membership(self._log, scaler_group(scaler.name), InstanceEvent.topic)
             self._membership = stack.enter_context(contextlib.closing(membership))
             membership.committed(self._log.start_positions([InstanceEvent.topic]))  # who may not join is told so now
-            self._queue_topics = [queue_topic(name) for name in scaler.queues]
+            self._topics = topics_of(scaler.queues)
             self._stack = stack.pop_all()
 
     def run(self) -> None:
@@ -171,8 +170,7 @@ class Service:
     # The loop.
 
     def _follow(self) -> Follower:
-        told = (InstanceEvent.topic, WorkerEvent.topic, QueueEvent.topic, TasksEvent.topic)
-        positions = self._log.start_positions([*told, *self._queue_topics])
+        positions = self._log.start_positions(self._topics)
         follower = Follower(self._log, self._codec, _MAIN, positions, self._inbox.put)
         follower.mark(_START, {source.topic for source in positions})
         follower.start()

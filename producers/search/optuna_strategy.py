@@ -183,7 +183,7 @@ class OptimizerOptuna(SearchStrategy):
             params = self._space.encode(known.parameters)
             frozen = self._frozen(known, params)
         except ValueError:
-            pass
+            pass  # of another space: it counts, and is left out of what is learnt from
         else:
             self._tried.take(known.parameters)
             trial = self._add(known, frozen, held.pop(canonical(params), None))
