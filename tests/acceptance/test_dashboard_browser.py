@@ -22,7 +22,6 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tasktape.cli.dashboard import free_port
 from tasktape.events.base import Stamper, now_us
 from tasktape.events.blobs import open_blob_store
 from tasktape.events.instance_events import (
@@ -33,6 +32,7 @@ from tasktape.events.instance_events import (
 )
 from tasktape.events.search_events import Objective
 from tasktape.producers.search.parameters import LogUniformParameterRange
+from tasktape.tests.kafka.ports import free_port
 from tasktape.tests.support.histories import History, falling
 
 pytestmark = pytest.mark.browser
@@ -300,7 +300,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
 @pytest.fixture(scope="module")
 def address(told: Told) -> Iterator[str]:
     """Address of a dashboard that runs as its users run it."""
-    port = free_port("127.0.0.1", None)
+    port = free_port()
     command = [sys.executable, "-m", "tasktape.cli.main", "dashboard", "--no-browser", "--port", str(port)]
     environment = {**os.environ, "TASKTAPE_HOME": str(told.history.home)}
     output = told.history.home / "dashboard.log"

@@ -16,7 +16,8 @@ from tasktape.events.log import TopicPartition
 from tasktape.events.log.kafka import KafkaLog
 from tasktape.events.topics import TopicSpec
 from tasktape.tests.kafka import broker as module
-from tasktape.tests.kafka.broker import Broker, KafkaMissingError, free_port, jars, serves
+from tasktape.tests.kafka.broker import Broker, KafkaMissingError, jars, serves
+from tasktape.tests.kafka.ports import free_port
 
 PROGRAM = Path(module.__file__)
 QUICK = {"heartbeat.interval.ms": "200"}

@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import string
 import subprocess
 import sys
@@ -28,6 +27,8 @@ from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from tasktape.tests.kafka.ports import free_port
 
 HERE = Path(__file__).parent
 VERSION = "4.3.1"
@@ -91,13 +92,6 @@ def java(main: str, *arguments: str) -> list[str]:
     """Return the command that runs one of Kafka's programs."""
     logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
     return ["java", *JAVA, logging, "-cp", f"{jars()}/*", main, *arguments]
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serves(address: str, properties: Mapping[str, str] = NO_PROPERTIES) -> bool:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from tasktape.tests.kafka.broker import VERSION, KafkaMissingError, free_port, serves
+from tasktape.tests.kafka.broker import VERSION, KafkaMissingError, serves
+from tasktape.tests.kafka.ports import free_port
 
 IMAGE: Final = f"apache/kafka:{VERSION}"
 START_TIMEOUT: Final = 120.0

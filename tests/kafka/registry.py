@@ -10,7 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Final, Self
 
-from tasktape.tests.kafka.broker import Child, KafkaMissingError, cache_folder, free_port, maven, once, require
+from tasktape.tests.kafka.broker import Child, KafkaMissingError, cache_folder, maven, once, require
+from tasktape.tests.kafka.ports import free_port
 
 VERSION: Final = "3.0.9"
 ARTIFACT: Final = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"

@@ -18,7 +18,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tasktape.events.settings import Properties, Settings
-from tasktape.tests.kafka.broker import START_TIMEOUT, Child, KafkaMissingError, free_port, java, require, serves
+from tasktape.tests.kafka.broker import START_TIMEOUT, Child, KafkaMissingError, java, require, serves
+from tasktape.tests.kafka.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations" / "security.md"
 BLOCK = re.compile(r"^```\w+ (?P<name>[\w.]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

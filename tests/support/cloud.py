@@ -23,7 +23,8 @@ from tasktape.events.settings import Settings
 from tasktape.scaler.aws import AwsProvider
 from tasktape.scaler.provider import Launched, Order
 from tasktape.scaler.settings import ScalerSettings
-from tasktape.tests.kafka.broker import Broker, Node, free_port
+from tasktape.tests.kafka.broker import Broker, Node
+from tasktape.tests.kafka.ports import free_port
 from tasktape.tests.support.debian import Debian, debian, tasktape_wheel
 from tasktape.tests.support.ec2 import Ec2, ec2_before, moto_server
 from tasktape.tests.support.git_server import private_repository

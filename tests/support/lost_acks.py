@@ -13,7 +13,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
-from tasktape.tests.kafka.broker import Broker, Cluster, Node, free_port
+from tasktape.tests.kafka.broker import Broker, Cluster, Node
+from tasktape.tests.kafka.ports import free_port
 
 PRODUCE: Final = 0
 FLEXIBLE: Final = 9
