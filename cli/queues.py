@@ -44,6 +44,7 @@ _COLUMNS: Final = (
     Column("STATE"),
     Column("WORKER", grow=True),
     Column("ENQUEUED", right=True),
+    Column("NEEDS", grow=True),
 )
 
 
@@ -150,6 +151,7 @@ class Seen:
                 str(entry.priority),
                 entry.state,
                 entry.worker,
+                str(entry.needs),
                 ago(entry.enqueued_at, now),
             ]
             for place, entry in enumerate(self.entries, 1)

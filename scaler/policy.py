@@ -7,11 +7,12 @@ queue, each by its order of preference, within every maximum and budget.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from ..events.hardware import NOTHING, Hardware
 from ..events.instance_events import Placement, QueueNeed
 from .ending import Drain, Terminate, endings
 from .placing import Placing
@@ -38,10 +39,11 @@ Action = Launch | Drain | Terminate
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, and for each queue why."""
+    """What is to be done, for each queue why, and for each resource below its minimum why it stays there."""
 
     actions: tuple[Action, ...]
     needs: tuple[QueueNeed, ...]
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(situation: Situation, settings: ScalerSettings) -> Plan:
@@ -51,13 +53,33 @@ def decide(situation: Situation, settings: ScalerSettings) -> Plan:
     staying = [machine for machine in situation.machines if machine.instance not in leaving]
     planner = _Planner(settings, situation, staying)
     needs = [planner.serve(queue, demand) for queue, demand in _in_order(situation, settings)]
-    planner.keep_warm()
-    return Plan((*ends, *planner.launches), tuple(needs))
+    lacking = planner.keep_warm()
+    return Plan((*ends, *planner.launches), tuple(needs), lacking)
 
 
 def _in_order(situation: Situation, settings: ScalerSettings) -> Iterator[tuple[str, Demand]]:
     for queue in settings.queues:
         yield queue, situation.demands.get(queue, Demand(0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Provided:
+    """Entries that free slots, booting ones, and new machines take, those that none takes, and what is in the way."""
+
+    free: int
+    booting: int
+    launched: int
+    missing: int
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """All but the reasons."""
+        return self.free, self.booting, self.launched, self.missing
+
+
+def _waiting(count: int, queue: str, needed: Hardware) -> str:
+    return f"{count} waiting in {queue}" + (f" for {needed}" if needed else "")
 
 
 class _Planner:
@@ -83,38 +105,49 @@ class _Planner:
 
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
         """Provide for a queue; returns what that took, and what was in the way of each of its resources."""
-        wanted = max(0, demand.waiting - demand.stuck)
-        free = self._supply.take_free(queue, wanted)
-        booting = self._supply.take_booting(queue, wanted - free)
-        missing, launched = wanted - free - booting, 0
-        reasons: dict[str, None] = {}
-        for share in self._settings.queues[queue]:
-            while missing > 0:
-                if reason := self._launch(share.resource, f"{missing} waiting in {queue}", queue):
-                    reasons[reason] = None
-                    break
-                launched += 1
-                missing -= self._supply.take_booting(queue, missing)
+        found = [self._provide(queue, count, needed) for needed, count in demand.calls()]
+        total = _Provided(*(sum(column) for column in zip(*(one.counts for one in found), strict=True)))
+        reasons = dict.fromkeys(reason for one in found for reason in one.reasons)
         return QueueNeed(
             queue=queue,
             waiting=demand.waiting,
             stuck=demand.stuck,
-            free=free,
-            booting=booting,
-            launched=launched,
-            missing=missing,
-            held_back_by="; ".join(reasons or [NO_RESOURCE]) if missing else "",
+            free=total.free,
+            booting=total.booting,
+            launched=total.launched,
+            missing=total.missing,
+            held_back_by="; ".join(reasons or [NO_RESOURCE]) if total.missing else "",
         )
 
-    def keep_warm(self) -> None:
-        """Launch what resources lack of their minimum."""
+    def keep_warm(self) -> dict[str, str]:
+        """Launch what resources lack of their minimum; returns what is in the way of those that go on lacking it."""
+        lacking = {}
         for name, resource in self._settings.resources.items():
             while self._serving[name] < resource.minimum:
-                if self._launch(name, f"at least {resource.minimum} of {name}"):
+                if reason := self._launch(name, f"at least {resource.minimum} of {name}"):
+                    lacking[name] = reason
                     break
+        return lacking
 
-    def _launch(self, name: str, why: str, queue: str = "") -> str:
+    def _provide(self, queue: str, wanted: int, needed: Hardware) -> _Provided:
+        """Provide for so many entries of a queue that need the same hardware."""
+        free = self._supply.take_free(queue, wanted, needed)
+        booting = self._supply.take_booting(queue, wanted - free, needed)
+        missing, launched = wanted - free - booting, 0
+        reasons: list[str] = []
+        for share in self._settings.queues[queue]:
+            while missing > 0:
+                if reason := self._launch(share.resource, _waiting(missing, queue, needed), queue, needed):
+                    reasons.append(reason)
+                    break
+                launched += 1
+                missing -= self._supply.take_booting(queue, missing, needed)
+        return _Provided(free, booting, launched, missing, tuple(reasons))
+
+    def _launch(self, name: str, why: str, queue: str = "", needed: Hardware = NOTHING) -> str:
         """Launch a machine of a resource, for a queue or for all that it serves; returns what is in the way."""
+        if not needed.fits(self._settings.resources[name].hardware):
+            return f"{name}: not known to have {needed}"
         if reason := self._room.refusal(name, queue):
             return reason
         reason = f"{name}: {NO_PLACEMENT}"
@@ -127,7 +160,8 @@ class _Planner:
 
     def _note(self, launch: Launch) -> None:
         resource = launch.resource
+        kind = self._settings.resources[resource]
         self._placing.take(launch.placement)
         self._serving[resource] += 1
-        self._supply.add(self._settings.queues_of(resource), self._settings.resources[resource].slots)
+        self._supply.add(self._settings.queues_of(resource), kind.slots, kind.hardware)
         self.launches.append(launch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasktape.events.instance_events import (
+    SIGN_OF_LIFE,
     InstanceAdopted,
     InstanceDraining,
     InstanceFailed,
@@ -377,12 +378,14 @@ def test_what_was_seen_is_said_when_it_is_news_and_seldom_while_only_numbers_mov
     assert len(world.said(ScalingDecided)) - before <= 16
 
 
-def test_a_scaler_with_nothing_to_look_after_says_nothing() -> None:
+def test_a_scaler_with_nothing_to_look_after_says_once_a_minute_that_it_lives_and_nothing_else() -> None:
     world = world_of()
     world.run(30)
     before = len(world.log)
-    world.run(3600)
-    assert len(world.log) == before
+    world.run(60 * SIGN_OF_LIFE)
+    said = [event for _, event in world.log[before:]]
+    assert 59 <= len(said) <= 60
+    assert all(isinstance(event, ScalingDecided) for event in said)
 
 
 def test_a_machine_that_is_to_be_there_always_is_asked_for_again_though_nobody_else_speaks() -> None:
