@@ -14,6 +14,7 @@ import pytest
 
 from tasktape.cli import exit_codes
 from tasktape.events.base import Event, Stamper
+from tasktape.events.hardware import Hardware
 from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.port import partition_of
@@ -406,6 +407,20 @@ def test_limits_hold_whichever_agents_run_the_tasks(site: AgentSite) -> None:
     for task in [*alone, *pairs]:
         assert site.wait_for_end(task) == (1, "RunCompleted"), site.console(task)
     site.wait(lambda: len(site.events(PermitReleased)) == len(site.events(PermitClaimed)) - refused(site))
+
+
+def test_tasks_run_where_there_is_what_they_need_and_beside_others_only_where_it_is_enough(site: AgentSite) -> None:
+    site.agent("--env", "current", "--slots", "2", "--memory-gb", "4")
+    heavy = site.put("pass", hardware=Hardware(memory_gb=16.0))
+    alone = "PLACES = ['alone']" + IN_A_PLACE
+    for task in [site.put(alone, hardware=Hardware(memory_gb=3.0)) for _ in range(2)]:
+        assert site.wait_for_end(task) == (1, "RunCompleted"), site.console(task)
+    assert not site.of(heavy, RunStarted), "what is behind it went first"
+    site.agent("--env", "current", "--memory-gb", "16", "--gpus", "5,7")
+    assert site.wait_for_end(heavy) == (1, "RunCompleted")
+    both = site.put("import os; print('GPU', os.environ['CUDA_VISIBLE_DEVICES'])", hardware=Hardware(gpus=2))
+    assert site.wait_for_end(both) == (1, "RunCompleted")
+    assert ("stdout", "GPU 5,7") in site.console(both)
 
 
 def refused(site: AgentSite) -> int:
