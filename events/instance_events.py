@@ -12,8 +12,8 @@ from pydantic import Field
 
 from .base import Event, Part
 
-SIGN_OF_LIFE: Final = 60.0
-"""A scaler that lives says what it came to at least so often, in seconds."""
+SIGN_OF_LIFE: Final = 600.0
+"""A scaler that lives says what it came to at least so often, in seconds: what it says is kept for ever."""
 
 FailureKind = Literal["capacity", "throttled", "quota", "settings", "spin_up", "provider"]
 """Why a machine did not come to be: `capacity` and `quota` speak of one placement, `settings` of what was asked for."""
@@ -146,7 +146,7 @@ class QueueNeed(Part):
 
 
 class ScalingDecided(ScalerEvent):
-    """What a scaler saw and came to, whenever that changed, and once a minute at least: it lives.
+    """What a scaler saw and came to, whenever that changed, and every ten minutes at least: it lives.
 
     `stuck` are entries that free agents leave alone. `lacking` says what is in the way of resources' minimum.
     """
