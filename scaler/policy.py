@@ -18,7 +18,7 @@ from .ending import Drain, Terminate, endings
 from .placing import Placing
 from .room import Room
 from .settings import ScalerSettings
-from .situation import Demand, Machine, Situation
+from .situation import Demand, Machine, Offer, Situation
 from .supply import Supply
 
 NO_PLACEMENT: Final = "every placement failed a moment ago"
@@ -124,9 +124,11 @@ class _Planner:
         lacking = {}
         for name, resource in self._settings.resources.items():
             while self._serving[name] < resource.minimum:
-                if reason := self._launch(name, f"at least {resource.minimum} of {name}"):
-                    lacking[name] = reason
+                placement = self._take_room(name)
+                if isinstance(placement, str):
+                    lacking[name] = placement
                     break
+                self._launch(Launch(name, placement, f"at least {resource.minimum} of {name}"))
         return lacking
 
     def _provide(self, queue: str, wanted: int, needed: Hardware) -> _Provided:
@@ -137,15 +139,17 @@ class _Planner:
         reasons: list[str] = []
         for share in self._settings.queues[queue]:
             while missing > 0:
-                if reason := self._launch(share.resource, _waiting(missing, queue, needed), queue, needed):
-                    reasons.append(reason)
+                placement = self._take_room(share.resource, queue, needed)
+                if isinstance(placement, str):
+                    reasons.append(placement)
                     break
                 launched += 1
-                missing -= self._supply.take_booting(queue, missing, needed)
+                launch = Launch(share.resource, placement, _waiting(missing, queue, needed))
+                missing -= self._launch(launch, missing, needed)
         return _Provided(free, booting, launched, missing, tuple(reasons))
 
-    def _launch(self, name: str, why: str, queue: str = "", needed: Hardware = NOTHING) -> str:
-        """Launch a machine of a resource, for a queue or for all that it serves; returns what is in the way."""
+    def _take_room(self, name: str, queue: str = "", needed: Hardware = NOTHING) -> Placement | str:
+        """Count one more machine of a resource, for a queue or for all; returns where, or what is in the way."""
         if not needed.fits(self._settings.resources[name].hardware):
             return f"{name}: not known to have {needed}"
         if reason := self._room.refusal(name, queue):
@@ -154,14 +158,15 @@ class _Planner:
         for placement in self._placing.offers(name, self._settings.resources[name]):
             reason = self._room.take(name, placement)
             if not reason:
-                self._note(Launch(name, placement, why))
-                break
+                return placement
         return reason
 
-    def _note(self, launch: Launch) -> None:
+    def _launch(self, launch: Launch, count: int = 0, needed: Hardware = NOTHING) -> int:
+        """Note that a machine is to come; returns how many of so many entries that need so much it will take."""
         resource = launch.resource
         kind = self._settings.resources[resource]
         self._placing.take(launch.placement)
         self._serving[resource] += 1
-        self._supply.add(self._settings.queues_of(resource), kind.slots, kind.hardware)
         self.launches.append(launch)
+        offer = Offer(tuple(self._settings.queues_of(resource)), kind.slots, kind.hardware)
+        return self._supply.add(offer, count, needed)

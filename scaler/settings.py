@@ -6,6 +6,7 @@ Names are those that ClearML's autoscaler has, where it has them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -65,7 +66,7 @@ class Resource(_Part):
     max_spin_up_time_min: float | None = Field(default=None, gt=0)
     provider: dict[str, Any] = Field(default_factory=dict)
 
-    @property
+    @cached_property
     def hardware(self) -> Hardware:
         """What a machine has for the tasks it runs at once."""
         return Hardware(gpus=self.gpus, cpus=self.cpus, memory_gb=self.memory_gb)

@@ -19,6 +19,10 @@ class Offer(NamedTuple):
     slots: int
     spare: Hardware = NOTHING
 
+    def room(self, needed: Hardware) -> int:
+        """How many entries that need so much each it can take."""
+        return int(min(self.slots, needed.times_in(self.spare)))
+
     def less(self, entries: int, needed: Hardware) -> Offer:
         """What is left once it has taken so many entries that need so much each."""
         return Offer(self.queues, self.slots - entries, self.spare.without(needed, entries))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..events.hardware import NOTHING, Hardware
@@ -24,9 +24,11 @@ class Supply:
             elif machine.free:
                 self._free[Offer(tuple(machine.queues), machine.free, machine.spare)] += 1
 
-    def add(self, queues: Sequence[str], slots: int, hardware: Hardware = NOTHING) -> None:
-        """Count a machine that is to come."""
-        self._booting[Offer(tuple(queues), slots, hardware)] += 1
+    def add(self, offer: Offer, count: int = 0, needed: Hardware = NOTHING) -> int:
+        """Count an agent that is to come; returns how many of so many entries it will take that need so much each."""
+        taken = min(count, offer.room(needed))
+        self._booting[offer.less(taken, needed)] += 1
+        return taken
 
     def take_free(self, queue: str, count: int, needed: Hardware = NOTHING) -> int:
         """Take free slots for entries of a queue that need so much each; returns how many there were, up to `count`."""
@@ -48,8 +50,7 @@ def _take(supply: Offers, queue: str, count: int, needed: Hardware) -> int:
     """Those that serve the fewest queues, and have the least, go first: others may help what asks later."""
     left = count
     for offer in sorted(supply, key=_worth):
-        room = int(min(offer.slots, needed.times_in(offer.spare)))
-        if left and queue in offer.queues and room:
+        if left and queue in offer.queues and (room := offer.room(needed)):
             left -= _take_of(supply, offer, room, left, needed)
     return count - left
 

@@ -516,7 +516,7 @@ def test_a_scaler_that_is_silent_or_can_not_do_what_it_should_is_shown_with_a_wa
     history.close()
     elsewhere.setenv("TASKTAPE_HOME", str(tmp_path))
     (warning,) = opened("scalers").warning
-    assert warning.value == "Fewer machines of gpu than its minimum: the budget of 2 machines."
+    assert "the budget of 2 machines" in warning.value
     later = datetime.now(UTC) + timedelta(minutes=31)
     elsewhere.setattr(page_scalers, "now", lambda: later)
     silent, _ = opened("scalers").warning
