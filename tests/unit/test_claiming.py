@@ -734,6 +734,22 @@ def test_where_gpus_are_shared_out_each_run_has_some_and_one_that_asks_for_more_
     assert claims(log, worker) == ["double", "plain0", "plain1"]
 
 
+def test_one_that_asks_for_memory_alone_gets_its_gpu_too(log: Log) -> None:
+    worker = able(log, slots=4, gpus_each=1, gpus=1, memory_gb=8.0)
+    for task in ("a", "b"):
+        log.enqueue(task, needs=Hardware(memory_gb=1.0))
+    assert claims(log, worker) == ["a"]
+
+
+def test_an_entry_that_waits_its_turn_takes_no_share_before(log: Log) -> None:
+    worker = able(log, memory_gb=16.0)
+    log.idle("other")
+    log.enqueue("task", needs=Hardware(memory_gb=10.0))
+    assert claims(log, worker) == []
+    log.now = worker.next_due()
+    assert claims(log, worker) == ["task"]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.1, 0.3, 2.5, 8.0]))), st.integers(1, 6))
 def test_a_worker_never_promises_more_than_it_has(needs: list[tuple[int, float]], slots: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tasktape.events.hardware import Hardware
 from tasktape.events.instance_events import (
     SIGN_OF_LIFE,
     InstanceAdopted,
@@ -386,6 +387,26 @@ def test_a_scaler_with_nothing_to_look_after_says_that_it_lives_and_nothing_else
     said = [event for _, event in world.log[before:]]
     assert 9 <= len(said) <= 10
     assert all(isinstance(event, ScalingDecided) for event in said)
+
+
+def test_a_machine_whose_memory_is_in_use_is_not_counted_on_though_it_has_a_slot() -> None:
+    world = world_of(resources={"m": {"memory_gb": 64.0, "slots": 2}})
+    world.enqueue(needs=Hardware(memory_gb=40.0), seconds=NEVER)
+    world.until(lambda: len(world.busy()) == 1)
+    world.enqueue(needs=Hardware(memory_gb=20.0), seconds=NEVER)
+    world.until(lambda: world.waiting() == 0)
+    assert len(world.said(InstanceRequested)) == 1
+    world.enqueue(needs=Hardware(memory_gb=5.0), seconds=NEVER)
+    world.until(lambda: len(world.busy()) == 2)
+    assert len(world.said(InstanceRequested)) == 2
+
+
+def test_a_machine_with_a_free_slot_but_too_little_memory_brings_another_one() -> None:
+    world = world_of(resources={"m": {"memory_gb": 64.0, "slots": 2}})
+    for machines in (1, 2):
+        world.enqueue(needs=Hardware(memory_gb=40.0), seconds=NEVER)
+        world.until(lambda machines=machines: len(world.busy()) == machines)  # type: ignore[misc]
+        assert len(world.said(InstanceRequested)) == machines
 
 
 def test_a_machine_that_is_to_be_there_always_is_asked_for_again_though_nobody_else_speaks() -> None:

@@ -141,6 +141,29 @@ def test_agents_that_have_not_got_what_an_entry_needs_are_not_counted_on() -> No
     assert launched(settings, replace(in_need(gpu=5), others=others)) == {"gpu": 1}
 
 
+def test_what_entries_take_of_an_agent_others_can_not_have() -> None:
+    settings = scaler_of({"q": [("gpu", 9)]}, KINDS)
+    others = {Offer(("q",), 4, Hardware(gpus=3)): 1}
+    assert launched(settings, replace(in_need(gpu=2, plain=2), others=others)) == {}
+    assert launched(settings, replace(in_need(gpu=2, plain=3), others=others)) == {"gpu": 1}
+    assert launched(settings, replace(in_need(gpu=4), others=others)) == {"gpu": 1}
+
+
+def test_agents_that_have_most_are_left_to_those_who_need_it() -> None:
+    settings = scaler_of({"a": [("gpu", 9)], "b": [("gpu", 9)]}, KINDS)
+    others = {Offer(("a", "b"), 1, GPU): 1, Offer(("a", "b"), 1): 1}
+    demands = {"a": Demand(1), "b": Demand(1, needing={GPU: 1})}
+    assert launched(settings, Situation(demands, others=others)) == {}
+
+
+def test_who_needs_most_comes_first_and_others_take_what_is_left_of_its_machine() -> None:
+    settings = scaler_of(
+        {"q": [("small", 9), ("big", 9)]}, {"small": {"memory_gb": 8}, "big": {"memory_gb": 64, "slots": 2}}
+    )
+    seen = Situation({"q": Demand(2, needing={Hardware(memory_gb=8.0): 1, BIG: 1})})
+    assert launched(settings, seen) == {"big": 1}
+
+
 def test_an_entry_keeps_no_machine_that_has_not_got_what_it_needs() -> None:
     idle = [machine("i", "cpu", idle=99 * MINUTE, spare=BIG), machine("j", "gpu", idle=99 * MINUTE, spare=GPU)]
     settings = scaler_of({"q": [("cpu", 9), ("gpu", 9)]}, KINDS)
