@@ -19,6 +19,7 @@ from tasktape.events.instance_events import (
     ScalerLeads,
     ScalingDecided,
 )
+from tasktape.scaler.core import EXPLAIN
 from tasktape.scaler.provider import Order
 from tasktape.scaler.settings import Resource
 from tasktape.tests.support.scaler_world import NEVER, World, instances_of
@@ -387,6 +388,14 @@ def test_a_scaler_with_nothing_to_look_after_says_that_it_lives_and_nothing_else
     said = [event for _, event in world.log[before:]]
     assert 9 <= len(said) <= 10
     assert all(isinstance(event, ScalingDecided) for event in said)
+
+
+def test_what_is_in_the_way_is_said_at_once() -> None:
+    world = world_of(queues={"q": [("m", 1)]})
+    world.enqueue(seconds=NEVER)
+    world.until(lambda: bool(world.said(InstanceRequested)))
+    world.enqueue()
+    world.until(lambda: bool(world.said(ScalingDecided)[-1].needs[0].held_back_by), EXPLAIN / 2)
 
 
 def test_a_machine_whose_memory_is_in_use_is_not_counted_on_though_it_has_a_slot() -> None:
