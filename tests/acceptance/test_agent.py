@@ -17,6 +17,7 @@ from tasktape.events.base import Event, Stamper
 from tasktape.events.hardware import Hardware
 from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
 from tasktape.events.log import TopicPartition
+from tasktape.events.log.past import past
 from tasktape.events.log.port import partition_of
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import EntryEnqueued, EntryTaken, QueueCreated, queue_topic
@@ -171,12 +172,8 @@ def test_the_run_of_a_killed_agent_is_lost_and_the_other_runs_it_again(site: Age
 
 
 def tombstones(site: AgentSite) -> set[str | None]:
-    ends = site.log.end_positions(["tasktape.workers"])
-    found: set[str | None] = set()
-    with site.log.read(dict.fromkeys(ends, 0)) as reader:
-        while any(position < ends[source] for source, position in reader.positions().items()):
-            found |= {record.key for record in reader.poll(1.0) if record.value is None}
-    return found
+    records = past(site.log, site.log.end_positions(["tasktape.workers"]))
+    return {record.key for record in records if record.value is None}
 
 
 def test_a_stalled_agent_finds_out_that_its_run_was_lost_and_ends_it(site: AgentSite) -> None:
