@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import Final
 
 from ..events.hardware import NOTHING, Hardware
@@ -72,10 +73,15 @@ class _Provided:
     missing: int
     reasons: tuple[str, ...] = ()
 
-    @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """All but the reasons."""
-        return self.free, self.booting, self.launched, self.missing
+    def __add__(self, other: _Provided) -> _Provided:
+        """Both together."""
+        return _Provided(
+            self.free + other.free,
+            self.booting + other.booting,
+            self.launched + other.launched,
+            self.missing + other.missing,
+            (*self.reasons, *other.reasons),
+        )
 
 
 def _waiting(count: int, queue: str, needed: Hardware) -> str:
@@ -105,9 +111,7 @@ class _Planner:
 
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
         """Provide for a queue; returns what that took, and what was in the way of each of its resources."""
-        found = [self._provide(queue, count, needed) for needed, count in demand.calls()]
-        total = _Provided(*(sum(column) for column in zip(*(one.counts for one in found), strict=True)))
-        reasons = dict.fromkeys(reason for one in found for reason in one.reasons)
+        total = reduce(add, (self._provide(queue, count, needed) for needed, count in demand.calls()))
         return QueueNeed(
             queue=queue,
             waiting=demand.waiting,
@@ -116,7 +120,7 @@ class _Planner:
             booting=total.booting,
             launched=total.launched,
             missing=total.missing,
-            held_back_by="; ".join(reasons or [NO_RESOURCE]) if total.missing else "",
+            held_back_by="; ".join(dict.fromkeys(total.reasons) or [NO_RESOURCE]) if total.missing else "",
         )
 
     def keep_warm(self) -> dict[str, str]:
@@ -136,22 +140,25 @@ class _Planner:
         free = self._supply.take_free(queue, wanted, needed)
         booting = self._supply.take_booting(queue, wanted - free, needed)
         missing, launched = wanted - free - booting, 0
-        reasons: list[str] = []
-        for share in self._settings.queues[queue]:
+        able = self._able(queue, needed)
+        reasons = [] if able or not needed else [f"no resource is known to have {needed}"]
+        for name in able:
             while missing > 0:
-                placement = self._take_room(share.resource, queue, needed)
+                placement = self._take_room(name, queue)
                 if isinstance(placement, str):
                     reasons.append(placement)
                     break
                 launched += 1
-                launch = Launch(share.resource, placement, _waiting(missing, queue, needed))
-                missing -= self._launch(launch, missing, needed)
-        return _Provided(free, booting, launched, missing, tuple(reasons))
+                missing -= self._launch(Launch(name, placement, _waiting(missing, queue, needed)), missing, needed)
+        return _Provided(free, booting, launched, missing, tuple(reasons) if missing else ())
 
-    def _take_room(self, name: str, queue: str = "", needed: Hardware = NOTHING) -> Placement | str:
+    def _able(self, queue: str, needed: Hardware) -> list[str]:
+        """Resources of a queue that have so much, in the order of preference."""
+        resources = self._settings.resources
+        return [one.resource for one in self._settings.queues[queue] if needed.fits(resources[one.resource].hardware)]
+
+    def _take_room(self, name: str, queue: str = "") -> Placement | str:
         """Count one more machine of a resource, for a queue or for all; returns where, or what is in the way."""
-        if not needed.fits(self._settings.resources[name].hardware):
-            return f"{name}: not known to have {needed}"
         if reason := self._room.refusal(name, queue):
             return reason
         reason = f"{name}: {NO_PLACEMENT}"

@@ -127,7 +127,7 @@ def test_what_no_machine_is_known_to_have_is_said_and_holds_up_nothing_else() ->
     seen = in_need(gpu=2, plain=1)
     assert launched(settings, seen) == {"cpu": 1}
     (need,) = decide(seen, settings).needs
-    assert (need.launched, need.missing, need.held_back_by) == (1, 2, "cpu: not known to have 1 GPU")
+    assert (need.launched, need.missing, need.held_back_by) == (1, 2, "no resource is known to have 1 GPU")
 
 
 def test_agents_that_have_not_got_what_an_entry_needs_are_not_counted_on() -> None:

@@ -25,7 +25,7 @@ from tasktape.tests.support.scaling import machine, scaler_of, situation
 QUEUES, RESOURCES = ("q", "r"), ("m", "n", "o")
 POLICY = ("policy", "ending", "surplus", "supply", "room", "placing", "situation")
 PURE = {"__future__", "collections", "collections.abc", "dataclasses", "functools", "typing"}
-PURE |= {"events.hardware", "events.instance_events"}
+PURE |= {"operator", "events.hardware", "events.instance_events"}
 NEEDS = (Hardware(gpus=1), Hardware(gpus=2), Hardware(gpus=1, memory_gb=6.0), Hardware(cpus=1.0))
 OFFERS = [Offer(queues, 1, spare) for queues in (("q",), ("r",), ("q", "r")) for spare in (NOTHING, Hardware(gpus=1))]
 TINY = 1e-6

@@ -228,7 +228,7 @@ def test_10_a_task_that_needs_hardware_gets_a_machine_that_has_it() -> None:
         assert all(world.needs[entry].fits(agent.hardware) for entry in agent.runs)
     world.run(IDLE + 30 * MINUTE)
     assert (world.provider.up(), world.waiting()) == ([], 1)
-    assert "not known to have 8 GPUs" in world.said(ScalingDecided)[-1].needs[0].held_back_by
+    assert "no resource is known to have 8 GPUs" in world.said(ScalingDecided)[-1].needs[0].held_back_by
 
 
 def test_11_where_machines_come_from_is_a_port_and_the_mind_knows_none_of_them() -> None:
