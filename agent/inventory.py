@@ -6,8 +6,8 @@ Pure: it keeps the books. Nothing stops a run from using more than it asked for,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass
+from functools import cached_property, reduce
 
 from ..events.hardware import NOTHING, Hardware
 
@@ -18,10 +18,10 @@ class Inventory:
 
     total: Hardware = NOTHING
     gpus_each: int = 0
-    _least: Hardware = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_least", Hardware(gpus=self.gpus_each))
+    @cached_property
+    def _least(self) -> Hardware:
+        return Hardware(gpus=self.gpus_each)
 
     def share(self, asked: Hardware) -> Hardware:
         """What a run gets that asked for this much."""

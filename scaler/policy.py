@@ -65,7 +65,7 @@ def _in_order(situation: Situation, settings: ScalerSettings) -> Iterator[tuple[
 
 @dataclass(frozen=True, slots=True)
 class _Provided:
-    """Entries that free slots, booting ones, and new machines take, those that none takes, and what is in the way."""
+    """Entries for which there is a free slot or a booting one, machines to come, entries left over, and why."""
 
     free: int
     booting: int
