@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,8 @@ _FIRST_SLICE: Final = 0.1
 _LONGEST_SLICE: Final = 0.8
 """Seconds for which a waiting reader keeps others out, and after which it heeds that it was woken: each time twice as
 many, as whoever reads something often has something to ask soon after."""
+_SLICE_OF_MAIN_THREAD: Final = 0.2
+"""The same in the main thread, which handles signals in between: Ctrl-C is not to be waited for."""
 _PATIENCE: Final = 0.4
 _SHORTEST: Final = 0.001
 """Seconds that librdkafka can wait at the least: asked for less, it does not wait at all."""
@@ -55,7 +58,7 @@ class KafkaReader(Reader):
             if found or self._woken or (left < _SHORTEST and not messages):
                 self._woken = False
                 return found
-            pause = min(2 * pause, _LONGEST_SLICE)
+            pause = min(2 * pause, _longest_slice())
 
     def wake(self) -> None:
         """Have the poll that waits return after its slice; else the next one."""
@@ -126,6 +129,11 @@ class KafkaReader(Reader):
             raise self._clients.caller.not_allowed("READ", f"topic {source.topic!r}")
         elif error.fatal():
             raise self._clients.unavailable(error)
+
+
+def _longest_slice() -> float:
+    is_main = threading.current_thread() is threading.main_thread()
+    return _SLICE_OF_MAIN_THREAD if is_main else _LONGEST_SLICE
 
 
 def _headers(message: Message[Any, Any]) -> Headers:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -232,7 +233,7 @@ def test_an_idle_agent_appends_its_heartbeats_and_thinks_only_when_there_is_news
     assert step.call_count <= 3 * len(beats)
 
 
-def test_a_reader_of_kafka_does_not_spin_through_the_rest_of_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_kafka_wakes_up_seldom_and_never_spins(monkeypatch: pytest.MonkeyPatch) -> None:
     """librdkafka waits for whole milliseconds; each call takes 10 µs besides."""
     now = [0.0]
 
@@ -247,3 +248,9 @@ def test_a_reader_of_kafka_does_not_spin_through_the_rest_of_its_timeout(monkeyp
     reader = KafkaReader(clients, Mock(), Lifetime("kafka://nowhere"), {})
     assert reader.poll(0.0105) == []
     assert consumer.consume.call_count <= 3
+    assert reader.poll(20.0) == []
+    assert max(call.args[1] for call in consumer.consume.mock_calls) <= 0.2, "or Ctrl-C waits"
+    consumer.consume.reset_mock()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(reader.poll, 20.0).result() == []
+    assert consumer.consume.call_count < 30
