@@ -114,6 +114,18 @@ def test_poll_returns_nothing_after_its_timeout(log: Log, topic: str) -> None:
         assert list(reader.poll(0.05)) == []
 
 
+@promise("`wake`, which any thread may call, ends the `poll` that waits, else the next one, within a second.")
+def test_a_reader_that_waits_can_be_woken(log: Log, topic: str) -> None:
+    longer_than_a_test_may_take = 600.0
+    with log.read(log.end_positions([topic])) as reader:
+        later = threading.Timer(0.05, reader.wake)
+        later.start()
+        assert list(reader.poll(longer_than_a_test_may_take)) == []
+        later.join()
+        reader.wake()
+        assert list(reader.poll(longer_than_a_test_may_take)) == []
+
+
 @promise("`positions` says, for each partition, the offset of the next record to be returned.")
 def test_a_reader_opened_where_another_was_goes_on_without_loss_or_repeat(log: Log, topic: str) -> None:
     positions = log.start_positions([topic])
