@@ -19,10 +19,12 @@ _EAGER: Final = 0.001
 _BLIND: Final = 0.004
 """Pauses between looks after a write was seen, as most commits follow at once. Short ones leave the writer in peace,
 longer ones end with the next write."""
+_SECOND_LOOK: Final = 0.008
 _GLANCE: Final = 0.1
 _LONGEST_GLANCE: Final = 1.6
 """Pauses between looks while the file seems untouched: a commit's last write may come before it is to be seen, and its
-process be stopped in between, which keeps all others from writing."""
+process be stopped in between, which keeps all others from writing. The first of them is short, as the writes of the
+next commit may have been heard of with those of the last."""
 _FEWER: Final = 4
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _UNKNOWN: Final = -1
@@ -96,7 +98,7 @@ class SqliteReader(Reader):
 
     def _wait(self, deadline: float) -> bool:
         """Wait until another connection has committed; False when the deadline or `wake` comes first."""
-        pause = _GLANCE
+        pause = _SECOND_LOOK
         while not self._woken and (now := time.monotonic()) < deadline:
             if pause <= _BLIND:
                 time.sleep(pause)
@@ -104,7 +106,7 @@ class SqliteReader(Reader):
             elif self._wait_for_write(min(pause, deadline - now)):
                 pause = _EAGER
             else:
-                pause = min(_FEWER * pause, _LONGEST_GLANCE)
+                pause = min(max(_GLANCE, _FEWER * pause), _LONGEST_GLANCE)
             if self._has_changed():
                 return True
         self._woken = False
