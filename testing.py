@@ -13,8 +13,7 @@ from .events.base import Event
 from .events.codec import Codec
 from .events.log import Delivery, Log, LogRecord
 from .events.log.memory import MemoryLog
-
-_LOOK = 0.05
+from .events.log.past import past_in_batches
 
 __all__ = ["append_all", "events_on", "in_memory", "memory_log", "records_on"]
 
@@ -87,16 +86,14 @@ def records_on(log: Log, topics: Iterable[str] | None = None, timeout: float = 1
     Raises `TimeoutError` when the log has more, but gives nothing for `timeout` seconds.
     """
     names = sorted(log.topics()) if topics is None else list(topics)
-    ends = log.end_positions(names)
     found: list[LogRecord] = []
     deadline = time.monotonic() + timeout
-    with log.read(log.start_positions(names)) as reader:
-        while any(reader.positions()[source] < end for source, end in ends.items()):
-            if batch := reader.poll(_LOOK):
-                found += batch
-                deadline = time.monotonic() + timeout
-            elif time.monotonic() > deadline:
-                raise TimeoutError(f"the log {log.url} has more records, but gave nothing for {timeout} s")
+    for batch in past_in_batches(log, log.end_positions(names), log.start_positions(names)):
+        if batch:
+            found += batch
+            deadline = time.monotonic() + timeout
+        elif time.monotonic() > deadline:
+            raise TimeoutError(f"the log {log.url} has more records, but gave nothing for {timeout} s")
     return sorted(found)
 
 

@@ -1,6 +1,7 @@
 """Which entries a worker may claim, best first: all of its first queue before the second's, or a queue after the other.
 
-Entries without room below a limit are left out, so that those behind them go first.
+Entries without room below a limit, or that need more than this worker has left, are left out, so that those behind them
+go first.
 
 Pure: it looks at folds through `Sight` and is told the time.
 """
@@ -16,11 +17,13 @@ from itertools import chain, takewhile
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
+from ..events.hardware import NOTHING, Hardware
 from ..events.queue_events import EntryEnqueued
 from ..projections.limit_fold import LimitFold, queue_scope, scopes_of
 from ..projections.queue_fold import Entry, OrderKey, QueueFold
 from ..projections.verdict import Verdict
 from .idlers import Idler
+from .inventory import Inventory
 
 _LOG_MARGIN: Final = 0.05
 PASSED_OVER_US: Final = 100_000
@@ -95,14 +98,16 @@ class Choice:
     sight: Sight
     lease: float
     fair: bool = False
+    inventory: Inventory = field(default_factory=Inventory)
     next_stale: float = inf
     _asking: Counter[str] = field(default_factory=Counter)
+    _spare: Hardware = NOTHING
     _first: int = 0
     _too_early: tuple[str, float] = ("", -inf)
     _passive: frozenset[Idler] = frozenset()
 
-    def picks(self, now: float, busy: set[str], asking: Iterable[str], room: int) -> list[Pick]:
-        """Up to `room` entries to go for, best first. See `candidates` for `busy` and `asking`.
+    def picks(self, now: float, busy: set[str], asking: Iterable[str], room: int, spare: Hardware) -> list[Pick]:
+        """Up to `room` entries to go for, best first. See `candidates` for `busy`, `asking` and `spare`.
 
         Those that have been free for longer go first: as many of the best entries as there are of them are passed over,
         for a moment. What is left over is gone for all the same, after a wait.
@@ -111,7 +116,7 @@ class Choice:
         others: list[Pick] = []
         given: set[str] = set()
         ahead = cache(partial(self._ahead, now=now))
-        candidates = self.candidates(now, busy, asking)
+        candidates = self.candidates(now, busy, asking, spare)
         while len(mine) < room and (found := next(candidates, None)) is not None:
             first = next((idler for idler in ahead(found.queue) if idler.worker not in given), None)
             if first is not None and self._is_expected(first, found.entry, now):
@@ -134,13 +139,17 @@ class Choice:
         free_us = entry.changed_us + round(self.lease * 1e6) if stale else max(entry.changed_us, entry.not_before_us)
         return self.sight.log_us(now) < max(idler.since_us, free_us) + PASSED_OVER_US
 
-    def candidates(self, now: float, busy: set[str], asking: Iterable[str] = ()) -> Iterator[Candidate]:
+    def candidates(
+        self, now: float, busy: set[str], asking: Iterable[str] = (), spare: Hardware = NOTHING
+    ) -> Iterator[Candidate]:
         """Entries that may be claimed now, best first, except those this worker is busy with.
 
-        `asking` are the scopes that it has asked permits for; each candidate is one more that will ask.
+        `asking` are the scopes that it has asked permits for, `spare` is the hardware it has left; each candidate will
+        ask for a permit too, and take its share.
         """
         self.next_stale = inf
         self._asking = Counter(asking)
+        self._spare = spare
         folds = self.sight.folds()
         first = self._first if self.fair else 0
         queues = [self._of(fold, now, busy) for fold in (*folds[first:], *folds[:first])]
@@ -164,8 +173,10 @@ class Choice:
             request = self.sight.request(fold.queue, entry.id)
             if entry.id not in busy and request is not None and self.sight.exists(entry.task):
                 found = Candidate(fold.queue, entry, request, self.scopes(fold.queue, request))
-                if self._has_room(found):
+                share = self.inventory.share(request.spec.hardware)
+                if share.fits(self._spare) and self._has_room(found):
                     self._asking.update(found.scopes)
+                    self._spare = self._spare.without(share)
                     yield found
 
     def scopes(self, queue: str, request: EntryEnqueued) -> tuple[str, ...]:

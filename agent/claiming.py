@@ -25,12 +25,14 @@ from random import Random
 from typing import Any, Final
 
 from ..events.base import Meta
+from ..events.hardware import Hardware
 from ..events.limit_events import PermitClaimed
 from ..events.queue_events import EntryClaimed, EntryEnqueued, EntryEvent, EntryTaken
 from ..events.task_events import RunStarted
 from ..events.worker_events import HeldRun
 from ..projections.queue_fold import Entry
 from .choice import Candidate, Choice, Sight
+from .inventory import Inventory
 
 SHORTEST_WAIT: Final = 0.012
 LONGEST_WAIT: Final = 0.040
@@ -80,6 +82,11 @@ class Pursuit:
     def attempt(self) -> str:
         """Id of the valid claim: another attempt at the same entry has another one."""
         return self.entry.claim
+
+    @property
+    def hardware(self) -> Hardware:
+        """What the run asked for."""
+        return self.request.spec.hardware
 
     @property
     def held(self) -> bool:
@@ -146,7 +153,8 @@ Command = Say | GiveBack | Prepare | Begin | Drop
 class Claiming:
     """All pursuits of one worker. `slots` is how many runs it holds at once, `lease` the claim lease in seconds.
 
-    `stamper` makes a stamp with a session of its own for each pursuit. `fair` takes from each queue in turn.
+    `stamper` makes a stamp with a session of its own for each pursuit. `fair` takes from each queue in turn. Runs that
+    ask for hardware get it out of the `inventory`.
     """
 
     worker: str
@@ -157,13 +165,14 @@ class Claiming:
     slots: int = 1
     machine: Mapping[str, str] = field(default_factory=dict)
     fair: bool = False
+    inventory: Inventory = field(default_factory=Inventory)
     stopping: bool = False
     pursuits: dict[str, Pursuit] = field(default_factory=dict)
     _choice: Choice = field(init=False)
     _now: float = -inf
 
     def __post_init__(self) -> None:
-        self._choice = Choice(self.worker, self.sight, self.lease, self.fair)
+        self._choice = Choice(self.worker, self.sight, self.lease, self.fair, self.inventory)
 
     def step(self, now: float) -> list[Command]:
         """Do all that can be done now. To be called whenever anything `Sight` shows may have changed."""
@@ -182,6 +191,10 @@ class Claiming:
         """Forget a run that is over, or that is somebody else's: its slot is free."""
         self.pursuits.pop(entry, None)
 
+    def spare(self) -> Hardware:
+        """What is left of this worker's hardware beside the runs it holds, or is about to."""
+        return self.inventory.spare(p.hardware for p in self.pursuits.values() if p.stage is not Stage.CHOSEN)
+
     def fence(self) -> None:
         """The worker's lease ran out: nothing it holds now may begin any more, nor what it has a permit for."""
         for pursuit in self.pursuits.values():
@@ -192,7 +205,7 @@ class Claiming:
         busy = [entry for entry, pursuit in self.pursuits.items() if pursuit.stage is not Stage.CHOSEN]
         room = 0 if self.stopping else max(0, self.slots - len(busy))
         asking = [s for p in self.pursuits.values() if p.stage is Stage.PERMITTING for s in p.scopes]
-        best = {pick.found.entry.id: pick for pick in self._choice.picks(now, set(busy), asking, room)}
+        best = {pick.found.entry.id: pick for pick in self._choice.picks(now, set(busy), asking, room, self.spare())}
         for entry in self.pursuits.keys() - set(busy) - best.keys():
             self.release(entry)
         for entry, (found, ahead) in best.items():

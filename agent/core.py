@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from ..events.base import Meta, Stamper, uuid7
 from ..events.errors import TasktapeError
+from ..events.hardware import NOTHING, Hardware
 from ..events.log.port import Positions, TopicPartition
 from ..events.queue_events import QueueCreated, queue_of_topic, queue_topic
 from ..events.worker_events import WorkerHeartbeat, WorkerStarted, WorkerStopped
@@ -28,6 +29,7 @@ from .custody import Custody
 from .devices import Devices
 from .follow import Batch
 from .heartbeat import Heartbeats
+from .inventory import Inventory
 from .orphans import Orphans
 from .outlook import Outlook
 from .permits import Permits
@@ -72,7 +74,8 @@ class Plan:
     """What an agent is to be: `slots` is how many runs it holds at once; times are in seconds.
 
     `worker_partitions` is the number of partitions of the topic of workers. `fair` serves the queues in turn. `gpus`
-    are shared out among the runs, `gpus_per_task` to each. `instance` is the machine that a scaler launched for it, and
+    are shared out among the runs, `gpus_per_task` to each at least, and so is `hardware` among those that ask for some.
+    `instance` is the machine that a scaler launched for it, and
     `max_idle` for how long it stays without anything to do.
     """
 
@@ -89,6 +92,7 @@ class Plan:
     fair: bool = False
     gpus: tuple[str, ...] | None = None
     gpus_per_task: int = 1
+    hardware: Hardware = NOTHING
     instance: str = ""
     max_idle: float = inf
 
@@ -104,9 +108,18 @@ class Core:
         self.appends = Appends()
         self.view = View(plan.queues, plan.lease, self.appends)
         self.heartbeats = Heartbeats(plan.interval)
+        self._inventory = _inventory(plan)
         self._outlook = Outlook(plan.worker, plan.queues, self.view, self.appends, self.heartbeats, clock)
         self.claiming = Claiming(
-            plan.worker, stamper, random, self._outlook, plan.lease, plan.slots, plan.machine, plan.fair
+            plan.worker,
+            stamper,
+            random,
+            self._outlook,
+            plan.lease,
+            plan.slots,
+            plan.machine,
+            plan.fair,
+            self._inventory,
         )
         once = _each_time_anew(stamper)
         devices = Devices(plan.gpus, plan.gpus_per_task)
@@ -258,6 +271,7 @@ class Core:
             runs=[pursuit.as_held_run() for pursuit in held],
             load=self._current_load(now),
             interval=self.plan.interval,
+            spare=self.claiming.spare(),
         )
         self.heartbeats.sent(event.meta.event_id, named, moment)
         self._ports.append(event)
@@ -348,7 +362,16 @@ class Core:
             slots=plan.slots,
             version=plan.version,
             instance=plan.instance,
+            hardware=self._inventory.total,
         )
+
+
+def _inventory(plan: Plan) -> Inventory:
+    """Of GPUs that are shared out there are as many as have names."""
+    if plan.gpus is None:
+        return Inventory(plan.hardware)
+    total = plan.hardware.model_copy(update={"gpus": len(plan.gpus)})
+    return Inventory(total, plan.gpus_per_task if plan.gpus else 0)
 
 
 def _each_time_anew(stamper: Callable[[], Stamper]) -> Callable[[], Meta]:

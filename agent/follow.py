@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -23,10 +24,12 @@ from ..events.wire import read_event
 from .run_ledger import RELEVANT
 
 LOGGER = logging.getLogger(__name__)
-_POLL_SECONDS: Final = 0.4
+_POLL_SECONDS: Final = 10.0
+"""For how long a follower waits where nobody wakes its reader."""
 _POLL_SECONDS_TO_MARK: Final = 0.02
 """The same while a mark is to be passed, which may have been passed already: then no record comes to tell."""
 _RETRY_SECONDS: Final = 1.0
+_ROOM_SECONDS: Final = 0.4
 _RECORDS_AT_ONCE: Final = 100
 _BATCHES_AHEAD: Final = 16
 """How much of a long past is in memory at once."""
@@ -101,6 +104,7 @@ class Follower:
         self._asked: list[tuple[str, tuple[str, ...]]] = []
         self._open: dict[str, Positions] = {}
         self._has_passed = False
+        self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"tasktape-follow-{name}", daemon=True)
 
     def start(self) -> None:
@@ -111,11 +115,13 @@ class Follower:
         """Read these partitions too."""
         with self._lock:
             self._added |= positions
+            self._wake()
 
     def mark(self, mark: str, topics: Iterable[str]) -> None:
         """Hand on `mark` once all that was on these topics at some moment after this call has been handed on."""
         with self._lock:
             self._asked.append((mark, tuple(topics)))
+            self._wake()
 
     def positions(self) -> Positions:
         """Return how far all has been handed on; of partitions added a moment ago, where they are to begin."""
@@ -125,7 +131,25 @@ class Follower:
     def close(self) -> None:
         """Stop reading; returns when the thread has ended."""
         self._closing.set()
+        with self._lock:
+            self._wake()
         self._thread.join()
+
+    def _wake(self) -> None:
+        """Have what was asked be seen to now. Under the lock."""
+        if self._reader is not None:
+            self._reader.wake()
+
+    @contextmanager
+    def _waking(self, reader: Reader) -> Iterator[None]:
+        """Have what is asked meanwhile wake this reader."""
+        with self._lock:
+            self._reader = reader
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reader = None
 
     def _run(self) -> None:
         try:
@@ -142,16 +166,21 @@ class Follower:
         So is one whose rights are taken away, as they may be given back; who never had them need not wait.
         """
         try:
-            with self._log.read(self._positions) as reader:
+            with self._log.read(self._positions) as reader, self._waking(reader):
                 while not self._closing.is_set():
                     self._obey(reader)
-                    patience = _POLL_SECONDS_TO_MARK if self._open else _POLL_SECONDS
-                    self._hand_on(reader.poll(patience, _RECORDS_AT_ONCE), reader)
+                    self._hand_on(reader.poll(self._patience(), _RECORDS_AT_ONCE), reader)
         except LogUnavailableError as error:
             if isinstance(error, NotAllowedError) and not self._has_passed:
                 raise
             LOGGER.warning("%s", error, extra={"action": "wait_for_log", "follower": self._name})
             self._closing.wait(_RETRY_SECONDS)
+
+    def _patience(self) -> float:
+        """Seconds to wait for records; few where a mark is to be passed, or could not be placed."""
+        if self._open:
+            return _POLL_SECONDS_TO_MARK
+        return _RETRY_SECONDS if self._asked else _POLL_SECONDS
 
     def _obey(self, reader: Reader) -> None:
         with self._lock:
@@ -183,7 +212,7 @@ class Follower:
         """Hand a batch on once there is room; False when the follower is closed before."""
         if not batch.readings and not batch.marks:
             return True
-        while not self._room.acquire(timeout=_POLL_SECONDS):
+        while not self._room.acquire(timeout=_ROOM_SECONDS):
             if self._closing.is_set():
                 return False
         self._post(batch)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from .devices import Capacity
+from .load import machine_hardware
 from .log_lines import LogFormat, logging_to_stderr
 from .masking import mask_for
 from .onlookers import Address, Onlookers
@@ -47,7 +48,7 @@ def run_agent(
     Args:
         settings: Where the log is, and this machine's files.
         queues: Names, in the order of preference; those that do not exist are created.
-        capacity: How many tasks to run at once and the GPUs they share; by default one at a time.
+        capacity: How many tasks to run at once and what they share; by default one at a time, and what the machine has.
         fair: Take from each queue in turn, not all of the first before the second's.
         housing: What tasks run in; by default virtual environments made for each set of requirements.
         log_format: `text` for people, `json` for machines.
@@ -67,7 +68,7 @@ def run_agent(
         worker = Worker(
             settings,
             queues,
-            capacity or Capacity(),
+            capacity or Capacity(hardware=machine_hardware()),
             fair=fair,
             housing=housing or Housing(),
             identity=identity,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from typing import Final
 
 from ..events.errors import LogClosedError, NotAllowedError, TasktapeError
@@ -15,6 +16,9 @@ from ..events.worker_events import WorkerEvent
 
 LOGGER = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
+_LOOK_AT_REST_SECONDS: Final = 2.0
+_RESTS_AFTER: Final = 5.0
+"""Seconds after the last change to what is owned from which on the group counts as settled."""
 
 
 class Membership:
@@ -27,6 +31,7 @@ class Membership:
         self._changed = threading.Condition()
         self._news: Positions = {}
         self._closing = False
+        self._changed_at = time.monotonic()
         self._trouble = ""
         self._thread = threading.Thread(target=self._run, name=f"tasktape-group-{group}", daemon=True)
 
@@ -45,6 +50,8 @@ class Membership:
     def commit(self, positions: Positions) -> None:
         """Commit positions soon; later ones replace those that wait."""
         with self._changed:
+            if not self._news:
+                self._changed.notify_all()
             self._news |= positions
 
     def close(self) -> None:
@@ -64,11 +71,16 @@ class Membership:
             try:
                 if news:
                     self._member.commit(news)
-                self._owned = frozenset(source.partition for source in self._member.owned())
+                self._look()
             except LogClosedError:
                 return
             except TasktapeError as error:
                 self._warn(str(error))
+
+    def _look(self) -> None:
+        owned = frozenset(source.partition for source in self._member.owned())
+        if owned != self._owned:
+            self._owned, self._changed_at = owned, time.monotonic()
 
     def _warn(self, trouble: str) -> None:
         """Say what is wrong with the group, unless that was the last thing said."""
@@ -78,10 +90,19 @@ class Membership:
             )
         self._trouble = trouble
 
+    def _pause(self) -> float:
+        """Seconds until the next look at what is owned: few while partitions are being shared out."""
+        is_settled = time.monotonic() - self._changed_at > _RESTS_AFTER
+        return _LOOK_AT_REST_SECONDS if is_settled else _LOOK_SECONDS
+
     def _next(self) -> tuple[Positions, bool]:
-        """Wait for a moment, or until closed; return what is to be committed, and whether that is the last."""
+        """Wait for a moment, or until closed; return what is to be committed, and whether that is the last.
+
+        Where something is to be committed, more of it gathers for a moment.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._closing, _LOOK_SECONDS)
+            if self._changed.wait_for(lambda: self._closing or self._news, self._pause()):
+                self._changed.wait_for(lambda: self._closing, _LOOK_SECONDS)
             news, self._news = self._news, {}
             return news, self._closing
 

@@ -71,7 +71,7 @@ class Runs:
             case Prepare(pursuit):
                 LOGGER.info("claimed %s", pursuit.id, extra={"action": "claim", **_ids(pursuit)})
                 self.controls[pursuit.attempt] = RunControl(pursuit)
-                pursuit.gpus = self.devices.take(pursuit.attempt)
+                pursuit.gpus = self.devices.take(pursuit.attempt, pursuit.hardware.gpus)
                 self.observer.claimed(pursuit)
                 self.machine.prepare(pursuit)
             case Begin(pursuit):

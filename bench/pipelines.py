@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tasktape.events.base import Event, Stamper
+from tasktape.events.base import Stamper
 from tasktape.events.log import Log
 from tasktape.events.log.port import Positions
 from tasktape.events.pipeline_events import PipelineDefined, StepFinished
 from tasktape.events.queue_events import EntryEnqueued, QueueCreated, queue_topic
 from tasktape.events.task_events import RunCompleted, RunStarted, TasksEvent
 from tasktape.events.topics import TOPICS, queue_spec
-from tasktape.events.wire import append_event, read_event
+from tasktape.events.wire import append_event
 
 from .site import Site
 
@@ -82,7 +82,7 @@ def _read(site: Site, log: Log, since: Positions, said: Mapping[str, Any], count
     """Put the course together from what the log says of it."""
     at: dict[tuple[type, str], int] = {}
     children: dict[str, str] = {}
-    for time_us, event in _said(site, log, since):
+    for time_us, event in site.said(log, since):
         match event:
             case PipelineDefined():
                 at[PipelineDefined, ""] = time_us
@@ -98,16 +98,6 @@ def _read(site: Site, log: Log, since: Positions, said: Mapping[str, Any], count
         [(at[EntryEnqueued, after] - at[RunCompleted, before]) / 1e3 for before, after in pairs],
         [(at[RunStarted, after] - at[RunCompleted, before]) / 1e3 for before, after in pairs],
     )
-
-
-def _said(site: Site, log: Log, since: Positions) -> Iterator[tuple[int, Event]]:
-    """Yield the events since these positions, with the log's times in µs."""
-    codec = site.settings.codec()
-    ends = log.end_positions({source.topic for source in since})
-    with log.read(since) as reader:
-        while any(reader.positions()[source] < end for source, end in ends.items()):
-            for record in reader.poll(0.1):
-                yield record.timestamp, read_event(record, codec=codec)
 
 
 def percentiles(values: list[float]) -> str:

@@ -19,6 +19,7 @@ from tasktape.agent.appends import message_id
 from tasktape.agent.follow import Reading, decode
 from tasktape.events.base import Event, Stamper, now_us
 from tasktape.events.instance_events import InstanceRequested
+from tasktape.events.log.past import past_in_batches
 from tasktape.events.log.port import LogRecord
 from tasktape.events.settings import load_settings
 from tasktape.events.worker_events import WorkerHeartbeat
@@ -97,10 +98,8 @@ def readings(queue: str) -> Iterator[list[Reading]]:
     codec = settings.codec()
     topics = topics_of([queue])
     with settings.open_log() as log:
-        ends = log.end_positions(topics)
-        with log.read(log.start_positions(topics)) as reader:
-            while any(position < ends[source] for source, position in reader.positions().items()):
-                yield [decode(record, codec) for record in reader.poll(1.0)]
+        for records in past_in_batches(log, log.end_positions(topics), log.start_positions(topics)):
+            yield [decode(record, codec) for record in records]
 
 
 def megabytes() -> float:

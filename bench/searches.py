@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.log import Log
-from tasktape.events.log.port import Positions
 from tasktape.events.parts import Parameter, Script, TaskSpec
 from tasktape.events.report_events import ScalarsReported, SingleValueReported
 from tasktape.events.search_events import TrialQueued, TrialStopping
 from tasktape.events.task_events import RunCompleted, RunStopped, TaskCreated, TasksEvent
-from tasktape.events.wire import append_event, read_event
+from tasktape.events.wire import append_event
 
 from .dispatch import SHAM, Bench
 from .site import Site
@@ -165,7 +164,7 @@ class Searches:
             said = self._site.run(SEARCH, self._base(spec), bench.queue, kind, count)
         if said["trials"] != count:
             raise RuntimeError(f"the {kind} search had {said['trials']} trials instead of {count}")
-        return said, sorted(self._events(since), key=lambda found: found[0])
+        return said, sorted(self._site.said(self._log, since), key=lambda found: found[0])
 
     def _base(self, spec: TaskSpec) -> str:
         task = new_task_id()
@@ -173,14 +172,6 @@ class Searches:
         append_event(self._log, created, codec=self._site.settings.codec())
         self._log.flush()
         return task
-
-    def _events(self, since: Positions) -> Iterator[tuple[int, Event]]:
-        codec = self._site.settings.codec()
-        ends = self._log.end_positions({source.topic for source in since})
-        with self._log.read(since) as reader:
-            while any(reader.positions()[source] < end for source, end in ends.items()):
-                for record in reader.poll(0.1):
-                    yield record.timestamp, read_event(record, codec=codec)
 
 
 def _course(spans: list[tuple[int, int]]) -> Course:

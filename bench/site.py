@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasktape.events.base import Event
+from tasktape.events.log import Log
+from tasktape.events.log.past import past_in_batches
+from tasktape.events.log.port import Positions
 from tasktape.events.settings import Settings
+from tasktape.events.wire import read_event
 
 TASKTAPE = str(Path(sys.executable).with_name("tasktape"))
 
@@ -39,6 +44,12 @@ class Site:
     def sync(self) -> None:
         """Bring what killed processes left to the log."""
         subprocess.run([TASKTAPE, "sync"], env=self.environment, check=True, stdout=subprocess.DEVNULL)
+
+    def said(self, log: Log, since: Positions) -> Iterator[tuple[int, Event]]:
+        """Yield the events since these positions, with the log's times in µs."""
+        codec = self.settings.codec()
+        for records in past_in_batches(log, log.end_positions({source.topic for source in since}), since):
+            yield from ((record.timestamp, read_event(record, codec=codec)) for record in records)
 
     @contextmanager
     def followed(self) -> Iterator[None]:

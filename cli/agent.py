@@ -58,7 +58,17 @@ Gpus = Annotated[
         metavar="0,1,…", help="GPUs to share out, each task its own: as many tasks at once; `none` hides all."
     ),
 ]
-GpusPerTask = Annotated[int, typer.Option("--gpus-per-task", min=1, help="How many of them each task gets.")]
+GpusPerTask = Annotated[
+    int, typer.Option("--gpus-per-task", min=1, help="How many of them each task gets; more where it asks for more.")
+]
+Cpus = Annotated[
+    float | None,
+    typer.Option("--cpus", min=0, help="Processors for tasks that ask for some; by default all of the machine's."),
+]
+MemoryGb = Annotated[
+    float | None,
+    typer.Option("--memory-gb", min=0, help="Memory (GiB) for tasks that ask for some; by default the machine's."),
+]
 SERVICES_SLOTS: Final = 1000
 
 
@@ -71,6 +81,8 @@ def agent(
     order_fairness: Fairness = False,
     gpus: Gpus = None,
     gpus_per_task: GpusPerTask = 1,
+    cpus: Cpus = None,
+    memory_gb: MemoryGb = None,
     environment: Environment = "venv",
     docker: Docker = None,
     podman: Podman = None,
@@ -100,7 +112,7 @@ def agent(
 
     housing = Housing(environment, _engine(docker, podman), docker or podman or "")
     queues = [named(name) for name in (*(queue or ()), *(more or ()))] or [DEFAULT_QUEUE]
-    capacity = _capacity(slots or (SERVICES_SLOTS if services else None), gpus, gpus_per_task)
+    capacity = _capacity(slots or (SERVICES_SLOTS if services else None), gpus, gpus_per_task, cpus, memory_gb)
     raise typer.Exit(
         run_agent(
             settings_apart(),
@@ -116,13 +128,17 @@ def agent(
     )
 
 
-def _capacity(slots: int | None, gpus: str | None, per_task: int) -> Capacity:
+def _capacity(
+    slots: int | None, gpus: str | None, per_task: int, cpus: float | None, memory_gb: float | None
+) -> Capacity:
     from ..agent.devices import GpusError, capacity  # noqa: PLC0415  the same
+    from ..agent.load import machine_hardware  # noqa: PLC0415  the same
 
     try:
-        return capacity(slots, gpus, per_task)
+        found = capacity(slots, gpus, per_task)
     except GpusError as error:
         raise typer.BadParameter(str(error), param_hint="--gpus") from error
+    return found._replace(hardware=machine_hardware(found.gpus, cpus, memory_gb))
 
 
 def _engine(docker: str | None, podman: str | None) -> Literal["docker", "podman"] | None:

@@ -45,6 +45,7 @@ _COLUMNS: Final = (
     Column("WORKER", grow=True),
     Column("ENQUEUED", right=True),
 )
+_NEEDS: Final = Column("NEEDS", grow=True)
 
 
 def list_queues(last: Last = 1000, *, as_json: Json = False) -> None:
@@ -99,7 +100,7 @@ def show_queue(queue: QueueName, last: Last = 1000, *, watch: Watch = False, as_
     if as_json:
         print_json(seen.entries)
         return
-    print_table(_COLUMNS, seen.cells(datetime.now(UTC)), f"Nothing waits in {one_line(queue)}.")
+    print_table(seen.columns, seen.cells(datetime.now(UTC)), f"Nothing waits in {one_line(queue)}.")
     note(seen.summary(datetime.now(UTC)))
 
 
@@ -139,6 +140,15 @@ class Seen:
             parts.append(f"waits of the last {self.waits.taken:,}: {', '.join(map(' '.join, named))}")
         return " · ".join(filter(None, [*parts, _state(self.row)]))
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of its entries."""
+        return (*_COLUMNS[:-1], _NEEDS, _COLUMNS[-1]) if self._needs_are_shown else _COLUMNS
+
+    @property
+    def _needs_are_shown(self) -> bool:
+        return any(entry.needs for entry in self.entries)
+
     def cells(self, now: datetime, id_length: int | None = None) -> list[list[str]]:
         """The entries as rows of a table, with so much of the tasks' ids."""
         return [
@@ -150,6 +160,7 @@ class Seen:
                 str(entry.priority),
                 entry.state,
                 entry.worker,
+                *([str(entry.needs)] if self._needs_are_shown else []),
                 ago(entry.enqueued_at, now),
             ]
             for place, entry in enumerate(self.entries, 1)
@@ -167,7 +178,7 @@ class Seen:
         now = datetime.now(UTC)
         length = short_id_length([entry.task for entry in self.entries])
         cells = [[cell_text(cell) for cell in row] for row in self.cells(now, length)]
-        table = [as_table(_COLUMNS, cells, console().width)[0]] if cells else []
+        table = [as_table(self.columns, cells, console().width)[0]] if cells else []
         return Group(cell_text(self.summary(now)), *table)
 
 

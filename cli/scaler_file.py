@@ -71,6 +71,10 @@ def _aws(choices: Choices) -> Iterable[str]:
 
 def _resource(kind: Kind, *, is_local: bool) -> Iterable[str]:
     yield from ("", f"[resources.{_key(kind.name)}]")
+    yield "# What it has for tasks that ask for hardware (`task.set_hardware`): without this none of those comes here."
+    yield "# gpus = 1"
+    yield "# cpus = 4"
+    yield "# memory_gb = 16"
     if is_local:
         yield from ("# Options of `tasktape agent`: this one runs tasks in the agent's own environment.",)
         yield '# provider = { agent_options = ["--env", "current"] }'

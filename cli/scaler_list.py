@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..dashboard.formatting import ago, one_line
+from ..dashboard.worker_state import is_silent
 from .options import Json
 from .output import Column, console, plain, print_json, print_table
 from .reading import reading
-from .scaler_tables import MACHINE_COLUMNS, NEED_COLUMNS, machine_cells, need_cells
+from .scaler_tables import MACHINE_COLUMNS, NEED_COLUMNS, machine_cells, need_cells, print_lacking
 
 if TYPE_CHECKING:
     from ..projections.instance_rows import InstanceRow, NeedRow, ScalerRow
@@ -23,7 +24,7 @@ _SCALERS = (
     Column("MACHINES", right=True),
     Column("$/H", right=True),
     Column("SPENT", right=True),
-    Column("LAST CHANGE", right=True),
+    Column("HEARD OF", right=True),
 )
 
 Gone = Annotated[bool, typer.Option("--gone", help="Machines that are gone too.")]
@@ -48,6 +49,7 @@ def list_scalers(*, gone: Gone = False, as_json: Json = False) -> None:
         console().print(f"\n{one_line(scaler.name, 60)}" if len(scalers) > 1 else "", markup=False)
         own = [machine for machine in machines if machine.scaler == scaler.name]
         print_table(NEED_COLUMNS, [need_cells(need) for need in needs if need.scaler == scaler.name], "No decisions.")
+        print_lacking(scaler.lacking)
         console().print()
         print_table(MACHINE_COLUMNS, [machine_cells(machine, machine, now) for machine in own], "No machines.")
 
@@ -60,7 +62,7 @@ def _cells(scaler: ScalerRow, now: datetime) -> list[str]:
         f"{scaler.machines:,}",
         f"{scaler.hourly_cost:.2f}",
         f"{scaler.spent:.2f}",
-        ago(scaler.decided_at, now),
+        ago(scaler.decided_at, now) + (" (silent)" if is_silent(scaler, now) else ""),
     ]
 
 

@@ -9,7 +9,7 @@ from ..dashboard.formatting import one_line
 from .options import Json
 from .output import console, note, plain, print_json, print_table, progress
 from .scaler import CONFIG, Config
-from .scaler_tables import MACHINE_COLUMNS, NEED_COLUMNS, machine_cells, need_cells, placed
+from .scaler_tables import MACHINE_COLUMNS, NEED_COLUMNS, machine_cells, need_cells, placed, print_lacking
 
 if TYPE_CHECKING:
     from ..scaler.planning import Planned
@@ -39,6 +39,7 @@ def plan(config: Config = CONFIG, *, as_json: Json = False) -> None:
 def _print(planned: Planned) -> None:
     needs, actions = planned.plan.needs, planned.plan.actions
     print_table(NEED_COLUMNS, [need_cells(need) for need in needs], "No queues: the settings name none.")
+    print_lacking(planned.plan.lacking)
     console().print()
     for action in actions:
         console().print(one_line(said(action), 400), markup=False)
@@ -62,6 +63,7 @@ def _as_json(name: str, planned: Planned) -> dict[str, Any]:
     return {
         "scaler": name,
         "needs": planned.plan.needs,
+        "lacking": planned.plan.lacking,
         "actions": [{"action": type(one).__name__.lower(), **plain(one)} for one in planned.plan.actions],
         "machines": planned.machines,
     }

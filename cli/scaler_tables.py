@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..dashboard.formatting import ago, one_line
-from .output import Column
+from .output import Column, console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from ..events.instance_events import Placement, QueueNeed
@@ -58,6 +58,12 @@ def machine_cells(machine: InstanceState | InstanceRow, where: Placement | Insta
         ago(machine.requested_at, now),
         one_line(machine.reason, 80),
     ]
+
+
+def print_lacking(lacking: Mapping[str, str]) -> None:
+    """Print what keeps resources below their minimum."""
+    for resource, reason in lacking.items():
+        console().print(one_line(f"{resource}: fewer than its minimum; {reason}", 300), markup=False)
 
 
 def placed(where: Placement | InstanceRow) -> str:

@@ -83,7 +83,7 @@ def _end(task: Task, search: HyperParameterOptimizer) -> None:
     note(f"`tasktape search show {task.id}` shows all trials, and with --html FILE its figures.")
     if search.fold.best is None:
         stopping = search.fold.stopping
-        reason = stopping.reason if stopping else "no trial has come to a value"
+        reason = stopping.reason if stopping else "there was nothing to try"
         note(f"tasktape: the search has found nothing: {one_line(reason, 400)}.")
         raise typer.Exit(exit_codes.FAILURE)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dashboard.columns import parameter_value, shown_parameter
 from ..dashboard.formatting import duration, local_time, number, size
+from ..events.hardware import NOTHING
 from ..projections.rows import LastScalar, ModelFilter, RunRow, TaskRow
 from .lookup import find_task
 from .options import Json, TaskId
@@ -17,6 +18,7 @@ from .reading import reading
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from ..events.hardware import Hardware
     from ..events.parts import Script
     from ..projections.query import Queries
 
@@ -45,6 +47,7 @@ def _about(queries: Queries, task: TaskRow) -> About:
     return {
         **asdict(task),
         "script": spec.script if spec else None,
+        "hardware": spec.hardware if spec else NOTHING,
         "parameters": queries.parameters(task.id),
         "configurations": queries.configurations(task.id),
         "scalars": queries.last_scalars(task.id),
@@ -65,7 +68,7 @@ def _as_json(about: About) -> About:
 
 
 def _print(task: TaskRow, about: About) -> None:
-    print_fields(f"{task.project} / {task.name}", _header(task))
+    print_fields(f"{task.project} / {task.name}", _header(task, about["hardware"]))
     if about["script"] is not None:
         print_fields("Code", _code(about["script"]))
     print_fields("Parameters", [(p.name, shown_parameter(p.value)) for p in about["parameters"]])
@@ -77,7 +80,7 @@ def _print(task: TaskRow, about: About) -> None:
     _print_traceback(about["runs"])
 
 
-def _header(task: TaskRow) -> list[tuple[str, str | Text]]:
+def _header(task: TaskRow, needs: Hardware) -> list[tuple[str, str | Text]]:
     ended = task.ended_at or datetime.now(UTC)
     runtime = (ended - task.started_at).total_seconds() if task.started_at else None
     fields: list[tuple[str, str | Text]] = [
@@ -88,6 +91,7 @@ def _header(task: TaskRow) -> list[tuple[str, str | Text]]:
         ("run", str(task.run) if task.run else ""),
         ("user", task.user),
         ("tags", ", ".join(task.tags)),
+        ("needs", str(needs)),
         ("queue", task.queue),
         ("worker", task.worker),
         ("created", local_time(task.created_at)),

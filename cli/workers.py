@@ -26,6 +26,7 @@ _COLUMNS = (
     Column("CPU", right=True),
     Column("MEMORY", right=True),
     Column("DISK", right=True),
+    Column("LEFT", grow=True),
     Column("SEEN", right=True),
 )
 
@@ -71,6 +72,7 @@ def _row(worker: WorkerRow, names: Mapping[str, str], now: datetime) -> tuple[st
         _percent(load.get("cpu_percent")),
         _percent(load.get("memory_percent")),
         size(load["disk_free_bytes"]) + " free" if "disk_free_bytes" in load else "",
+        str(worker.spare),
         ago(worker.seen_at, now),
     )
 

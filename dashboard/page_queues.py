@@ -123,7 +123,8 @@ def _entries(queue: str, entries: Sequence[EntryRow], names: Mapping[str, str], 
                 to.link(to.TASK, markdown(names.get(entry.task, entry.task), _NAME_WIDTH), {"task": entry.task})
                 taken = f" · claimed by {entry.worker}" if entry.state == "claimed" else ""
                 urgent = f" · priority {entry.priority}" if entry.priority else ""
-                said = f"run {entry.run} · {ago(entry.enqueued_at, moment)}{urgent}{taken}"
+                needs = f" · needs {entry.needs}" if entry.needs else ""
+                said = f"run {entry.run} · {ago(entry.enqueued_at, moment)}{urgent}{needs}{taken}"
                 st.caption(markdown(said), width="content")
 
 
@@ -140,6 +141,7 @@ def _workers(workers: Sequence[WorkerRow], names: Mapping[str, str], moment: dat
             "Runs": ", ".join(
                 f"{one_line(names.get(run['task'], run['task']), 40)} (run {run['run']})" for run in held_runs(worker)
             ),
+            "Left": str(worker.spare),
             "Seen": ago(worker.seen_at, moment),
             **{name: worker.load.get(name) for name in load},
         }

@@ -24,6 +24,7 @@ from .formatting import MACHINE_COLORS, SCALING_COLORS, ago, duration, markdown,
 from .scaler_figures import counts_of, limited, machines_figure, money, told, waiting_figure
 from .source import queries
 from .widgets import LIVE, in_pages, nothing, now
+from .worker_state import is_silent
 
 SPANS: Final = {"1 h": 1.0, "24 h": 24.0, "7 d": 168.0, "All": None}
 _COMMANDS: Final = "tasktape scaler init\ntasktape scaler"
@@ -111,10 +112,16 @@ def _figures(scaler: ScalerRow, waiting: int) -> None:
 def _state(scaler: ScalerRow, machines: Sequence[InstanceRow], moment: datetime) -> None:
     """Who leads, and how many machines there are of each status."""
     leads = f"Led by {scaler.led_by} since {ago(scaler.led_since, moment).removesuffix(' ago')}"
-    decided = f"last decision {ago(scaler.decided_at, moment)}" if scaler.decided_at else "no decision yet"
+    decided = f"last heard of {ago(scaler.decided_at, moment)}" if scaler.decided_at else "no decision yet"
     by_status = ", ".join(f"{count:,} {status}" for status, count in counts_of(machines).items())
     parts = filter(None, [leads, decided, by_status, f"{money(scaler.spent)} spent in all"])
     st.caption(markdown(" · ".join(parts), 400))
+    if is_silent(scaler, moment):
+        st.warning(
+            "It says nothing any more: no machines come or go until it runs again.", icon=":material/sensors_off:"
+        )
+    for resource, reason in scaler.lacking.items():
+        st.warning(markdown(f"Fewer machines of {resource} than its minimum: {reason}.", 300))
 
 
 def _heading_of_charts() -> float | None:

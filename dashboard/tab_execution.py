@@ -82,6 +82,8 @@ def _more(task: TaskRow, spec: TaskSpec) -> None:
     if spec.environment:
         text = "\n".join(f"{name}={value}" for name, value in spec.environment.items())
         _code("Environment variables", text, None, ":material/tune:")
+    if spec.hardware:
+        fact("Needs", str(spec.hardware))
     if task.output_uri:
         fact("Output", task.output_uri)
     if task.parent:

@@ -1,4 +1,4 @@
-"""Whether a worker is busy, idle, leaving, silent or gone, by what it last said of itself; pure."""
+"""Whether a worker is busy, idle, leaving, silent or gone, or a scaler silent, by what it last said; pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from ..events.instance_events import SIGN_OF_LIFE
+from ..projections.instance_rows import ScalerRow
 from ..projections.work_rows import WorkerRow
 
 SILENT_INTERVALS: Final = 3
-"""Heartbeat intervals of silence after which a worker counts as lost, as its peers see it."""
+"""Heartbeat intervals of silence after which a worker counts as lost, as its peers see it, and so does a scaler."""
 
 WorkerState = Literal["busy", "idle", "draining", "silent", "stopped"]
 
@@ -29,3 +31,9 @@ def worker_state(worker: WorkerRow, now: datetime) -> WorkerState:
     if worker.draining:
         return "draining"
     return "busy" if held_runs(worker) else "idle"
+
+
+def is_silent(scaler: ScalerRow, now: datetime) -> bool:
+    """Whether nothing has been heard of a scaler for so long that none seems to run."""
+    heard_at = scaler.decided_at or scaler.led_since
+    return heard_at is not None and now - heard_at > timedelta(seconds=SILENT_INTERVALS * SIGN_OF_LIFE)

@@ -6,11 +6,14 @@ The topic has one partition, so that all of it has one order: who leads, what wa
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
 from .base import Event, Part
+
+SIGN_OF_LIFE: Final = 600.0
+"""A scaler that lives says what it came to at least so often, in seconds: what it says is kept for ever."""
 
 FailureKind = Literal["capacity", "throttled", "quota", "settings", "spin_up", "provider"]
 """Why a machine did not come to be: `capacity` and `quota` speak of one placement, `settings` of what was asked for."""
@@ -143,9 +146,13 @@ class QueueNeed(Part):
 
 
 class ScalingDecided(ScalerEvent):
-    """What a scaler saw and came to, whenever that changed. `stuck` are entries that free agents leave alone."""
+    """What a scaler saw and came to, whenever that changed, and every ten minutes at least: it lives.
+
+    `stuck` are entries that free agents leave alone. `lacking` says what is in the way of resources' minimum.
+    """
 
     needs: list[QueueNeed]
     instances: dict[str, int] = Field(default_factory=dict)
     hourly_cost: float = 0.0
     stuck: list[str] = Field(default_factory=list)
+    lacking: dict[str, str] = Field(default_factory=dict)

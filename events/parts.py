@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .base import Part
+from .hardware import Hardware
 
 
 class BlobRef(Part):
@@ -69,6 +70,7 @@ class TaskSpec(Part):
     """All that is needed to run a task anywhere; travels whole in `EntryEnqueued`, so an agent needs no database.
 
     A run that fails by its own fault is repeated `retries` times. It may take `time_limit` seconds; 0 for no limit.
+    Only a worker that has `hardware` left for it takes it.
     """
 
     project: str
@@ -87,6 +89,7 @@ class TaskSpec(Part):
     output_uri: str = ""
     retries: int = 0
     time_limit: float = 0.0
+    hardware: Hardware = Field(default_factory=Hardware)
 
 
 class Artifact(Part):

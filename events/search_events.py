@@ -69,10 +69,14 @@ class SearchContinued(SearchEvent):
 
 
 class SearchStopping(SearchEvent):
-    """No more trials are started, and those that run are stopped."""
+    """No more trials are started, and those that run are stopped.
+
+    `failed` says that the search has come to nothing, `asked` that somebody wanted it to end: then it has not failed.
+    """
 
     reason: str
     failed: bool = False
+    asked: bool = False
 
 
 class TrialEvent(SearchEvent):

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from .base import Event, Part
+from .hardware import Hardware
 
 
 class HeldRun(Part):
@@ -38,7 +39,10 @@ class WorkerEvent(Event):
 
 
 class WorkerStarted(WorkerEvent):
-    """An agent began to serve queues; `instance` is the machine that a scaler launched for it, if one did."""
+    """An agent began to serve queues; `instance` is the machine that a scaler launched for it, if one did.
+
+    `hardware` is what its runs may have together.
+    """
 
     host: str
     pid: int
@@ -47,15 +51,20 @@ class WorkerStarted(WorkerEvent):
     version: str = ""
     tags: list[str] = Field(default_factory=list)
     instance: str = ""
+    hardware: Hardware = Field(default_factory=Hardware)
 
 
 class WorkerHeartbeat(WorkerEvent):
-    """The worker lives; `runs` is all it holds, `load` its machine (percent and bytes by name)."""
+    """The worker lives; `runs` is all it holds, `load` its machine (percent and bytes by name).
+
+    `spare` is the hardware it has left for further runs.
+    """
 
     queues: list[str]
     runs: list[HeldRun] = Field(default_factory=list)
     load: dict[str, float] = Field(default_factory=dict)
     interval: float = 5.0
+    spare: Hardware = Field(default_factory=Hardware)
 
 
 class DrainRequested(Event):

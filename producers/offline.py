@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..events.errors import DecodeError
+from ..events.log.past import past
 from ..events.report_events import ReportEvent, ScalarsReported
 from ..events.task_events import RunStarted, TaskCreated, TaskEdited, TasksEvent
 from ..events.wire import read_event
@@ -77,14 +78,11 @@ def events_in(folder: Path, open_log: Callable[[Path], Log], codec: Any) -> Iter
     """All events of a session, task events first, each topic in its order; unreadable ones are left out."""
     with open_log(folder / LOG_NAME) as log:
         for topic in sorted(log.topics(), key=lambda name: (name != TasksEvent.topic, name)):
-            ends = log.end_positions([topic])
-            with log.read(log.start_positions([topic])) as reader:
-                while any(reader.positions()[source] < end for source, end in ends.items()):
-                    for record in reader.poll(1.0):
-                        try:
-                            yield read_event(record, codec=codec)
-                        except DecodeError:
-                            continue
+            for record in past(log, log.end_positions([topic])):
+                try:
+                    yield read_event(record, codec=codec)
+                except DecodeError:
+                    continue
 
 
 class Moved:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ..events.base import Part
 from ..events.errors import DecodeError
+from ..events.log.past import past_in_batches
 from ..events.log.port import Log, LogRecord, TopicPartition, partition_of
 from ..events.task_events import ArtifactUploaded, ModelSaved, RunStarted, TaskReset, TasksEvent
 from ..events.wire import read_event
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ..events.codec import Codec
 
 TOPIC: Final = TasksEvent.topic
-_POLL_SECONDS: Final = 0.05
 
 
 class Replayed(Part):
@@ -60,12 +60,11 @@ def replay(
     source = partition(log, task_id)
     end = log.end_positions([TOPIC])[source]
     found = known
-    with log.read({source: known.position}) as reader:
-        while reader.positions()[source] < end:
-            if clock() >= deadline:
-                return None
-            for event in _events(reader.poll(_POLL_SECONDS), codec, task_id):
-                found = after(found, event)
+    for records in past_in_batches(log, {source: end}, {source: known.position}):
+        if clock() >= deadline:
+            return None
+        for event in _events(records, codec, task_id):
+            found = after(found, event)
     return None if found is known else found.model_copy(update={"position": end})
 
 

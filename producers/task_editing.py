@@ -9,7 +9,7 @@ from typing import Any
 from ..events.task_events import RunProgressed
 from .errors import InvalidArgumentError
 from .requirements import read_requirements, wishes
-from .task_connect import ConnectMixin
+from .task_policy import PolicyMixin
 from .text import shown
 from .types import TaskTypes
 from .warn import LOGGER
@@ -25,7 +25,7 @@ def handed_on(system_tags: Iterable[str]) -> list[str]:
     return [tag for tag in system_tags if tag not in {OWN, WATCHED}]
 
 
-class EditingMixin(ConnectMixin):
+class EditingMixin(PolicyMixin):
     """Names, tags and texts may change at any time; code and packages in a draft, or by the run itself."""
 
     @property
@@ -90,32 +90,6 @@ class EditingMixin(ConnectMixin):
     def set_comment(self, comment: str) -> None:
         """Set the description."""
         self._edit("comment", str(comment))
-
-    def set_retries(self, retries: int) -> None:
-        """Set how often an agent repeats a run that failed by the task's own fault; 0 by default.
-
-        Failures of the infrastructure (a lost machine, a full disk) are repeated by themselves.
-
-        Raises:
-            InvalidArgumentError: It is negative.
-
-        """
-        if retries < 0:
-            raise InvalidArgumentError(f"a number of retries is 0 or more, not {retries}.")
-        self._edit("retries", int(retries))
-
-    def set_time_limit(self, seconds: float | None) -> None:
-        """Set how long a run under an agent may take, in seconds; None for as long as it likes.
-
-        A run that takes longer is stopped like an aborted one, and has failed.
-
-        Raises:
-            InvalidArgumentError: It is not positive.
-
-        """
-        if seconds is not None and not seconds > 0:
-            raise InvalidArgumentError(f"a time limit is a positive number of seconds, not {seconds}.")
-        self._edit("time_limit", float(seconds or 0))
 
     def set_parent(self, parent: Any | None = None) -> None:
         """Set the parent: a task or its id, None for none."""

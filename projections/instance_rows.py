@@ -11,7 +11,8 @@ class ScalerRow:
     """A scaler: who leads it and since when, machines that are not gone, dollars an hour for them and spent so far.
 
     `period_hours_used` and `period_spent` are hours of machines and dollars within the budget's latest period, up to
-    the latest moment that the log tells of. What the budget does not limit is None.
+    the latest moment that the log tells of. What the budget does not limit is None. `lacking` says of resources below
+    their minimum what is in the way.
     """
 
     name: str
@@ -27,6 +28,7 @@ class ScalerRow:
     budget_instances: int | None
     budget_hourly_cost: float | None
     budget_hours: float | None
+    lacking: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,9 @@ class InstanceTables:
 
     def _note(self, event: ScalingDecided, arrival: Arrival) -> None:
         place = (event.scaler, arrival.offset, arrival.at)
-        self._decisions.append((*place, json.dumps(event.instances), event.hourly_cost, event.stuck))
+        self._decisions.append(
+            (*place, json.dumps(event.instances), event.hourly_cost, event.stuck, json.dumps(event.lacking))
+        )
         self._needs += [
             (*place, number, *(getattr(need, name) for name in _NEED)) for number, need in enumerate(event.needs)
         ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Literal
 
+from ..events.hardware import NOTHING, Hardware
 from ..events.parts import TaskSpec
 from ..events.queue_events import (
     EntryClaimed,
@@ -68,6 +69,7 @@ class Entry:
     moved_to: str = ""
     moved_rank: float | None = None
     settled: bool = False
+    hardware: Hardware = NOTHING
 
     @property
     def order(self) -> OrderKey:
@@ -132,6 +134,7 @@ def _enqueue(event: EntryEnqueued, place: Place) -> Entry:
         state="waiting",
         changed_us=place.us,
         changed_by=event.meta.event_id,
+        hardware=event.spec.hardware,
     )
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..events.hardware import Hardware
 from ..events.queue_events import EntryEvent, QueueEvent, queue_of_topic
 from .queue_fold import Entry, PartitionFold, Place
 from .verdict import ACCEPTED, Verdict, rejected
@@ -38,7 +39,11 @@ _FIELDS: Final = (
     "moved_to",
     "moved_rank",
 )
-"""Fields of an entry in the order of its row, after queue and partition; the spec stays on the log."""
+"""Fields of an entry in the order of its row, after queue and partition, but for what it needs.
+
+The spec stays on the log.
+"""
+_HARDWARE: Final = tuple(Hardware.model_fields)
 
 
 class EntryTables:
@@ -102,9 +107,11 @@ class QueueTables:
 
 
 def _entry(partition: int, fields: Sequence[object]) -> Entry:
-    values: dict[str, Any] = dict(zip(_FIELDS, fields, strict=True))
-    return Entry(partition=partition, spec=None, **values)
+    values: dict[str, Any] = dict(zip((*_FIELDS, *_HARDWARE), fields, strict=True))
+    hardware = Hardware(**{name: values.pop(name) for name in _HARDWARE})
+    return Entry(partition=partition, spec=None, hardware=hardware, **values)
 
 
 def _row(queue: str, entry: Entry) -> Row:
-    return (queue, entry.partition, *(getattr(entry, name) for name in _FIELDS))
+    needs = (getattr(entry.hardware, name) for name in _HARDWARE)
+    return (queue, entry.partition, *(getattr(entry, name) for name in _FIELDS), *needs)

@@ -93,12 +93,13 @@ CREATE TABLE entry_states (
     queue VARCHAR, "partition" BIGINT, id VARCHAR, task VARCHAR, run BIGINT, hop BIGINT, origin VARCHAR,
     failures BIGINT, losses BIGINT, not_before TIMESTAMP, "offset" BIGINT, rank DOUBLE, priority BIGINT,
     enqueued_at TIMESTAMP, state VARCHAR, changed_at TIMESTAMP, changed_by VARCHAR, worker VARCHAR, claim VARCHAR,
-    claim_offset BIGINT, moved_to VARCHAR, moved_rank DOUBLE
+    claim_offset BIGINT, moved_to VARCHAR, moved_rank DOUBLE, cpus DOUBLE, memory_gb DOUBLE, gpus BIGINT
 );
 CREATE TABLE judged (queue VARCHAR, "partition" BIGINT, entry VARCHAR, ids VARCHAR[]);
 CREATE TABLE worker_states (
     id VARCHAR, host VARCHAR, pid BIGINT, queues VARCHAR[], slots BIGINT, version VARCHAR, tags VARCHAR[], runs VARCHAR,
-    load VARCHAR, interval DOUBLE, started_at TIMESTAMP, seen_at TIMESTAMP, stopped_at TIMESTAMP
+    load VARCHAR, interval DOUBLE, started_at TIMESTAMP, seen_at TIMESTAMP, stopped_at TIMESTAMP, cpus DOUBLE,
+    memory_gb DOUBLE, gpus BIGINT, spare_cpus DOUBLE, spare_memory_gb DOUBLE, spare_gpus BIGINT
 );
 CREATE TABLE scaler_states (
     name VARCHAR, leader VARCHAR, leaders VARCHAR[], led_by VARCHAR, led_since TIMESTAMP, budget_instances BIGINT,
@@ -111,7 +112,8 @@ CREATE TABLE instance_states (
     ready_at TIMESTAMP, drained_at TIMESTAMP, ended_at TIMESTAMP
 );
 CREATE TABLE decisions (
-    scaler VARCHAR, "offset" BIGINT, decided_at TIMESTAMP, instances VARCHAR, hourly_cost DOUBLE, stuck VARCHAR[]
+    scaler VARCHAR, "offset" BIGINT, decided_at TIMESTAMP, instances VARCHAR, hourly_cost DOUBLE, stuck VARCHAR[],
+    lacking VARCHAR
 );
 CREATE TABLE decision_needs (
     scaler VARCHAR, "offset" BIGINT, decided_at TIMESTAMP, place BIGINT, queue VARCHAR, waiting BIGINT, stuck BIGINT,
@@ -124,7 +126,9 @@ SELECT e.*, e.state = 'moved' AND NOT EXISTS (SELECT 1 FROM entry_states next WH
 FROM entry_states e;
 
 CREATE VIEW entries AS
-SELECT id, queue, task, run, hop, state, priority, rank, worker, moved_to, "offset", enqueued_at, changed_at
+SELECT
+    id, queue, task, run, hop, state, priority, rank, worker, moved_to, "offset", enqueued_at, changed_at, cpus,
+    memory_gb, gpus
 FROM entry_states;
 
 -- A task is queued while a run further than its furthest known one waits, is held, or is on its way between queues.
@@ -431,7 +435,9 @@ SELECT
     s.name, s.led_by, s.led_since, coalesce(m.live, 0) AS machines, coalesce(m.hourly_cost, 0.0) AS hourly_cost,
     coalesce(m.spent, 0.0) AS spent, d.decided_at, coalesce(s.period_hours, 24.0) AS period_hours,
     coalesce(m.period_hours_used, 0.0) AS period_hours_used, coalesce(m.period_spent, 0.0) AS period_spent,
-    s.budget_instances, s.budget_hourly_cost, s.budget_hours
+    s.budget_instances, s.budget_hourly_cost, s.budget_hours, coalesce(d.lacking, '{}') AS lacking
 FROM led s
 LEFT JOIN machines m ON m.scaler = s.name
-LEFT JOIN (SELECT scaler, max(decided_at) AS decided_at FROM decisions GROUP BY scaler) d ON d.scaler = s.name;
+LEFT JOIN (
+    SELECT scaler, max(decided_at) AS decided_at, arg_max(lacking, "offset") AS lacking FROM decisions GROUP BY scaler
+) d ON d.scaler = s.name;

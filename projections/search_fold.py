@@ -112,7 +112,7 @@ class SearchFold:
             case SearchContinued():
                 self.stopping = self.began_at = None
             case SearchStopping():
-                self.stopping = self.stopping or event
+                self._stop(event)
             case TrialQueued():
                 return self._queue(event)
             case TrialEvent():
@@ -124,6 +124,11 @@ class SearchFold:
     def _define(self, event: SearchDefined) -> None:
         self.began_at = self.began_at or event.meta.occurred_at
         self.defined = event.model_copy(update={"horizon": (self.defined or event).horizon})
+
+    def _stop(self, event: SearchStopping) -> None:
+        """The first reason is the one that counts, but for a limit's where all turns out to have been in vain."""
+        if self.stopping is None or (event.failed and not (self.stopping.asked or self.stopping.failed)):
+            self.stopping = event
 
     def _queue(self, event: TrialQueued) -> Verdict:
         if event.trial != len(self.trials):

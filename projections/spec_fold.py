@@ -69,5 +69,4 @@ def _dropped(spec: TaskSpec, event: ParametersSet) -> set[str]:
 
 @cache
 def _adapter(model: type[Part], field: str) -> TypeAdapter[Any]:
-    annotation: Any = model.model_fields[field].annotation
-    return TypeAdapter(annotation)
+    return TypeAdapter(model.model_fields[field].rebuild_annotation())

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..events.hardware import Hardware
+
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
@@ -42,7 +44,8 @@ class WaitRow:
 class EntryRow:
     """An entry of a queue. `state` is `waiting`, `claimed`, `taken`, `dequeued` or `moved`.
 
-    Entries are served by priority (higher first), then rank (smaller first). `offset` is where it was enqueued.
+    Entries are served by priority (higher first), then rank (smaller first). `offset` is where it was enqueued. Its run
+    needs so many `cpus` (cores), `memory_gb` (GiB) and `gpus`.
     """
 
     id: str
@@ -58,6 +61,14 @@ class EntryRow:
     offset: int
     enqueued_at: datetime
     changed_at: datetime
+    cpus: float = 0.0
+    memory_gb: float = 0.0
+    gpus: int = 0
+
+    @property
+    def needs(self) -> Hardware:
+        """What its run needs."""
+        return Hardware(cpus=self.cpus, memory_gb=self.memory_gb, gpus=self.gpus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,7 @@ class PermitRow:
 class WorkerRow:
     """An agent process as it last spoke of itself; `runs` is JSON, a list of what it holds.
 
+    Its runs may have so many `cpus` (cores), `memory_gb` (GiB) and `gpus` together; `spare_…` is what is left of that.
     `draining` says that somebody asked it to leave.
     """
 
@@ -103,7 +115,18 @@ class WorkerRow:
     started_at: datetime | None
     seen_at: datetime
     stopped_at: datetime | None
+    cpus: float
+    memory_gb: float
+    gpus: int
+    spare_cpus: float
+    spare_memory_gb: float
+    spare_gpus: int
     draining: bool
+
+    @property
+    def spare(self) -> Hardware:
+        """What is left for further runs."""
+        return Hardware(cpus=self.spare_cpus, memory_gb=self.spare_memory_gb, gpus=self.spare_gpus)
 
 
 @dataclass(frozen=True, slots=True)

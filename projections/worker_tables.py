@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..events.hardware import NOTHING, Hardware
 from ..events.worker_events import WorkerEvent, WorkerHeartbeat, WorkerStarted, WorkerStopped
 from .task_tables import json_text
 from .verdict import ACCEPTED, Verdict, rejected
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from .tables import Tables
 
 TOPIC: Final = WorkerEvent.topic
+
+
+def _amounts(hardware: Hardware, prefix: str = "") -> dict[str, Any]:
+    return {f"{prefix}{name}": amount for name, amount in hardware}
+
+
 _COLUMNS: Final = (
     "id",
     "host",
@@ -28,6 +35,12 @@ _COLUMNS: Final = (
     "started_at",
     "seen_at",
     "stopped_at",
+    "cpus",
+    "memory_gb",
+    "gpus",
+    "spare_cpus",
+    "spare_memory_gb",
+    "spare_gpus",
 )
 _UNKNOWN: Final[dict[str, Any]] = {
     "host": "",
@@ -41,6 +54,8 @@ _UNKNOWN: Final[dict[str, Any]] = {
     "interval": 5.0,
     "started_at": None,
     "stopped_at": None,
+    **_amounts(NOTHING),
+    **_amounts(NOTHING, "spare_"),
 }
 
 
@@ -78,8 +93,9 @@ class WorkerTables:
 def _said(event: WorkerEvent, arrival: Arrival) -> dict[str, Any]:
     if isinstance(event, WorkerStarted):
         said = event.model_dump(include={"host", "pid", "queues", "slots", "version", "tags"})
-        return said | {"started_at": arrival.at, "stopped_at": None}
+        return said | {"started_at": arrival.at, "stopped_at": None, **_amounts(event.hardware)}
     if isinstance(event, WorkerHeartbeat):
         runs = json_text([held.model_dump() for held in event.runs])
-        return {"queues": event.queues, "runs": runs, "load": json_text(event.load), "interval": event.interval}
+        told = {"queues": event.queues, "runs": runs, "load": json_text(event.load), "interval": event.interval}
+        return told | _amounts(event.spare, "spare_")
     return {"stopped_at": arrival.at, "runs": "[]"} if isinstance(event, WorkerStopped) else {}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..agent.peers import Peers
+from ..events.hardware import NOTHING, Hardware
 from ..events.worker_events import WorkerEvent, WorkerHeartbeat, WorkerStarted
 
 
@@ -17,7 +18,7 @@ class Agent:
     """A worker. `held` are the runs it holds, `free_since_us` when it was first seen without any.
 
     `slots` is 0 where its start is so long past that the log has forgotten it. `astray` says that the fold of machines
-    takes the one it is on for gone.
+    takes the one it is on for gone. `spare` is what it has left beside the runs it holds, None until it has said so.
     """
 
     worker: str
@@ -27,10 +28,15 @@ class Agent:
     free_since_us: int = 0
     left: bool = False
     astray: bool = False
+    spare: Hardware | None = None
 
     def free(self, slots: int) -> int:
         """How many more runs it will take, if it has so many slots unless it says otherwise."""
         return max(0, (self.slots or slots) - self.held)
+
+    def left_over(self, unless_it_says: Hardware = NOTHING) -> Hardware:
+        """What it has left for further runs."""
+        return unless_it_says if self.spare is None else self.spare
 
 
 class Agents:
@@ -52,11 +58,12 @@ class Agents:
         agent.left = self._peers.has_stopped(event.worker)
         if isinstance(event, WorkerStarted):
             agent.slots, agent.instance = event.slots, event.instance
+            agent.spare = agent.left_over(event.hardware)
             self._settle(agent)
         elif is_news and isinstance(event, WorkerHeartbeat):
             if agent.held or event.runs:
                 agent.free_since_us = timestamp_us
-            agent.held = len(event.runs)
+            agent.held, agent.spare = len(event.runs), event.spare
 
     def bury(self, worker: str, last_known: tuple[str, int] | None) -> None:
         """Take note of a worker's tombstone; that it has left is remembered for as long as its machine is there."""

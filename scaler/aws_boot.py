@@ -40,7 +40,7 @@ def boot_for(scaler: ScalerSettings, settings: Settings, resource: str, machine:
 
 def _options(scaler: ScalerSettings, resource: str, machine: AwsMachine) -> list[str]:
     options = [part for queue in scaler.queues_of(resource) for part in ("--queue", queue)]
-    options += ["--slots", str(scaler.resources[resource].slots), "--preemptible"]
+    options += [*scaler.resources[resource].agent_options(), "--preemptible"]
     options += ["--max-idle-min", f"{scaler.minutes_alone(resource):g}"]
     if machine.default_docker_image:
         options += ["--docker", machine.default_docker_image]

@@ -15,6 +15,7 @@ from ..agent.appends import Appends, Until
 from ..agent.follow import Reading
 from ..events.base import Event, Meta, from_us, new_task_id
 from ..events.instance_events import (
+    SIGN_OF_LIFE,
     InstanceAdopted,
     InstanceDraining,
     InstanceEvent,
@@ -24,7 +25,6 @@ from ..events.instance_events import (
     InstanceRequested,
     InstanceTerminated,
     InstanceTerminating,
-    QueueNeed,
     ScalerBudget,
     ScalerLeads,
     ScalingDecided,
@@ -105,7 +105,7 @@ class Core:
         self._describe_at = -inf
         self._decide_at = -inf
         self._not_before = -inf
-        self._explain_at = -inf
+        self._explained_at = -inf
         self._interrupted: set[str] = set()
         self._in_flight: set[str] = set()
         self._ended_at: dict[str, float] = {}
@@ -315,7 +315,8 @@ class Core:
     def _explain(self, plan: Plan, now: float) -> None:
         """Say what was seen, where that is news: at once where something was decided or is in the way, else at times.
 
-        Where nobody else speaks it is said again: what comes back shows that the log is there, and its time.
+        Where nobody else speaks it is said again: what comes back shows that the log is there, and its time. It is said
+        now and then in any case, for those who want to know whether the scaler lives.
         """
         scaler = self.seen.scaler
         live = [self._state(instance) for instance in scaler.live]
@@ -324,12 +325,14 @@ class Core:
             "instances": dict(sorted(Counter(state.status for state in live).items())),
             "hourly_cost": round(sum(state.placement.hourly_cost for state in live), 6),
             "stuck": self._stuck.entries(MOST_STUCK),
+            "lacking": dict(plan.lacking),
         }
         said = scaler.decided
         is_news = said is None or decided != {name: getattr(said, name) for name in decided}
-        is_urgent = said is None or bool(plan.actions) or _hindrances(plan.needs) != _hindrances(said.needs)
-        if (is_news and (is_urgent or now >= self._explain_at)) or self._is_deaf(now):
-            self._explain_at = now + EXPLAIN
+        is_urgent = said is None or bool(plan.actions) or _hindrances(plan) != _hindrances(said)
+        silent = now - self._explained_at
+        if (is_news and (is_urgent or silent >= EXPLAIN)) or silent >= SIGN_OF_LIFE or self._is_deaf(now):
+            self._explained_at = now
             self._owe(ScalingDecided, "read", scaler=self._settings.name, **decided)
 
     def _is_deaf(self, now: float) -> bool:
@@ -349,5 +352,5 @@ class Core:
         return self.seen.scaler.instances[instance]
 
 
-def _hindrances(needs: Iterable[QueueNeed]) -> list[tuple[str, str]]:
-    return [(need.queue, need.held_back_by) for need in needs]
+def _hindrances(told: Plan | ScalingDecided) -> list[tuple[str, str]]:
+    return [*((need.queue, need.held_back_by) for need in told.needs), *sorted(told.lacking.items())]

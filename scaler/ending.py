@@ -99,12 +99,14 @@ def _idle(serving: list[Machine], situation: Situation, settings: ScalerSettings
 
 def _kept_for_entries(idle: list[Machine], situation: Situation) -> set[str]:
     """Machines that could take an entry that has just come: they go if they leave it alone, it is stuck then."""
-    fresh = {queue: demand.waiting - demand.stuck for queue, demand in situation.demands.items()}
+    fresh = {(queue, needed): n for queue, demand in situation.demands.items() for needed, n in demand.calls() if n}
     kept = set()
     for machine in sorted(idle, key=lambda m: m.idle):
-        queue = next((name for name in machine.queues if fresh.get(name, 0) > 0), None)
-        if queue is not None:
-            fresh[queue] -= machine.slots
+        call = next(
+            (c for c, n in fresh.items() if n > 0 and c[0] in machine.queues and c[1].fits(machine.spare)), None
+        )
+        if call is not None:
+            fresh[call] -= machine.slots
             kept.add(machine.instance)
     return kept
 

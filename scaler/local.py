@@ -75,7 +75,7 @@ class LocalProvider:
 
     def _start(self, order: Order) -> subprocess.Popen[bytes]:
         options = [part for queue in order.queues for part in ("--queue", queue)]
-        options += ["--slots", str(order.kind.slots), "--preemptible", "--max-idle-min", str(self._minutes_idle)]
+        options += [*order.kind.agent_options(), "--preemptible", "--max-idle-min", str(self._minutes_idle)]
         options += [str(option) for option in order.kind.provider.get("agent_options", ())]
         command = [sys.executable, "-m", "tasktape.cli.main", "agent", *options]
         with (self._folder / f"{order.instance}.log").open("ab") as console:

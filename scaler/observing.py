@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from ..events.base import from_us
+from ..events.hardware import NOTHING, Hardware
 from ..projections.instance_fold import InstanceState, ScalerFold
 from .agents import Agent
 from .seen import Seen
 from .settings import ScalerSettings
-from .situation import Demand, Failed, Machine, MachineStatus, Situation
+from .situation import Demand, Failed, Machine, MachineStatus, Offer, Situation
 from .stuck import Stuck
 
 _STATUS: Final[dict[str, MachineStatus]] = {
@@ -36,10 +37,10 @@ class _Now:
 
 @dataclass(slots=True)
 class _Free:
-    """Who has nothing to do: slots on machines of nobody's scaling by queues, and since when somebody is, by queue."""
+    """Who has room: agents on machines of nobody's scaling, and for each queue since when somebody has, by how much."""
 
-    others: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    since_us: dict[str, int] = field(default_factory=dict)
+    others: Counter[Offer] = field(default_factory=Counter)
+    since_us: dict[str, dict[Hardware, int]] = field(default_factory=dict)
 
 
 def observe(seen: Seen, settings: ScalerSettings, stuck: Stuck, interrupted: set[str], now: float) -> Situation:
@@ -50,8 +51,8 @@ def observe(seen: Seen, settings: ScalerSettings, stuck: Stuck, interrupted: set
     scaler = seen.scaler
     free = _free(seen, settings, now)
     return Situation(
-        demands={queue: _demand(seen, queue, stuck, free.since_us.get(queue), us) for queue in settings.queues},
-        machines=[_machine(scaler.instances[one], seen, at, interrupted) for one in scaler.live],
+        demands={queue: _demand(seen, queue, stuck, free.since_us.get(queue, {}), us) for queue in settings.queues},
+        machines=[_machine(scaler.instances[one], seen, settings, at, interrupted) for one in scaler.live],
         others=free.others,
         failures=list(_failures(scaler, moment)),
         spent_hours=seen.spending.hours(us / 1e6),
@@ -59,14 +60,16 @@ def observe(seen: Seen, settings: ScalerSettings, stuck: Stuck, interrupted: set
     )
 
 
-def _demand(seen: Seen, queue: str, stuck: Stuck, free_since_us: int | None, us: int) -> Demand:
+def _demand(seen: Seen, queue: str, stuck: Stuck, free_us: Mapping[Hardware, int], us: int) -> Demand:
     fold, backlog = seen.queues[queue].fold, seen.backlogs[queue]
     if fold.paused or fold.deleted:
         return Demand(0)
     waiting = backlog.count(seen.limits, us)
-    if free_since_us is not None:
-        stuck.mark(queue, lambda: backlog.allowed(seen.limits), free_since_us, us)
-    return Demand(waiting, stuck.count(queue, backlog.waits, us))
+    stuck.mark(queue, lambda: backlog.allowed(seen.limits), free_us, us)
+    left_alone = stuck.of(queue, backlog.waits, us)
+    needing = waiting - Counter(map(backlog.hardware, left_alone))
+    del needing[NOTHING]
+    return Demand(waiting.total(), len(left_alone), needing)
 
 
 def _free(seen: Seen, settings: ScalerSettings, now: float) -> _Free:
@@ -76,16 +79,20 @@ def _free(seen: Seen, settings: ScalerSettings, now: float) -> _Free:
         room = agent.free(slots.get(agent.worker, 1))
         served = tuple(queue for queue in queues if queue in settings.queues)
         if room and served:
+            spare = agent.left_over()
             if agent.worker not in slots:
-                free.others[served] += room
+                free.others[Offer(served, room, spare)] += 1
             for queue in served:
-                free.since_us[queue] = min(free.since_us.get(queue, agent.free_since_us), agent.free_since_us)
+                since_us = free.since_us.setdefault(queue, {})
+                since_us[spare] = min(since_us.get(spare, agent.free_since_us), agent.free_since_us)
     return free
 
 
-def _machine(state: InstanceState, seen: Seen, at: _Now, interrupted: set[str]) -> Machine:
+def _machine(state: InstanceState, seen: Seen, settings: ScalerSettings, at: _Now, interrupted: set[str]) -> Machine:
     worker = seen.agents.on(state.instance)
     agent = seen.agents.get(worker)
+    kind = settings.resources.get(state.resource)
+    hardware = kind.hardware if kind is not None else NOTHING
     is_up = state.status not in ("requested", "booting")
     return Machine(
         state.instance,
@@ -100,6 +107,7 @@ def _machine(state: InstanceState, seen: Seen, at: _Now, interrupted: set[str]) 
         silence=seen.agents.silent_since(worker, at.hearing) if is_up else 0.0,
         left=is_up and seen.agents.has_left(worker),
         interrupted=state.instance in interrupted,
+        spare=agent.left_over(hardware) if agent is not None else hardware,
     )
 
 

@@ -15,6 +15,7 @@ from ..agent.appends import Appends
 from ..agent.follow import Reading, decode
 from ..agent.heartbeat import LOST_AFTER_INTERVALS
 from ..events.base import now_us
+from ..events.log.past import past
 from ..events.worker_events import WorkerEvent, WorkerHeartbeat
 from ..projections.instance_fold import InstanceState
 from .observing import observe
@@ -23,8 +24,6 @@ from .seen import Seen, topics_of
 from .stuck import Stuck
 
 if TYPE_CHECKING:
-    from ..events.codec import Codec
-    from ..events.log.port import Log
     from ..events.settings import Settings
     from .settings import ScalerSettings
 
@@ -42,23 +41,18 @@ def plan_now(settings: Settings, scaler: ScalerSettings) -> Planned:
     seen = Seen(scaler.name, scaler.queues, Appends(), settings.claim_lease, scaler.budget.period_hours)
     told = topics_of(scaler.queues)
     start, wall_us = time.monotonic(), now_us()
+    codec = settings.codec()
     with settings.open_log() as log:
         there = log.topics()
         moment, newest = start, 0
-        for reading in _living(_readings(log, settings.codec(), [topic for topic in told if topic in there]), wall_us):
+        ends = log.end_positions(topic for topic in told if topic in there)
+        readings = (decode(record, codec) for record in past(log, ends))
+        for reading in _living(readings, wall_us):
             newest = max(newest, reading.record.timestamp)
             moment = start - max(0, wall_us - newest) / 1e6
             seen.apply(reading, moment)
     plan = decide(observe(seen, scaler, Stuck(scaler.stuck_after_s), set(), max(start, moment)), scaler)
     return Planned(plan, [seen.scaler.instances[one] for one in seen.scaler.live])
-
-
-def _readings(log: Log, codec: Codec, topics: list[str]) -> Iterator[Reading]:
-    """All there is on these topics."""
-    ends = log.end_positions(topics)
-    with log.read(log.start_positions(topics)) as reader:
-        while any(position < ends[source] for source, position in reader.positions().items()):
-            yield from (decode(record, codec) for record in reader.poll(1.0))
 
 
 @dataclass(slots=True)

@@ -7,17 +7,19 @@ queue, each by its order of preference, within every maximum and budget.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import add
 from typing import Final
 
+from ..events.hardware import NOTHING, Hardware
 from ..events.instance_events import Placement, QueueNeed
 from .ending import Drain, Terminate, endings
 from .placing import Placing
 from .room import Room
 from .settings import ScalerSettings
-from .situation import Demand, Machine, Situation
+from .situation import Demand, Machine, Offer, Situation
 from .supply import Supply
 
 NO_PLACEMENT: Final = "every placement failed a moment ago"
@@ -38,10 +40,11 @@ Action = Launch | Drain | Terminate
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, and for each queue why."""
+    """What is to be done, for each queue why, and for each resource below its minimum why it stays there."""
 
     actions: tuple[Action, ...]
     needs: tuple[QueueNeed, ...]
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(situation: Situation, settings: ScalerSettings) -> Plan:
@@ -51,13 +54,38 @@ def decide(situation: Situation, settings: ScalerSettings) -> Plan:
     staying = [machine for machine in situation.machines if machine.instance not in leaving]
     planner = _Planner(settings, situation, staying)
     needs = [planner.serve(queue, demand) for queue, demand in _in_order(situation, settings)]
-    planner.keep_warm()
-    return Plan((*ends, *planner.launches), tuple(needs))
+    lacking = planner.keep_warm()
+    return Plan((*ends, *planner.launches), tuple(needs), lacking)
 
 
 def _in_order(situation: Situation, settings: ScalerSettings) -> Iterator[tuple[str, Demand]]:
     for queue in settings.queues:
         yield queue, situation.demands.get(queue, Demand(0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Provided:
+    """Entries for which there is a free slot or a booting one, machines to come, entries left over, and why."""
+
+    free: int
+    booting: int
+    launched: int
+    missing: int
+    reasons: tuple[str, ...] = ()
+
+    def __add__(self, other: _Provided) -> _Provided:
+        """Both together."""
+        return _Provided(
+            self.free + other.free,
+            self.booting + other.booting,
+            self.launched + other.launched,
+            self.missing + other.missing,
+            (*self.reasons, *other.reasons),
+        )
+
+
+def _waiting(count: int, queue: str, needed: Hardware) -> str:
+    return f"{count} waiting in {queue}" + (f" for {needed}" if needed else "")
 
 
 class _Planner:
@@ -83,51 +111,69 @@ class _Planner:
 
     def serve(self, queue: str, demand: Demand) -> QueueNeed:
         """Provide for a queue; returns what that took, and what was in the way of each of its resources."""
-        wanted = max(0, demand.waiting - demand.stuck)
-        free = self._supply.take_free(queue, wanted)
-        booting = self._supply.take_booting(queue, wanted - free)
-        missing, launched = wanted - free - booting, 0
-        reasons: dict[str, None] = {}
-        for share in self._settings.queues[queue]:
-            while missing > 0:
-                if reason := self._launch(share.resource, f"{missing} waiting in {queue}", queue):
-                    reasons[reason] = None
-                    break
-                launched += 1
-                missing -= self._supply.take_booting(queue, missing)
+        total = reduce(add, (self._provide(queue, count, needed) for needed, count in demand.calls()))
         return QueueNeed(
             queue=queue,
             waiting=demand.waiting,
             stuck=demand.stuck,
-            free=free,
-            booting=booting,
-            launched=launched,
-            missing=missing,
-            held_back_by="; ".join(reasons or [NO_RESOURCE]) if missing else "",
+            free=total.free,
+            booting=total.booting,
+            launched=total.launched,
+            missing=total.missing,
+            held_back_by="; ".join(dict.fromkeys(total.reasons) or [NO_RESOURCE]) if total.missing else "",
         )
 
-    def keep_warm(self) -> None:
-        """Launch what resources lack of their minimum."""
+    def keep_warm(self) -> dict[str, str]:
+        """Launch what resources lack of their minimum; returns what is in the way of those that go on lacking it."""
+        lacking = {}
         for name, resource in self._settings.resources.items():
             while self._serving[name] < resource.minimum:
-                if self._launch(name, f"at least {resource.minimum} of {name}"):
+                placement = self._take_room(name)
+                if isinstance(placement, str):
+                    lacking[name] = placement
                     break
+                self._launch(Launch(name, placement, f"at least {resource.minimum} of {name}"))
+        return lacking
 
-    def _launch(self, name: str, why: str, queue: str = "") -> str:
-        """Launch a machine of a resource, for a queue or for all that it serves; returns what is in the way."""
+    def _provide(self, queue: str, wanted: int, needed: Hardware) -> _Provided:
+        """Provide for so many entries of a queue that need the same hardware."""
+        free = self._supply.take_free(queue, wanted, needed)
+        booting = self._supply.take_booting(queue, wanted - free, needed)
+        missing, launched = wanted - free - booting, 0
+        able = self._able(queue, needed)
+        reasons = [] if able or not needed else [f"no resource is known to have {needed}"]
+        for name in able:
+            while missing > 0:
+                placement = self._take_room(name, queue)
+                if isinstance(placement, str):
+                    reasons.append(placement)
+                    break
+                launched += 1
+                missing -= self._launch(Launch(name, placement, _waiting(missing, queue, needed)), missing, needed)
+        return _Provided(free, booting, launched, missing, tuple(reasons) if missing else ())
+
+    def _able(self, queue: str, needed: Hardware) -> list[str]:
+        """Resources of a queue that have so much, in the order of preference."""
+        resources = self._settings.resources
+        return [one.resource for one in self._settings.queues[queue] if needed.fits(resources[one.resource].hardware)]
+
+    def _take_room(self, name: str, queue: str = "") -> Placement | str:
+        """Count one more machine of a resource, for a queue or for all; returns where, or what is in the way."""
         if reason := self._room.refusal(name, queue):
             return reason
         reason = f"{name}: {NO_PLACEMENT}"
         for placement in self._placing.offers(name, self._settings.resources[name]):
             reason = self._room.take(name, placement)
             if not reason:
-                self._note(Launch(name, placement, why))
-                break
+                return placement
         return reason
 
-    def _note(self, launch: Launch) -> None:
+    def _launch(self, launch: Launch, count: int = 0, needed: Hardware = NOTHING) -> int:
+        """Note that a machine is to come; returns how many of so many entries that need so much it will take."""
         resource = launch.resource
+        kind = self._settings.resources[resource]
         self._placing.take(launch.placement)
         self._serving[resource] += 1
-        self._supply.add(self._settings.queues_of(resource), self._settings.resources[resource].slots)
         self.launches.append(launch)
+        offer = Offer(tuple(self._settings.queues_of(resource)), kind.slots, kind.hardware)
+        return self._supply.add(offer, count, needed)

@@ -6,10 +6,12 @@ Names are those that ClearML's autoscaler has, where it has them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ..events.hardware import Hardware
 from ..events.instance_events import Placement
 from .aws_settings import AwsSettings, machines_of
 
@@ -44,7 +46,8 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 class Resource(_Part):
     """A kind of machine. Placements are tried in order: spot before on-demand, types as listed, any of the zones.
 
-    `hourly_cost` is in US dollars for each instance type, on demand; `spot_cost` the same for spot.
+    `hourly_cost` is in US dollars for each instance type, on demand; `spot_cost` the same for spot. `gpus`, `cpus` and
+    `memory_gb` (GiB) are what its agent gives to tasks that ask for some: those come here only if it says so.
     """
 
     instance_type: Texts = ("",)
@@ -56,9 +59,31 @@ class Resource(_Part):
     spot_cost: dict[str, float] | float | None = None
     minimum: int = Field(default=0, ge=0)
     slots: int = Field(default=1, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    cpus: float = Field(default=0.0, ge=0)
+    memory_gb: float = Field(default=0.0, ge=0)
     max_idle_time_min: float | None = Field(default=None, gt=0)
     max_spin_up_time_min: float | None = Field(default=None, gt=0)
     provider: dict[str, Any] = Field(default_factory=dict)
+
+    @cached_property
+    def hardware(self) -> Hardware:
+        """What a machine has for the tasks it runs at once."""
+        return Hardware(gpus=self.gpus, cpus=self.cpus, memory_gb=self.memory_gb)
+
+    def agent_options(self) -> list[str]:
+        """Options by which its agent has as many slots and gives as much as is said here.
+
+        Where there are enough GPUs each slot has its own; a machine of which nothing is said finds out what it has.
+        """
+        options = ["--slots", str(self.slots)]
+        if self.cpus:
+            options += ["--cpus", f"{self.cpus:g}"]
+        if self.memory_gb:
+            options += ["--memory-gb", f"{self.memory_gb:g}"]
+        if self.gpus >= self.slots:
+            options += ["--gpus", ",".join(map(str, range(self.gpus))), "--gpus-per-task", str(self.gpus // self.slots)]
+        return options
 
     def tiers(self) -> Iterator[list[Placement]]:
         """Placements in groups, the best group first; within one all are alike, so that machines spread over them."""

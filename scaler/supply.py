@@ -3,44 +3,68 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from .situation import Machine
+from ..events.hardware import NOTHING, Hardware
+from .situation import Machine, Offer
 
-Slots = Counter[tuple[str, ...]]
+Offers = Counter[Offer]
 
 
 class Supply:
-    """Slots of machines and of other agents by the queues they serve, for queues in the order in which they ask."""
+    """Free slots of machines and of other agents, alike ones counted together, for queues in the order they ask in."""
 
-    def __init__(self, machines: Iterable[Machine], others: Mapping[tuple[str, ...], int]) -> None:
-        self._free: Slots = Counter(others)
-        self._booting: Slots = Counter()
+    def __init__(self, machines: Iterable[Machine], others: Mapping[Offer, int]) -> None:
+        self._free: Offers = Counter(others)
+        self._booting: Offers = Counter()
         for machine in machines:
             if machine.status == "booting":
-                self._booting[tuple(machine.queues)] += machine.slots
+                self._booting[Offer(tuple(machine.queues), machine.slots, machine.spare)] += 1
             elif machine.free:
-                self._free[tuple(machine.queues)] += machine.free
+                self._free[Offer(tuple(machine.queues), machine.free, machine.spare)] += 1
 
-    def add(self, queues: Sequence[str], slots: int) -> None:
-        """Count a machine that is to come."""
-        self._booting[tuple(queues)] += slots
+    def add(self, offer: Offer, count: int = 0, needed: Hardware = NOTHING) -> int:
+        """Count an agent that is to come; returns how many of so many entries it will take that need so much each."""
+        taken = min(count, offer.room(needed))
+        self._booting[offer.less(taken, needed)] += 1
+        return taken
 
-    def take_free(self, queue: str, count: int) -> int:
-        """Take free slots for entries of a queue; returns how many there were, at most `count`."""
-        return _take(self._free, queue, count)
+    def take_free(self, queue: str, count: int, needed: Hardware = NOTHING) -> int:
+        """Take free slots for entries of a queue that need so much each; returns how many there were, up to `count`."""
+        return _take(self._free, queue, count, needed)
 
-    def take_booting(self, queue: str, count: int) -> int:
+    def take_booting(self, queue: str, count: int, needed: Hardware = NOTHING) -> int:
         """The same with slots that will be there."""
-        return _take(self._booting, queue, count)
+        return _take(self._booting, queue, count, needed)
 
 
-def _take(supply: Slots, queue: str, count: int) -> int:
-    """Those that serve the fewest queues go first: others may help queues that ask later."""
+class _Share(NamedTuple):
+    """Agents that each take so many entries."""
+
+    agents: int
+    each: int
+
+
+def _take(supply: Offers, queue: str, count: int, needed: Hardware) -> int:
+    """Those that serve the fewest queues, and have the least, go first: others may help what asks later."""
     left = count
-    for queues in sorted(supply, key=len):
-        if queue in queues:
-            used = min(supply[queues], left)
-            supply[queues] -= used
-            left -= used
+    for offer in sorted(supply, key=_worth):
+        if left and queue in offer.queues and (room := offer.room(needed)):
+            left -= _take_of(supply, offer, room, left, needed)
     return count - left
+
+
+def _take_of(supply: Offers, offer: Offer, room: int, count: int, needed: Hardware) -> int:
+    """Fill agents alike, with room for so many entries each, one by one; returns how many entries they take."""
+    used = min(supply[offer] * room, count)
+    filled, rest = divmod(used, room)
+    for share in (_Share(filled, room), _Share(1, rest)):
+        if share.agents and share.each:
+            supply[offer] -= share.agents
+            supply[offer.less(share.each, needed)] += share.agents
+    return used
+
+
+def _worth(offer: Offer) -> tuple[int, int, float, float]:
+    return len(offer.queues), *offer.spare.size

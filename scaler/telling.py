@@ -32,6 +32,7 @@ class Teller:
     def __init__(self, scaler: str) -> None:
         self._scaler = scaler
         self._held_back: dict[str, str] = {}
+        self._lacking: dict[str, str] = {}
 
     def tell(self, events: Iterable[Event | None], *, leads: bool) -> None:
         """Tell of events; one that does not lead tells only who does."""
@@ -41,8 +42,20 @@ class Teller:
                     _tell_leader(event, leads=leads)
                 elif leads and isinstance(event, ScalingDecided):
                     self._tell_needs(event)
+                    self._tell_lacking(event)
                 elif leads and isinstance(event, InstanceEvent):
                     _tell_machine(event)
+
+    def _tell_lacking(self, event: ScalingDecided) -> None:
+        for resource, reason in event.lacking.items():
+            if reason != self._lacking.get(resource):
+                LOGGER.info(
+                    "%s: fewer than its minimum; %s",
+                    resource,
+                    reason,
+                    extra={"action": "below_minimum", "resource": resource, "reason": reason},
+                )
+        self._lacking = event.lacking
 
     def _tell_needs(self, event: ScalingDecided) -> None:
         for need in event.needs:

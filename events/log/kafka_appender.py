@@ -14,7 +14,9 @@ from .kafka_errors import CLUSTER_FORBIDDEN, FATAL, PURGED, append_failure
 from .port import Delivery, Headers, OnDelivery, check_record
 from .reports import Reports, call
 
-_POLL: Final = 1.0
+_POLL: Final = 0.2
+"""Seconds; confluent-kafka wakes up as often within a longer poll."""
+_REST: Final = 5.0
 _PURGE: Final = 1.0
 
 
@@ -47,6 +49,8 @@ class Appender:
         report = partial(self._report, on_delivery)
         with self._changed:
             self._open += 1
+            if self._open == 1:
+                self._changed.notify_all()
         try:
             check_record(topic, key, value, headers)
             self._produce(topic, key, value, headers, wanted, report)
@@ -119,15 +123,23 @@ class Appender:
             self._failure = None
             self._producer.purge()
             self.flush(_PURGE)
-        self._stopped.set()
+        with self._changed:
+            self._stopped.set()
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             producer = self._producer
             try:
-                producer.poll(_POLL)
+                if not producer.poll(_POLL):
+                    self._rest()
             except KafkaException as error:
                 self._give_up(producer, error.args[0])
+
+    def _rest(self) -> None:
+        """Sleep while nothing is open: no report can come, and of what is wrong with a broker one hears in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._open or self._stopped.is_set(), _REST)
 
     def _give_up(self, producer: Producer, error: KafkaError) -> None:
         """Report all that a producer holds that has failed for good; one fails whose user may write nothing at all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,8 +17,13 @@ from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime, PartLifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
-_SLICE: Final = 0.4
-"""Seconds for which a waiting reader keeps others out. confluent-kafka itself wakes up each 200 ms meanwhile."""
+_FIRST_SLICE: Final = 0.1
+_LONGEST_SLICE: Final = 0.8
+"""Seconds for which a waiting reader keeps others out, and after which it heeds that it was woken: each time twice as
+many, as whoever reads something often has something to ask soon after."""
+_SLICE_OF_MAIN_THREAD: Final = 0.2
+"""The same in the main thread, which handles signals in between: Ctrl-C is not to be waited for."""
+_PATIENCE: Final = 0.4
 _SHORTEST: Final = 0.001
 """Seconds that librdkafka can wait at the least: asked for less, it does not wait at all."""
 _HEARD_OF_WITHIN: Final = 2.0
@@ -34,21 +40,29 @@ class KafkaReader(Reader):
         self._unseen: dict[str, float] = {}
         self._life = PartLifetime(life)
         self._positions: Positions = {}
+        self._woken = False
         self._consumer = clients.consumer("tasktape-reader", **{"enable.partition.eof": True})
         self.add(positions)
 
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
         """Return the next records; wait up to `timeout` seconds for the first."""
         deadline = time.monotonic() + timeout
+        pause = _FIRST_SLICE
         while True:
             left = deadline - time.monotonic()
             with self._life.use():
-                messages = self._fetch(max(0.0, min(left, _SLICE)), limit)
+                messages = self._fetch(max(0.0, min(left, pause)), limit)
                 found = [record for message in messages if (record := self._take(message)) is not None]
                 if not messages and self._unseen:
                     self._look_for_topics()
-            if found or (left < _SHORTEST and not messages):
+            if found or self._woken or (left < _SHORTEST and not messages):
+                self._woken = False
                 return found
+            pause = min(2 * pause, _longest_slice())
+
+    def wake(self) -> None:
+        """Have the poll that waits return after its slice; else the next one."""
+        self._woken = True
 
     def positions(self) -> Positions:
         """Return, for each partition read, the offset of the next record."""
@@ -71,9 +85,12 @@ class KafkaReader(Reader):
                 self._consumer.close()
 
     def _fetch(self, timeout: float, limit: int) -> list[Message[Any, Any]]:
-        """Wait for one message, then take what has arrived besides: `consume` itself would wait for all of them."""
-        message = self._consumer.poll(timeout)
-        return [] if message is None else [message, *self._consumer.consume(limit - 1, 0)]
+        """Wait for one message, then take what has arrived besides: `consume` would wait for all that it is asked for.
+
+        `poll` would wait as well, but wake up each 200 ms meanwhile.
+        """
+        messages = self._consumer.consume(1, timeout)
+        return messages and messages + self._consumer.consume(limit - 1, 0)
 
     def _take(self, message: Message[Any, Any]) -> LogRecord | None:
         """Return the record of a message; None for an end of partition, or for trouble that goes by."""
@@ -96,7 +113,7 @@ class KafkaReader(Reader):
 
     def _look_for_topics(self) -> None:
         """Raise `UnknownTopicError` for a topic that all brokers had the time to hear of: librdkafka waits for ever."""
-        existing = self._topics.existing(_SLICE)
+        existing = self._topics.existing(_PATIENCE)
         for topic, since in list(self._unseen.items()):
             if topic in existing:
                 del self._unseen[topic]
@@ -112,6 +129,11 @@ class KafkaReader(Reader):
             raise self._clients.caller.not_allowed("READ", f"topic {source.topic!r}")
         elif error.fatal():
             raise self._clients.unavailable(error)
+
+
+def _longest_slice() -> float:
+    is_main = threading.current_thread() is threading.main_thread()
+    return _SLICE_OF_MAIN_THREAD if is_main else _LONGEST_SLICE
 
 
 def _headers(message: Message[Any, Any]) -> Headers:

@@ -205,16 +205,23 @@ class _MemoryReader(Reader):
         self._store = store
         self._life = PartLifetime(life)
         self._positions: Positions = {}
+        self._woken = False
         self.add(positions)
 
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
         deadline = time.monotonic() + timeout
         with self._store.changed:
             self._life.check()
-            while not (found := self._take(limit)) and (left := deadline - time.monotonic()) > 0:
+            while not (found := self._take(limit)) and not self._woken and (left := deadline - time.monotonic()) > 0:
                 self._store.changed.wait(left)
                 self._life.check()
+            self._woken = False
         return found
+
+    def wake(self) -> None:
+        with self._store.changed:
+            self._woken = True
+            self._store.changed.notify_all()
 
     def _take(self, limit: int) -> list[LogRecord]:
         found: list[LogRecord] = []

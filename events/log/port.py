@@ -27,6 +27,7 @@ Read
     A position before the first kept record starts at that record.
     A reader follows: records appended later, by any process, arrive without reopening.
     `poll` returns as soon as there is something, at most `limit` records, and nothing after `timeout`.
+    `wake`, which any thread may call, ends the `poll` that waits, else the next one, within a second.
     `positions` says, for each partition, the offset of the next record to be returned.
     It reaches the partition's end even where the last records are gone.
     A reader of a topic that was never created raises `UnknownTopicError`, at the latest when it is polled.
@@ -160,6 +161,10 @@ class Reader(ABC):
     @abstractmethod
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
         """Return the next records; wait up to `timeout` seconds for the first."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Have a `poll` that waits in another thread return soon, with what there is; else the next one."""
 
     @abstractmethod
     def positions(self) -> Positions:

@@ -21,8 +21,8 @@ from .lifetime import Lifetime, PartLifetime
 from .port import Member, Positions, TopicPartition
 from .sqlite_database import SQL, Database, Queries, transaction
 
-LEASE: Final = 3.0
-"""Seconds without a sign of life after which a member counts as dead."""
+LEASE: Final = 4.0
+"""Seconds without a sign of life after which a member counts as dead. Each sign is a write: it wakes all followers."""
 
 _logger = logging.getLogger("tasktape.log")
 
@@ -90,7 +90,7 @@ class Groups:
                 yield self._connection
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._lease / 3):
+        while not self._stopped.wait(self._lease / 2):
             try:
                 self._renew()
             except LogUnavailableError as error:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import Final
 
 from ..errors import UnknownTopicError
 from .file_watch import watch_file
+from .fork_gate import gate
 from .headers import unpack
 from .lifetime import Lifetime, PartLifetime
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
-_GLANCE_EVERY: Final = 0.4
-"""Seconds after which a waiting reader looks even if the file seems untouched: a commit's last write may come before it
-is to be seen, and its process be stopped in between."""
 _EAGER: Final = 0.001
 _BLIND: Final = 0.004
-"""Pauses between looks after a write was seen: each is twice the one before, as most commits follow at once. Short ones
-leave the writer in peace, longer ones end with the next write."""
+"""Pauses between looks after a write was seen, as most commits follow at once. Short ones leave the writer in peace,
+longer ones end with the next write."""
+_SECOND_LOOK: Final = 0.008
+_GLANCE: Final = 0.1
+_LONGEST_GLANCE: Final = 1.6
+"""Pauses between looks while the file seems untouched: a commit's last write may come before it is to be seen, and its
+process be stopped in between, which keeps all others from writing. The first of them is short, as the writes of the
+next commit may have been heard of with those of the last."""
+_FEWER: Final = 4
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _UNKNOWN: Final = -1
 """No version of the file: something may be there to be read although nobody has written since."""
@@ -40,6 +44,7 @@ class SqliteReader(Reader):
         self._identities: dict[TopicPartition, int] = {}
         self._positions: Positions = {}
         self._version = _UNKNOWN
+        self._woken = False
         try:
             self.add(positions)
         except BaseException:
@@ -49,11 +54,18 @@ class SqliteReader(Reader):
     def poll(self, timeout: float = 0.0, limit: int = 1000) -> Sequence[LogRecord]:
         """Return the next records; wait up to `timeout` seconds for the first."""
         deadline = time.monotonic() + timeout
+        has_changed, found = self._has_changed(), list[LogRecord]()
         while True:
-            with self._life.use():
-                found = self._take(limit) if self._data_version() != self._version else []
-            if found or not self._wait(deadline):
+            if has_changed:
+                with self._life.use():
+                    found = self._take(limit)
+            if found or not (has_changed := self._wait(deadline)):
                 return found
+
+    def wake(self) -> None:
+        """Have the poll that waits return at once; else the next one."""
+        self._woken = True
+        self._watch.ring()
 
     def positions(self) -> Positions:
         """Return, for each partition read, the offset of the next record."""
@@ -75,6 +87,7 @@ class SqliteReader(Reader):
     def close(self) -> None:
         """Stop reading and let go of the connection."""
         if self._life.end():
+            self.wake()
             with self._life.using:
                 self._connection.close()
                 self._watch.close()
@@ -84,18 +97,19 @@ class SqliteReader(Reader):
             return self._connection.execute(SQL[name], values)
 
     def _wait(self, deadline: float) -> bool:
-        """Wait until another connection has committed; False when the deadline comes first."""
-        pause = inf
-        while (now := time.monotonic()) < deadline:
+        """Wait until another connection has committed; False when the deadline or `wake` comes first."""
+        pause = _SECOND_LOOK
+        while not self._woken and (now := time.monotonic()) < deadline:
             if pause <= _BLIND:
                 time.sleep(pause)
                 pause *= 2
-            elif self._wait_for_write(min(pause, _GLANCE_EVERY, deadline - now)):
+            elif self._wait_for_write(min(pause, deadline - now)):
                 pause = _EAGER
             else:
-                pause *= 2
+                pause = min(max(_GLANCE, _FEWER * pause), _LONGEST_GLANCE)
             if self._has_changed():
                 return True
+        self._woken = False
         return False
 
     def _wait_for_write(self, timeout: float) -> bool:
@@ -107,11 +121,13 @@ class SqliteReader(Reader):
             return self._data_version() != self._version
 
     def _data_version(self) -> int:
-        with self._database.errors():
+        with self._database.errors(), gate:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
 
     def _take(self, limit: int) -> list[LogRecord]:
+        """Read on. Writes so far are heard of before, or the last ones of a commit would wake the reader once more."""
+        self._watch.wait(0)
         self._version = self._data_version()
         ends = dict(self._execute("ends").fetchall())
         found: list[LogRecord] = []

@@ -24,6 +24,8 @@ LINGER: Final = 0.001
 BATCH: Final = 10_000
 CLEAN_AFTER: Final = 60.0
 _WAITS_BEFORE_SLEEP: Final = 50
+_SHORT_SLEEP: Final = _WAITS_BEFORE_SLEEP * LINGER
+"""Seconds of sleep that were not worth it: waking a thread costs the appending one more than its append."""
 
 
 class Append(NamedTuple):
@@ -102,17 +104,19 @@ class Writer:
     def _run(self) -> None:
         """Write what nobody flushes; short waits first, so that records gather and a flush can come before.
 
-        Falls asleep only after a while without records: waking a thread costs the appending one more than its append.
+        Falls asleep at once where records come seldom, and after a while without any where its last sleep was short.
         """
-        idle = 0
+        idle = waits = 0
         while not self._life.closed:
             time.sleep(LINGER)
             idle = 0 if self._waiting else idle + 1
             if not idle:
                 self._write_unless_closed()
             self._clean()
-            if idle > _WAITS_BEFORE_SLEEP:
+            if idle > waits:
+                began = time.monotonic()
                 self._sleep()
+                waits = _WAITS_BEFORE_SLEEP if time.monotonic() - began < _SHORT_SLEEP else 0
 
     def _write_unless_closed(self) -> None:
         with self._writing:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...events.base import TaskEvent
 from ...events.errors import DecodeError, LogUnavailableError, NotAllowedError
+from ...events.log.past import past
 from ...events.log.port import Log, LogRecord, Positions, Reader, TopicPartition, partition_of
 from ...events.task_events import TasksEvent
 from ...events.topics import TOPICS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 TOPIC: Final = TasksEvent.topic
 _RETRY_SECONDS: Final = 1.0
-_CATCH_UP_SECONDS: Final = 0.05
 T = TypeVar("T")
 
 
@@ -56,7 +56,7 @@ class Channel:
     def history(self) -> Iterator[TasksEvent]:
         """Yield what was said about the controller's task up to now."""
         end = self._positions[self._own]
-        for record in _between(self.log, {self._own: 0}, {self._own: end}):
+        for record in past(self.log, {self._own: end}):
             if record.key == self.task:
                 yield from (event for event in self._decoded(record) if isinstance(event, TasksEvent))
         self._read_up_to = end
@@ -145,10 +145,3 @@ def patient(ask: Callable[[], T]) -> T:
 def _wait(error: LogUnavailableError) -> None:
     LOGGER.warning("%s The controller waits for it.", error, extra={"action": "wait_for_log"})
     time.sleep(_RETRY_SECONDS)
-
-
-def _between(log: Log, start: Positions, end: Positions) -> Iterator[LogRecord]:
-    """Yield the records of partitions from a position up to another."""
-    with log.read(start) as reader:
-        while any(at < end[source] for source, at in reader.positions().items() if source in end):
-            yield from reader.poll(_CATCH_UP_SECONDS)

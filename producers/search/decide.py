@@ -6,6 +6,7 @@ stopped, then new trials.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any, Final
 from ...events.search_events import SearchEvent, SearchLimits, SearchStopping, TrialStarted, TrialStopping
 from ...projections.search_fold import UNDER_WAY, SearchFold, TrialState
 from ..controllers.children import Child
+from ..pipelines.telling import short
 from .board import Board
 
 UNREPORTED: Final = 3
@@ -77,7 +79,7 @@ def decide(fold: SearchFold, seen: Situation) -> Sequence[Decision]:
     if news := list(seen.news):
         return news
     if fold.stopping is not None:
-        return [_stop(fold.trials[number], "aborted", fold.stopping.reason) for number in _stoppable(fold)]
+        return _wind_up(fold, fold.stopping)
     return _end_of_search(fold, fold.defined.limits, seen) or _next(fold, fold.defined.limits, seen)
 
 
@@ -86,8 +88,17 @@ def _end_of_search(fold: SearchFold, limits: SearchLimits, seen: Situation) -> S
     if reason := _over_limit(fold, limits, seen.now):
         return [Say(SearchStopping, {"reason": reason})]
     is_last = not fold.under_way and (seen.is_exhausted or _free(fold, limits) <= 0)
-    reason = _unreported(fold, seen.board, is_last=is_last)
-    return [Say(SearchStopping, {"reason": reason, "failed": True})] if reason else []
+    reason = _unreported(fold, seen.board, is_last=is_last) or (_in_vain(fold) if is_last else "")
+    return [_failed(reason)] if reason else []
+
+
+def _wind_up(fold: SearchFold, stopping: SearchStopping) -> Sequence[Decision]:
+    """Stop what runs; when all is over, say whether a limit has ended a search that came to nothing."""
+    stops = [_stop(fold.trials[number], "aborted", stopping.reason) for number in _stoppable(fold)]
+    if stops or fold.under_way or stopping.asked or stopping.failed:
+        return stops
+    reason = _in_vain(fold)
+    return [_failed(f"{stopping.reason}; {reason}")] if reason else []
 
 
 def _next(fold: SearchFold, limits: SearchLimits, seen: Situation) -> Sequence[Decision]:
@@ -130,6 +141,26 @@ def _unreported(fold: SearchFold, board: Board, *, is_last: bool) -> str:
     return board.missing if silent >= UNREPORTED or (silent and is_last) else ""
 
 
+def _in_vain(fold: SearchFold) -> str:
+    """How the trials ended and why most of them did, where there were some and none is the best."""
+    count = len(fold.trials)
+    if fold.best is not None or not count:
+        return ""
+    what = "the only trial has come to no value" if count == 1 else f"none of {count:,} trials has come to a value"
+    ends = Counter(trial.status for trial in fold.trials)
+    told = ", ".join(f"{number:,} {status}" for status, number in ends.most_common())
+    return f"{what}: {told}{_most_frequent(Counter(trial.message for trial in fold.trials if trial.message), count)}"
+
+
+def _most_frequent(reasons: Counter[str], count: int) -> str:
+    """The reason for which most of so many trials ended, where any is known."""
+    if not reasons:
+        return ""
+    reason, times = reasons.most_common(1)[0]
+    whose = "the reason" if times == count else f"the reason of {times:,}"
+    return f"; {whose}: {short(reason)}"
+
+
 def _given_up(trial: TrialState, limits: SearchLimits, seen: Situation) -> Say | None:
     if trial.number in seen.given_up:
         return _stop(trial, "pruned", seen.given_up[trial.number])
@@ -148,6 +179,10 @@ def _free(fold: SearchFold, limits: SearchLimits) -> int:
 
 def _seconds(trial: TrialState, now: datetime) -> float:
     return max(0.0, (now - trial.started_at).total_seconds()) if trial.started_at else 0.0
+
+
+def _failed(reason: str) -> Say:
+    return Say(SearchStopping, {"reason": reason, "failed": True})
 
 
 def _stop(trial: TrialState, status: str, reason: str) -> Say:

@@ -73,6 +73,7 @@ class Execution:
         )
         self._engine = Engine(channel, task.run, self._searcher, children)
         self._searcher.catch_up = self._engine.catch_up
+        self._is_told = False
         self.began = time.monotonic()
 
     def start(self) -> None:
@@ -137,9 +138,10 @@ class Execution:
                 session.emit(kind(meta=session.stamp(), task=trial.child))
 
     def _tell_failure(self) -> None:
-        """Let the search's task say why it could not come to anything."""
+        """Let the search's task say why it came to nothing, once."""
         stopping = self.fold.stopping
-        if stopping is not None and stopping.failed:
+        if stopping is not None and stopping.failed and not self._is_told:
+            self._is_told = True
             LOGGER.error("the search has failed: %s.", stopping.reason, extra={"action": "search_failed"})
             self._task.mark_failed(status_reason="search failed", status_message=stopping.reason)
 

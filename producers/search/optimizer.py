@@ -142,7 +142,8 @@ class HyperParameterOptimizer:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the search's end, so many minutes at the most; returns whether it has ended. Ctrl-C stops it.
 
-        A search whose objective was never reported makes its task fail. Raises whatever kept the search from going on.
+        A search of which no trial came to a value makes its task fail, unless somebody stopped it. Raises whatever kept
+        the search from going on.
         """
         seconds = None if timeout is None else _MINUTE * timeout
         return self._execution is None or self._execution.wait(seconds)

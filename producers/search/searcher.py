@@ -192,9 +192,9 @@ class Searcher:
         self._last_words.tell()
         (self.on_end if self.is_over() else self.on_change)(self.fold)
 
-    def stop(self, reason: str, *, failed: bool = False) -> None:
-        """Start no more trials, and stop those that run. From any thread."""
-        self.channel.append([self._said(SearchStopping, reason=reason, failed=failed)])
+    def stop(self, reason: str) -> None:
+        """Start no more trials, and stop those that run, because somebody wants that. From any thread."""
+        self.channel.append([self._said(SearchStopping, reason=reason, asked=True)])
 
     def limit(self, limits: SearchLimits) -> None:
         """Set other limits than the plan has. From any thread."""

@@ -14,8 +14,10 @@ import pytest
 
 from tasktape.cli import exit_codes
 from tasktape.events.base import Event, Stamper
+from tasktape.events.hardware import Hardware
 from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
 from tasktape.events.log import TopicPartition
+from tasktape.events.log.past import past
 from tasktape.events.log.port import partition_of
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import EntryEnqueued, EntryTaken, QueueCreated, queue_topic
@@ -170,12 +172,8 @@ def test_the_run_of_a_killed_agent_is_lost_and_the_other_runs_it_again(site: Age
 
 
 def tombstones(site: AgentSite) -> set[str | None]:
-    ends = site.log.end_positions(["tasktape.workers"])
-    found: set[str | None] = set()
-    with site.log.read(dict.fromkeys(ends, 0)) as reader:
-        while any(position < ends[source] for source, position in reader.positions().items()):
-            found |= {record.key for record in reader.poll(1.0) if record.value is None}
-    return found
+    records = past(site.log, site.log.end_positions(["tasktape.workers"]))
+    return {record.key for record in records if record.value is None}
 
 
 def test_a_stalled_agent_finds_out_that_its_run_was_lost_and_ends_it(site: AgentSite) -> None:
@@ -406,6 +404,20 @@ def test_limits_hold_whichever_agents_run_the_tasks(site: AgentSite) -> None:
     for task in [*alone, *pairs]:
         assert site.wait_for_end(task) == (1, "RunCompleted"), site.console(task)
     site.wait(lambda: len(site.events(PermitReleased)) == len(site.events(PermitClaimed)) - refused(site))
+
+
+def test_tasks_run_where_there_is_what_they_need_and_beside_others_only_where_it_is_enough(site: AgentSite) -> None:
+    site.agent("--env", "current", "--slots", "2", "--memory-gb", "4")
+    heavy = site.put("pass", hardware=Hardware(memory_gb=16.0))
+    alone = "PLACES = ['alone']" + IN_A_PLACE
+    for task in [site.put(alone, hardware=Hardware(memory_gb=3.0)) for _ in range(2)]:
+        assert site.wait_for_end(task) == (1, "RunCompleted"), site.console(task)
+    assert not site.of(heavy, RunStarted), "what is behind it went first"
+    site.agent("--env", "current", "--memory-gb", "16", "--gpus", "5,7")
+    assert site.wait_for_end(heavy) == (1, "RunCompleted")
+    both = site.put("import os; print('GPU', os.environ['CUDA_VISIBLE_DEVICES'])", hardware=Hardware(gpus=2))
+    assert site.wait_for_end(both) == (1, "RunCompleted")
+    assert ("stdout", "GPU 5,7") in site.console(both)
 
 
 def refused(site: AgentSite) -> int:

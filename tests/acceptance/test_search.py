@@ -261,6 +261,28 @@ report(x)
     assert "exit code 7" in world.trials(search)[0].message
 
 
+def test_a_search_whose_trials_all_fail_ends_as_failed_and_says_why(world: World) -> None:
+    search = world.search(
+        """
+found = search(values(1.0, 2.0, 3.0), max_number_of_concurrent_tasks=1)
+found.start(told)
+note("ended", found.wait())
+note("top", *found.get_top_experiments(9))
+found.stop()
+task.upload_artifact("after", {"all": "the same"})
+""",
+        trial="raise SystemExit(7 if x < 3 else 8)",
+    )
+    assert world.end(search) == "RunFailed"
+    assert world.notes[3:] == ["ended True", "top"]
+    reason = "none of 3 trials has come to a value: 3 failed; the reason of 2: exit code 7"
+    assert world.reason(search) == reason
+    stopping = world.fold(search).stopping
+    assert stopping is not None
+    assert (stopping.reason, stopping.failed) == (reason, True)
+    assert list(Task.get_task(search).artifacts) == ["after"]
+
+
 def test_a_dead_agent_takes_no_trial_with_it(world: World) -> None:
     *_, dies = world.site.agents
     search = world.search(

@@ -183,5 +183,11 @@ def test_a_search_that_finds_nothing_says_so_in_its_exit_code(world: World) -> N
     base = world.trial("raise SystemExit(7)")
     command = world.begin("run", "-t", base, *GOAL, "-p", "x=[1]", "--local")
     assert command.end() == exit_codes.FAILURE
-    assert "the search has found nothing" in command.read("stderr")
+    reason = "the only trial has come to no value: 1 failed; the reason: exit code 7"
+    said = command.read("stderr").splitlines()
+    assert said[-1] == f"tasktape: the search has found nothing: {reason}."
+    assert said.count(f"the search has failed: {reason}.") == 1
+    assert (command.seen["status"], command.seen["stopping_reason"]) == ("failed", reason)
     assert statuses(command.seen) == ["failed failed"]
+    shown = json.loads(world.site.command("search", "show", command.seen["task"], "--json").stdout)
+    assert (shown["status"], shown["stopping_reason"], shown["stopping_failed"]) == ("failed", reason, True)

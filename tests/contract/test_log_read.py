@@ -8,6 +8,7 @@ import pytest
 
 from tasktape.events.errors import TopicMismatchError, UnknownTopicError
 from tasktape.events.log import Log, LogRecord, TopicPartition
+from tasktape.events.log.past import past, past_in_batches
 from tasktape.events.topics import TopicSpec
 from tasktape.testing import append_all, records_on
 from tasktape.tests.contract.promises import elsewhere, forget_before, make_gap, promise, take
@@ -113,6 +114,18 @@ def test_poll_returns_nothing_after_its_timeout(log: Log, topic: str) -> None:
         assert list(reader.poll(0.05)) == []
 
 
+@promise("`wake`, which any thread may call, ends the `poll` that waits, else the next one, within a second.")
+def test_a_reader_that_waits_can_be_woken(log: Log, topic: str) -> None:
+    longer_than_a_test_may_take = 600.0
+    with log.read(log.end_positions([topic])) as reader:
+        later = threading.Timer(0.05, reader.wake)
+        later.start()
+        assert list(reader.poll(longer_than_a_test_may_take)) == []
+        later.join()
+        reader.wake()
+        assert list(reader.poll(longer_than_a_test_may_take)) == []
+
+
 @promise("`positions` says, for each partition, the offset of the next record to be returned.")
 def test_a_reader_opened_where_another_was_goes_on_without_loss_or_repeat(log: Log, topic: str) -> None:
     positions = log.start_positions([topic])
@@ -185,6 +198,31 @@ def test_a_reader_that_has_reached_the_end_has_seen_all_delivered_before(log: Lo
             while any(reader.positions()[source] < end for source, end in ends.items()):
                 seen += len(reader.poll(30))
         assert seen == 40 + sum(range(0, 15, 3))
+
+
+@promise(
+    "`end_positions` gives for each partition the offset that the next record will get at the least, so a reader whose "
+    "positions have reached it has seen everything that was delivered before the call."
+)
+def test_the_past_is_all_that_was_there_and_nothing_that_has_come_since(
+    log: Log, first: TopicPartition, second: TopicPartition
+) -> None:
+    ends = log.end_positions([first.topic])
+    before = records_on(log, [first.topic])
+    append_all(log, first.topic, [(f"{number}", b"new") for number in range(20)])
+    assert sorted(past(log, ends)) == before
+    batches = past_in_batches(log, {first: 9, second: 20}, {first: 7, second: 20})
+    assert [(record.source, record.offset) for batch in batches for record in batch] == [(first, 7), (first, 8)]
+
+
+@promise("It reaches the partition's end even where the last records are gone.")
+def test_the_past_ends_where_the_last_records_are_gone_and_gives_whoever_reads_it_its_turn_meanwhile(
+    log: Log, first: TopicPartition
+) -> None:
+    forget_before(log, {first: 20})
+    assert list(past(log, {first: 20})) == []
+    never = next(iter(past_in_batches(log, {first: 21}, {first: 20})))
+    assert list(never) == []
 
 
 @promise(

@@ -18,6 +18,7 @@ from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
 from tasktape.events.limit_events import LimitSet
 from tasktape.events.log import Log, open_log
+from tasktape.events.log.past import past
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryEnqueued, QueueCreated, entry_id, queue_topic
 from tasktape.events.report_events import ConsoleWritten
@@ -132,14 +133,9 @@ class AgentSite:
     def events(self, kind: type[E], topic: str = "") -> list[E]:
         """All events of a kind, in the order of each partition."""
         name = topic or (queue_topic("default") if kind.topic == "tasktape.queue." else kind.topic)
-        ends = self.log.end_positions([name])
-        found: list[E] = []
-        with self.log.read(dict.fromkeys(ends, 0)) as reader:
-            while any(position < ends[source] for source, position in reader.positions().items()):
-                for record in reader.poll(1.0):
-                    event = self._codec.decode(record.value) if record.value is not None else None
-                    found += [event] if isinstance(event, kind) else []
-        return found
+        records = past(self.log, self.log.end_positions([name]))
+        events = (self._codec.decode(record.value) for record in records if record.value is not None)
+        return [event for event in events if isinstance(event, kind)]
 
     def of(self, task: str, *kinds: type[E]) -> list[E]:
         """Events of a task in its own partition, of these kinds."""

@@ -188,9 +188,9 @@ class History:
         self.log.create_topics([queue_spec(name)])
         self.say(QueueCreated(meta=self.stamp(), queue=name))
 
-    def enqueue(self, task: str, queue: str, run: int = 1) -> str:
+    def enqueue(self, task: str, queue: str, run: int = 1, **spec_of_run: Any) -> str:
         entry = entry_id(queue, task, run)
-        spec = TaskSpec(project="vision", name="train")
+        spec = TaskSpec(project="vision", name="train", **spec_of_run)
         self.say(EntryEnqueued(meta=self.stamp(), task=task, queue=queue, entry=entry, run=run, spec=spec))
         return entry
 

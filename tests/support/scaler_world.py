@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from math import inf
 from typing import Any
 
 from tasktape.agent.appends import Tombstone, message_id
 from tasktape.agent.follow import Reading
 from tasktape.events.base import Event, Stamper
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.instance_events import FailureKind, InstanceEvent
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
@@ -62,6 +64,7 @@ class FakeAgent:
     queues: Sequence[str]
     slots: int
     stamp: Stamper
+    hardware: Hardware = NOTHING
     runs: dict[str, float] = field(default_factory=dict)
     beat_at: float = 0.0
     dead: bool = False
@@ -195,6 +198,7 @@ class World:
         self.provider = FakeProvider(self)
         self.agents: list[FakeAgent] = []
         self.durations: dict[str, float] = {}
+        self.needs: dict[str, Hardware] = {}
         self.refused: set[str] = set()
         self.user = Stamper("ada@desk", clock=self.log_us)
         self._queues = {queue: QueueFold(queue) for queue in settings.queues}
@@ -219,15 +223,18 @@ class World:
         elif isinstance(event, DrainRequested):
             self._drained.add(event.worker)
 
-    def enqueue(self, count: int = 1, queue: str = "q", seconds: float = 60.0, **fields: Any) -> list[str]:
+    def enqueue(
+        self, count: int = 1, queue: str = "q", seconds: float = 60.0, needs: Hardware = NOTHING, **fields: Any
+    ) -> list[str]:
         """Have entries wait; returns their ids. They run for so long once they are taken."""
-        return [self._enqueue(queue, seconds, fields) for _ in range(count)]
+        return [self._enqueue(queue, seconds, needs, fields) for _ in range(count)]
 
-    def _enqueue(self, queue: str, seconds: float, fields: dict[str, Any]) -> str:
+    def _enqueue(self, queue: str, seconds: float, needs: Hardware, fields: dict[str, Any]) -> str:
         task = f"t{len(self.durations)}"
         self.durations[task] = seconds
         entry = entry_id(queue, task, 1)
-        spec = TaskSpec(project="p", name="n")
+        self.needs[entry] = needs
+        spec = TaskSpec(project="p", name="n", hardware=needs)
         self.put(EntryEnqueued(meta=self.user(), task=task, queue=queue, entry=entry, run=1, spec=spec, **fields))
         return entry
 
@@ -241,12 +248,15 @@ class World:
         self.scalers.append(Scaler(self, self.settings))
         return self.scalers[-1]
 
-    def agent(self, instance: str = "", queues: Sequence[str] = ("q",), slots: int = 1) -> FakeAgent:
+    def agent(
+        self, instance: str = "", queues: Sequence[str] = ("q",), slots: int = 1, hardware: Hardware = NOTHING
+    ) -> FakeAgent:
         """Start an agent, on a machine of the scaler's or elsewhere."""
         name = f"worker-{len(self.agents)}"
-        agent = FakeAgent(name, instance, list(queues), slots, Stamper(f"agent/{name}", clock=self.log_us))
+        agent = FakeAgent(name, instance, list(queues), slots, Stamper(f"agent/{name}", clock=self.log_us), hardware)
         self.agents.append(agent)
         fields = {"host": "h", "pid": 1, "queues": list(queues), "slots": slots, "instance": instance}
+        fields |= {"hardware": hardware}
         self.put(WorkerStarted(meta=agent.stamp(), worker=name, **fields))
         return agent
 
@@ -277,7 +287,8 @@ class World:
         for machine in self.provider.up():
             if machine.agent is None and self.now >= machine.boots_at:
                 seen = machine.described
-                machine.agent = self.agent(seen.instance, seen.queues, seen.slots)
+                hardware = self.settings.resources[seen.resource].hardware
+                machine.agent = self.agent(seen.instance, seen.queues, seen.slots, hardware)
         for agent in self.agents:
             if not agent.dead and not agent.left:
                 self._work(agent)
@@ -300,7 +311,8 @@ class World:
     def _take(self, agent: FakeAgent) -> Iterator[str]:
         for queue in agent.queues:
             for entry in list(self._queues[queue].waiting()):
-                if len(agent.runs) < agent.slots and entry.id not in self.refused:
+                is_able = len(agent.runs) < agent.slots and entry.hardware.fits(self._spare(agent))
+                if is_able and entry.id not in self.refused:
                     about = {"task": entry.task, "queue": queue, "entry": entry.id, "run": entry.run}
                     claimed = EntryClaimed(meta=agent.stamp(), worker=agent.name, **about)
                     self.put(claimed)
@@ -314,7 +326,11 @@ class World:
         agent.beat_at = self.now + 5.0
         places = {"partition": 0, "enqueued_offset": 0, "claim_offset": 0}
         runs = [HeldRun(task="t", run=1, queue="q", entry=entry, **places) for entry in agent.runs]
-        self.put(WorkerHeartbeat(meta=agent.stamp(), worker=agent.name, queues=list(agent.queues), runs=runs))
+        about = {"worker": agent.name, "queues": list(agent.queues), "spare": self._spare(agent)}
+        self.put(WorkerHeartbeat(meta=agent.stamp(), runs=runs, **about))
+
+    def _spare(self, agent: FakeAgent) -> Hardware:
+        return reduce(Hardware.without, (self.needs[entry] for entry in agent.runs), agent.hardware)
 
     # What is to be seen.
 

@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from typing import Final, NamedTuple
 
 from tasktape.agent.view import QueueView
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.queue_events import EntryEvent, entry_id, queue_topic
 
 from .simulated_agent import LEASE, Shape
@@ -111,7 +112,22 @@ def below_limits(seed: int) -> World:
     return world
 
 
-STORIES: Final = (whatever_fails, below_limits, dequeued_and_moved, all_goes_well)
+def within_hardware(seed: int) -> World:
+    """No agent runs more at once than it has hardware for (`Agent.launch`), and all tasks get their turn."""
+    shape = Shape(3, gpus=("0", "1"), hardware=Hardware(gpus=2, memory_gb=8.0))
+    world = World(seed, agents=2, faults=True, shape=shape)
+    needs = (NOTHING, Hardware(gpus=2), Hardware(memory_gb=5.0), Hardware(gpus=1, memory_gb=8.0), Hardware(gpus=1))
+    tasks = [f"task{number}" for number, _ in enumerate(needs)]
+    for task, needed in zip(tasks, needs, strict=True):
+        world.create(task)
+        world.enqueue(task, world.random.choice(QUEUES), needs=needed)
+    world.run_until(lambda: False, seconds=60, chaos=True)
+    assert world.run_until(lambda: all_ended(world, tasks) or gave_up(world), seconds=900), world.happened
+    check_starts(world)
+    return world
+
+
+STORIES: Final = (whatever_fails, below_limits, dequeued_and_moved, within_hardware, all_goes_well)
 
 
 def story_of(seed: int) -> Callable[[int], World]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +20,7 @@ from tasktape.agent.follow import Batch, Reading
 from tasktape.agent.run_control import FinalEvent, Trouble
 from tasktape.events.codec import Codec
 from tasktape.events.errors import AppendError
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.log.port import Positions, TopicPartition
 from tasktape.events.queue_events import queue_topic
 
@@ -30,6 +32,7 @@ LEASE = 10.0
 INTERVAL = 5.0
 STALLS = {"stalled for less than a lease": 6.0, "stalled for more": 12.0, "stalled for long": 40.0, "asleep": 40.0}
 CODEC = Codec()
+EVERYTHING = Hardware(cpus=1e6, memory_gb=1e6, gpus=1_000_000)
 _TOLD = ("tasktape.tasks", "tasktape.workers", "tasktape.queues")
 
 
@@ -39,6 +42,7 @@ class Shape(NamedTuple):
     slots: int = 1
     fair: bool = False
     gpus: tuple[str, ...] | None = None
+    hardware: Hardware = NOTHING
 
 
 @dataclass
@@ -77,8 +81,10 @@ class Agent:
     def __post_init__(self) -> None:
         world, log = self.world, self.world.log
         self.name = next(world.names)
-        slots, fair, gpus = self.shape
-        plan = Plan(self.name, "host", 1, self.queues, slots, LEASE, INTERVAL, PARTITIONS, fair=fair, gpus=gpus)
+        shape = self.shape._asdict()
+        plan = Plan(
+            self.name, "host", 1, self.queues, lease=LEASE, interval=INTERVAL, worker_partitions=PARTITIONS, **shape
+        )
         self.core = Core(plan, self, self, lambda: world.stamper(f"agent/{self.name}"), Random(world.random.random()))
         queues = [queue_topic(queue) for queue in self.queues]
         self.follow(MAIN, log.start_positions([*_TOLD, *queues]) | log.end_positions(["tasktape.control"]))
@@ -141,6 +147,7 @@ class Agent:
         program.is_running = True
         program.ends_at = self.world.now + self.world.random.choice([0.1, 1.0, 8.0])
         self.world.check_limits()
+        self.check_hardware()
         return None
 
     def stop(self, attempt: str, *, patient: bool, grace: float) -> None:  # noqa: ARG002  a program that obeys at once
@@ -167,6 +174,12 @@ class Agent:
         """Programs that run at this moment, whether or not the agent has noticed the end of those that do not."""
         if not self.dead:
             yield from (one for one in self.programs.values() if one.is_running and one.ends_at > self.world.now)
+
+    def check_hardware(self) -> None:
+        """What runs here at this moment has not been promised more than there is."""
+        spare = reduce(Hardware.without, (one.pursuit.hardware for one in self.running()), EVERYTHING)
+        used = EVERYTHING.without(spare)
+        assert used.fits(self.shape.hardware), (used, self.world.happened)
 
     def follow(self, name: str, positions: Positions) -> None:
         self.places.setdefault(name, {}).update(positions)

@@ -14,6 +14,7 @@ from tasktape.agent.appends import Message, Tombstone
 from tasktape.agent.follow import Reading, is_wanted
 from tasktape.events.base import Event, Stamper
 from tasktape.events.codec import header
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.limit_events import LimitSet
 from tasktape.events.log.memory import MemoryLog
 from tasktape.events.log.port import TopicPartition
@@ -125,9 +126,9 @@ class World:
     def create(self, task: str, *tags: str) -> None:
         self.append(TaskCreated(meta=self.stamp(), task=task, spec=TaskSpec(project="p", name=task, tags=list(tags))))
 
-    def enqueue(self, task: str, queue: str, run: int = 1, tags: Iterable[str] = ()) -> None:
+    def enqueue(self, task: str, queue: str, run: int = 1, tags: Iterable[str] = (), needs: Hardware = NOTHING) -> None:
         about = {"task": task, "queue": queue, "run": run, "entry": entry_id(queue, task, run)}
-        spec = TaskSpec(project="p", name=task, tags=list(tags))
+        spec = TaskSpec(project="p", name=task, tags=list(tags), hardware=needs)
         self.append(EntryEnqueued(meta=self.stamp(), spec=spec, **about))
 
     def dequeue(self, task: str, queue: str, *, note: bool) -> None:

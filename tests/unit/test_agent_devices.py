@@ -54,6 +54,15 @@ def test_no_device_is_ever_held_twice_and_each_run_has_as_many_as_it_should(runs
         assert len(taken) == len(set(taken)) == per_task * len(held)
 
 
+def test_a_run_that_asks_for_more_devices_gets_more_and_none_fewer_than_others() -> None:
+    devices = Devices(("0", "1", "2", "3"), per_task=2)
+    assert devices.take("plain") == ("0", "1")
+    devices.give_back("plain")
+    assert devices.take("one", wanted=1) == ("0", "1")
+    devices.give_back("one")
+    assert devices.take("three", wanted=3) == ("0", "1", "2")
+
+
 def test_programs_see_their_devices_no_device_or_what_the_agent_sees() -> None:
     assert variables(("0", "2")) == {"CUDA_VISIBLE_DEVICES": "0,2", "NVIDIA_VISIBLE_DEVICES": "0,2"}
     assert variables(Devices(()).take("a")) == {"CUDA_VISIBLE_DEVICES": "", "NVIDIA_VISIBLE_DEVICES": "none"}

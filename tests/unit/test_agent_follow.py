@@ -7,6 +7,7 @@ import json
 import logging
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tasktape.agent.runner import trouble_of
 from tasktape.events.base import Event, Stamper
 from tasktape.events.codec import Codec, header
 from tasktape.events.errors import BlobError, LogUnavailableError, NotAllowedError, RegistryUnavailableError
+from tasktape.events.groups import agents_group
 from tasktape.events.log.memory import MemoryLog
 from tasktape.events.log.port import Member, Positions, Reader, TopicPartition
 from tasktape.events.parts import TaskSpec
@@ -113,6 +115,21 @@ def test_a_damaged_record_is_passed_over_with_a_warning(
     assert [vars(record)["action"] for record in caplog.records] == ["skip_record"]
 
 
+def test_what_is_asked_of_a_follower_that_waits_is_seen_to_at_once(
+    log: MemoryLog, inbox: Inbox, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasktape.agent.follow._POLL_SECONDS", 60.0)
+    append(log, created("q"))
+    append(log, RunCompleted(meta=STAMP(), task="t", run=1))
+    follower = follow("tasktape.queues")
+    assert inbox.kinds(1) == [("QueueCreated", "QueueCreated")]
+    follower.add(log.start_positions(["tasktape.tasks"]))
+    assert inbox.kinds(1) == [("RunCompleted", "RunCompleted")]
+    follower.mark("here", ["tasktape.queues"])
+    assert inbox.next().marks == ("here",)
+    follower.close()
+
+
 def test_a_mark_comes_after_all_that_was_there_when_it_was_asked_for(
     log: MemoryLog, inbox: Inbox, follow: Follow
 ) -> None:
@@ -164,6 +181,9 @@ class FailingReader(Reader):
         found = self._reader.poll(timeout, limit)
         self._polled = bool(found)
         return found
+
+    def wake(self) -> None:
+        self._reader.wake()
 
     def positions(self) -> Any:
         return self._reader.positions()
@@ -264,6 +284,19 @@ def test_a_member_owns_commits_and_leaves(log: MemoryLog, until: Callable[[Calla
     second.close()
     third = queue_membership(log, "q")
     assert third.committed(sources) == sources | {place: 7}
+
+
+def test_positions_are_committed_before_the_next_look_at_a_group_that_rests(
+    log: MemoryLog, until: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasktape.agent.queue_watch._RESTS_AFTER", -1.0)
+    monkeypatch.setattr("tasktape.agent.queue_watch._LOOK_AT_REST_SECONDS", 600.0)
+    log.create_topics([queue_spec("q")])
+    place = TopicPartition(queue_topic("q"), 3)
+    with closing(queue_membership(log, "q")) as membership:
+        membership.start()
+        membership.commit({place: 5})
+        until(lambda: log.committed(agents_group("q")) == {place: 5})
 
 
 class DeniedMember(Member):

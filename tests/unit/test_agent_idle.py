@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from confluent_kafka import Message
 
 from tasktape.agent import worker as agent_worker
 from tasktape.agent.core import MAIN
@@ -21,17 +25,20 @@ from tasktape.agent.devices import Capacity
 from tasktape.agent.places import Housing
 from tasktape.agent.worker import Worker
 from tasktape.events.base import Stamper
-from tasktape.events.log import kafka_reader, open_log, sqlite_groups
+from tasktape.events.log import kafka_appender, kafka_reader, open_log, sqlite_groups, sqlite_reader, sqlite_writer
 from tasktape.events.log.groups import assign
+from tasktape.events.log.kafka_appender import Appender
 from tasktape.events.log.kafka_reader import KafkaReader
 from tasktape.events.log.lifetime import Lifetime
-from tasktape.events.log.port import LogRecord, TopicPartition
+from tasktape.events.log.port import Delivery, LogRecord, TopicPartition
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.log.sqlite_reader import SqliteReader
 from tasktape.events.queue_events import QueueCreated, queue_topic
 from tasktape.events.settings import Settings
 from tasktape.events.topics import TOPICS, TopicSpec, queue_spec
 from tasktape.events.wire import append_event
+from tasktape.events.worker_events import WorkerHeartbeat
+from tasktape.tests.support.simulation import World
 
 NOT_FOR_AGENTS = {"IPython", "PIL", "boto3", "duckdb", "httpx", "httpx2", "matplotlib", "numpy", "opentelemetry"}
 NOT_FOR_AGENTS |= {"packaging", "pandas", "plotly", "prometheus_client", "pyarrow", "requests", "rich", "streamlit"}
@@ -44,6 +51,13 @@ atexit.register(lambda: print(json.dumps(sorted(sys.modules))))
 sys.argv[1:] = ["agent"]
 main()
 """
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    with SqliteLog(tmp_path / "log.db") as opened:
+        opened.create_topics([TopicSpec("t", 1)])
+        yield opened
 
 
 def test_an_idle_agent_has_loaded_nothing_heavy(home: Path) -> None:
@@ -124,19 +138,119 @@ def test_a_reader_of_the_embedded_log_reads_only_what_somebody_has_written(
             assert len(taken) <= looks + 1
 
 
-def test_a_reader_of_kafka_does_not_spin_through_the_rest_of_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_wakes_a_reader_of_the_embedded_log_once(log: SqliteLog) -> None:
+    with log.read({TopicPartition("t", 0): 0}) as reader:
+        log.append("t", "k", b"1")
+        log.flush()
+        assert len(reader.poll(600.0)) == 1
+        assert isinstance(reader, SqliteReader)
+        assert not reader._watch.wait(0)
+
+
+def test_a_reader_of_the_embedded_log_looks_ever_less_often_while_nobody_writes(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    looks: list[float] = []
+
+    def wait(timeout: float) -> bool:
+        now[0] += timeout
+        looks.append(timeout)
+        return False
+
+    monkeypatch.setattr(sqlite_reader, "watch_file", lambda _path: Mock(wait=wait))
+    monkeypatch.setattr(sqlite_reader, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with log.read({TopicPartition("t", 0): 0}) as reader:
+        assert reader.poll(60.0) == []
+    assert 60.0 <= now[0] < 60.1
+    assert len(looks) < 45
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(5.0, 3), (0.002, 60)], ids=["seldom", "often"])
+def test_who_writes_the_embedded_log_stays_awake_only_where_records_come_often(
+    log: SqliteLog,
+    monkeypatch: pytest.MonkeyPatch,
+    until: Callable[[Callable[[], bool]], bool],
+    seconds: float,
+    most: int,
+) -> None:
+    """Each record is put down once the thread sleeps: `seconds` after it fell asleep, by its clock."""
+    now, naps = [0.0], [0]
+
+    def nap(_seconds: float) -> None:
+        naps[0] += 1
+
+    monkeypatch.setattr(sqlite_writer, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=nap))
+    log.append("t", "k", b"first")
+    until(lambda: log._writer._asleep)
+    before = naps[0]
+    now[0] += seconds
+    log.append("t", "k", b"second")
+    until(lambda: log._writer._asleep)
+    assert most // 2 < naps[0] - before <= most
+
+
+def test_who_hands_out_reports_of_kafka_rests_while_nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_appender, "_REST", 600.0)
+    polls: queue.SimpleQueue[None] = queue.SimpleQueue()
+    reports: list[Callable[[], None]] = []
+    delivered: list[Delivery] = []
+
+    def poll(_timeout: float) -> int:
+        polls.put(None)
+        count = len(reports)
+        while reports:
+            reports.pop()()
+        return count
+
+    def produce(_topic: str, *, on_delivery: Callable[[None, Mock], None], **_record: object) -> None:
+        reports.append(partial(on_delivery, None, Mock(**{"timestamp.return_value": (1, 0)})))
+
+    producer = Mock(poll=poll, produce=produce)
+    appender = Appender(Mock(**{"producer.return_value": producer}))
+    polls.get()
+    for count in range(1, 4):
+        appender.append("t", "k", b"v", (), None, delivered.append)
+        assert appender.flush(None) == 0
+        assert len(delivered) == count
+    appender.close(1.0)
+    appender._thread.join()
+    assert polls.qsize() <= 2 * 3 + 1
+
+
+def test_an_idle_agent_appends_its_heartbeats_and_thinks_only_when_there_is_news() -> None:
+    world = World(1, agents=0, faults=False)
+    agent = world.add_agent("first")
+    world.run_until(lambda: agent.core.ready, seconds=60)
+    world.run_until(lambda: False, seconds=10)
+    step = Mock(side_effect=agent.core.step)
+    agent.core.step = step  # type: ignore[method-assign]
+    before = len(world.events("tasktape.workers"))
+    world.run_until(lambda: False, seconds=100)
+    beats = world.events("tasktape.workers")[before:]
+    assert 19 <= len(beats) <= 21
+    assert {type(beat) for beat in beats} == {WorkerHeartbeat}
+    assert step.call_count <= 3 * len(beats)
+
+
+def test_a_reader_of_kafka_wakes_up_seldom_and_never_spins(monkeypatch: pytest.MonkeyPatch) -> None:
     """librdkafka waits for whole milliseconds; each call takes 10 µs besides."""
     now = [0.0]
 
-    def poll(timeout: float) -> None:
+    def consume(_count: int, timeout: float) -> list[Message[bytes, bytes]]:
         now[0] += int(timeout * 1000) / 1000 + 1e-5
+        return []
 
     monkeypatch.setattr(kafka_reader, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    consumer = Mock(poll=Mock(side_effect=poll))
-    consumer.consume.return_value = []
+    consumer = Mock(consume=Mock(side_effect=consume))
     clients = Mock()
     clients.consumer.return_value = consumer
     reader = KafkaReader(clients, Mock(), Lifetime("kafka://nowhere"), {})
     assert reader.poll(0.0105) == []
-    assert consumer.poll.call_count <= 3
-    assert consumer.consume.call_count == 0
+    assert consumer.consume.call_count <= 3
+    assert reader.poll(20.0) == []
+    assert max(call.args[1] for call in consumer.consume.mock_calls) <= 0.2, "or Ctrl-C waits"
+    consumer.consume.reset_mock()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(reader.poll, 20.0).result() == []
+    assert consumer.consume.call_count < 30

@@ -15,6 +15,7 @@ from tasktape.agent.run_control import DISK_FULL, FinalEvent, Trouble
 from tasktape.agent.runs import Runs
 from tasktape.agent.view import View
 from tasktape.events.base import Event, Stamper
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryClaimed, EntryEnqueued, entry_id
@@ -53,7 +54,7 @@ class Machine:
 class Bench:
     """One run of one worker, from its valid claim on."""
 
-    def __init__(self, retries: int = 0, time_limit: float = 0.0) -> None:
+    def __init__(self, retries: int = 0, time_limit: float = 0.0, hardware: Hardware = NOTHING) -> None:
         self.machine = Machine()
         self.appends = Appends()
         self.view = View(["q"], 10.0, self.appends)
@@ -62,7 +63,7 @@ class Bench:
         claiming = Claiming("me", lambda: STAMP, Random(1), None, 10.0)  # type: ignore[arg-type]
         self.runs = Runs(claiming, self.view, self.appends, self.machine, lambda: self.lease, grace=1.0)
         self.runs.devices = Devices(("0", "1"))
-        spec = TaskSpec(project="p", name="n", retries=retries, time_limit=time_limit)
+        spec = TaskSpec(project="p", name="n", retries=retries, time_limit=time_limit, hardware=hardware)
         entry = entry_id("q", "t", 1)
         about: dict[str, Any] = {"task": "t", "queue": "q", "entry": entry, "run": 1}
         request = EntryEnqueued(meta=STAMP(), spec=spec, priority=3, **about)
@@ -145,6 +146,10 @@ def test_a_run_has_its_devices_until_it_is_over(bench: Bench, how: str) -> None:
         assert bench.runs.devices.take("another") == ("1",)
         bench.close()
     assert bench.runs.devices.take("next") == ("0",)
+
+
+def test_a_run_has_as_many_devices_as_it_asked_for() -> None:
+    assert Bench(hardware=Hardware(gpus=2)).pursuit.gpus == ("0", "1")
 
 
 def test_a_run_that_was_lost_before_it_began_never_does_and_the_next_one_is_enqueued(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from tasktape.events.base import Event
+from tasktape.events.hardware import Hardware
 from tasktape.events.limit_events import PermitReleased
 from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, EntryTaken, QueueCreated, entry_id, queue_topic
 from tasktape.events.task_events import EntryLeft, RunEvent, RunLost, RunStarted
@@ -104,6 +105,16 @@ def test_an_agent_with_two_slots_runs_two_tasks_at_once_on_devices_of_their_own(
     assert world.run_until(done, seconds=100)
     assert (("0",), ("1",)) in seen
     assert seen <= {(), (("0",),), (("1",),), (("0",), ("1",))}
+
+
+def test_heartbeats_say_what_is_left_beside_what_runs() -> None:
+    has = Hardware(gpus=2, memory_gb=8.0)
+    world = World(3, agents=1, faults=False, shape=Shape(hardware=has))
+    world.create("task")
+    world.enqueue("task", "first", needs=Hardware(gpus=1, memory_gb=6.0))
+    assert world.run_until(lambda: all_ended(world, ["task"]), seconds=100)
+    beats = [event for event in world.events("tasktape.workers") if isinstance(event, WorkerHeartbeat)]
+    assert {(bool(beat.runs), beat.spare) for beat in beats} >= {(False, has), (True, Hardware(gpus=1, memory_gb=2.0))}
 
 
 def test_a_move_to_a_queue_nobody_serves_is_completed_by_those_who_serve_the_first() -> None:

@@ -24,8 +24,10 @@ from tasktape.agent.claiming import (
     Stage,
 )
 from tasktape.agent.idlers import Idler, Idlers
+from tasktape.agent.inventory import Inventory
 from tasktape.agent.view import QueueView
 from tasktape.events.base import Event, Stamper
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.limit_events import LimitSet, PermitClaimed, PermitEvent, PermitReleased
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
@@ -79,11 +81,12 @@ class Log:
         rank: float | None = None,
         not_before: float = 0.0,
         tags: Sequence[str] = (),
+        needs: Hardware = NOTHING,
     ) -> str:
         self.tasks.add(task)
         entry = entry_id(queue, task, 1)
         about: Any = {"task": task, "queue": queue, "entry": entry, "run": 1, "rank": rank}
-        spec, pause = TaskSpec(project="p", name=task, tags=list(tags)), round(not_before * 1e6)
+        spec, pause = TaskSpec(project="p", name=task, tags=list(tags), hardware=needs), round(not_before * 1e6)
         self.append(EntryEnqueued(meta=STAMP(), **about, spec=spec, not_before_us=pause))
         return entry
 
@@ -682,3 +685,81 @@ def test_a_limit_that_comes_during_the_wait_is_heeded(log: Log, claiming: Claimi
     log.limit("queue:first", 1)
     log.now += 1.0
     ask_next(log, claiming)
+
+
+# Hardware.
+
+
+def able(log: Log, slots: int = 1, gpus_each: int = 0, **amounts: float) -> Claiming:
+    """A worker that has so much."""
+    inventory = Inventory(Hardware.model_validate(amounts), gpus_each)
+    return Claiming("me", lambda: Stamper("agent/me"), Random(1), log, LEASE, slots, inventory=inventory)
+
+
+def claims(log: Log, worker: Claiming) -> list[str]:
+    """Tasks whose entries it claims now; the claims are on the log then."""
+    said = [command.event for command in worker.step(log.now) if isinstance(command, Say)]
+    for event in said:
+        assert isinstance(event, EntryClaimed)
+        log.append(event)
+    return [event.task for event in said]
+
+
+def test_an_entry_that_needs_more_than_the_worker_has_is_left_to_others(log: Log) -> None:
+    log.enqueue("big", needs=Hardware(memory_gb=32.0))
+    log.enqueue("wide", needs=Hardware(cpus=8.0))
+    log.enqueue("fast", needs=Hardware(gpus=1))
+    log.enqueue("plain")
+    assert claims(log, able(log, slots=9, cpus=4.0, memory_gb=16.0)) == ["plain"]
+    assert claims(log, able(log, slots=9, cpus=8.0, memory_gb=32.0)) == ["big", "wide"]
+
+
+def test_what_runs_has_its_share_until_it_is_over(log: Log) -> None:
+    worker = able(log, slots=9, memory_gb=16.0)
+    first = log.enqueue("first", needs=Hardware(memory_gb=10.0))
+    log.enqueue("second", needs=Hardware(memory_gb=7.0))
+    log.enqueue("third", needs=Hardware(memory_gb=6.0))
+    assert claims(log, worker) == ["first", "third"], "both fit beside each other, the one between them does not"
+    assert worker.spare() == NOTHING
+    worker.step(log.now)
+    worker.release(first)
+    assert claims(log, worker) == ["second"]
+
+
+def test_where_gpus_are_shared_out_each_run_has_some_and_one_that_asks_for_more_has_more(log: Log) -> None:
+    worker = able(log, slots=4, gpus_each=1, gpus=4)
+    log.enqueue("double", needs=Hardware(gpus=2))
+    for number in range(4):
+        log.enqueue(f"plain{number}")
+    assert claims(log, worker) == ["double", "plain0", "plain1"]
+
+
+def test_one_that_asks_for_memory_alone_gets_its_gpu_too(log: Log) -> None:
+    worker = able(log, slots=4, gpus_each=1, gpus=1, memory_gb=8.0)
+    for task in ("a", "b"):
+        log.enqueue(task, needs=Hardware(memory_gb=1.0))
+    assert claims(log, worker) == ["a"]
+
+
+def test_an_entry_that_waits_its_turn_takes_no_share_before(log: Log) -> None:
+    worker = able(log, memory_gb=16.0)
+    log.idle("other")
+    log.enqueue("task", needs=Hardware(memory_gb=10.0))
+    assert claims(log, worker) == []
+    log.now = worker.next_due()
+    assert claims(log, worker) == ["task"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.1, 0.3, 2.5, 8.0]))), st.integers(1, 6))
+def test_a_worker_never_promises_more_than_it_has(needs: list[tuple[int, float]], slots: int) -> None:
+    log = Log()
+    worker = able(log, slots=slots, gpus=4, memory_gb=8.0)
+    asked = {f"t{n}": Hardware(gpus=gpus, memory_gb=memory) for n, (gpus, memory) in enumerate(needs)}
+    for task, needed in asked.items():
+        log.enqueue(task, needs=needed)
+    taken = [asked[task] for task in claims(log, worker)]
+    assert sum(one.gpus for one in taken) <= 4
+    assert sum(one.memory_gb for one in taken) <= 8.0 + 1e-5
+    waiting = {entry.task for entry in log.folds()[0].waiting()}
+    assert len(taken) == slots or not any(asked[task].fits(worker.spare()) for task in waiting)

@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from tasktape.cli import exit_codes, queues, watching
 from tasktape.cli.main import app
+from tasktape.events.hardware import Hardware
 from tasktape.events.queue_events import EntryClaimed, entry_id
+from tasktape.events.worker_events import WorkerHeartbeat, WorkerStarted
 from tasktape.producers.session import change_session
 from tasktape.tests.support.histories import History
 
@@ -253,3 +255,19 @@ def test_an_empty_queue_can_be_watched(told: Told, meanwhile: Watching) -> None:
     meanwhile()
     assert "default · 0 waiting" in run("queues", "show", "default", "--watch").stdout
     assert order(told) == "abc"
+
+
+def test_what_entries_need_and_what_workers_have_left_is_shown(told: Told) -> None:
+    told.history.enqueue(told.history.task("big"), "gpu", hardware=Hardware(gpus=2, memory_gb=64.0))
+    about: dict[str, Any] = {"worker": "lab/1", "queues": ["gpu"]}
+    has, spare = Hardware(gpus=1, cpus=4.0), Hardware(cpus=1.5)
+    stamp = told.history.stamp
+    told.history.say(WorkerStarted(meta=stamp(), host="h", pid=1, hardware=has, **about))
+    told.history.say(WorkerHeartbeat(meta=stamp(), spare=spare, **about))
+    told.history.settle()
+    (line,) = [line for line in run("queues", "show", "gpu").stdout.splitlines() if "train" in line or "big" in line]
+    assert "2 GPUs, 64 GB of memory" in line
+    assert [entry["gpus"] for entry in answer("queues", "show", "gpu")] == [0, 0, 0, 2]
+    (worker,) = answer("workers")
+    assert (worker["gpus"], worker["cpus"], worker["spare_gpus"], worker["spare_cpus"]) == (1, 4.0, 0, 1.5)
+    assert "1.5 cores" in run("workers").stdout

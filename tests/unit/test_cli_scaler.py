@@ -189,6 +189,21 @@ def test_scalers_are_listed_with_their_machines_and_needs(told: Told) -> None:
     assert [part for part in ("ada@lab", "the budget", "booting", "failed", "none left") if part not in shown] == []
 
 
+def test_a_scaler_that_says_nothing_any_more_and_a_minimum_that_is_not_met_are_shown(told: Told) -> None:
+    lacking = {"box": "the budget of 1 machines"}
+    said = machine_events.ScalingDecided(meta=told.history.stamp(), scaler="lab", needs=[], lacking=lacking)
+    told.history.say(said)
+    told.history.settle()
+    shown = run("list").stdout
+    assert "box: fewer than its minimum; the budget of 1 machines" in shown
+    assert "silent" not in shown
+    (row,) = json.loads(run("list", "--json").stdout)
+    assert row["lacking"] == lacking
+    told.config.write_text(CONFIG.replace("hourly_cost = 1.5", "hourly_cost = 1.5\nminimum = 3"))
+    plan = run("plan", "--config", str(told.config)).stdout
+    assert "box: fewer than its minimum; box: its maximum of 2" in plan
+
+
 @pytest.mark.parametrize("name", ["i1", "m1"])
 def test_a_machine_has_its_audit_by_either_name(told: Told, name: str) -> None:
     told.request()

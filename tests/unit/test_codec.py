@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import fastavro
 import pytest
+from annotated_types import Ge
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,10 @@ SCALARS: dict[object, st.SearchStrategy[Any]] = {
     bytes: st.binary(max_size=20),
     datetime: st.datetimes(timezones=st.just(UTC)),
 }
+AMOUNTS: dict[object, st.SearchStrategy[Any]] = {
+    int: st.integers(0, 2**63 - 1),
+    float: st.floats(0, allow_nan=False, allow_infinity=False),
+}
 
 
 def strategy(annotation: Any) -> st.SearchStrategy[Any]:
@@ -49,6 +54,8 @@ def strategy(annotation: Any) -> st.SearchStrategy[Any]:
 
 def compound(origin: Any, arguments: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     """Values of a generic type."""
+    if origin is Annotated and Ge(0) in arguments:
+        return AMOUNTS[arguments[0]]
     if origin is Annotated:
         return st.floats(width=32, allow_nan=False) if AvroType("float") in arguments else strategy(arguments[0])
     if origin is Literal:

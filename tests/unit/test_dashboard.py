@@ -16,12 +16,12 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from tasktape.dashboard import page_compare, source, tab_pipeline, tab_search
+from tasktape.dashboard import page_compare, page_scalers, source, tab_pipeline, tab_search
 from tasktape.dashboard.formatting import one_line
 from tasktape.dashboard.page_task import TABS
 from tasktape.dashboard.theme import APP
 from tasktape.events.blobs import BlobStore, open_blob_store
-from tasktape.events.instance_events import InstanceDraining, InstanceFailed, InstanceLaunched
+from tasktape.events.instance_events import InstanceDraining, InstanceFailed, InstanceLaunched, ScalingDecided
 from tasktape.events.limit_events import LimitSet
 from tasktape.events.search_events import Objective, SearchStopping
 from tasktape.tests.support.histories import History, falling
@@ -505,6 +505,22 @@ def test_a_scaler_that_has_but_begun_is_shown() -> None:
     app = opened("scalers", scaler="odd " + ODD)
     assert "No decision yet" in said(app)
     assert "No machines now" in said(app)
+
+
+def test_a_scaler_that_is_silent_or_can_not_do_what_it_should_is_shown_with_a_warning(
+    tmp_path: Path, elsewhere: pytest.MonkeyPatch
+) -> None:
+    history = History(tmp_path)
+    history.scaler()
+    history.scaler(ScalingDecided, needs=[], lacking={"gpu": "the budget of 2 machines"})
+    history.close()
+    elsewhere.setenv("TASKTAPE_HOME", str(tmp_path))
+    (warning,) = opened("scalers").warning
+    assert "the budget of 2 machines" in warning.value
+    later = datetime.now(UTC) + timedelta(minutes=31)
+    elsewhere.setattr(page_scalers, "now", lambda: later)
+    silent, _ = opened("scalers").warning
+    assert "says nothing any more" in silent.value
 
 
 def test_a_worker_is_shown_alone_where_its_address_is_followed() -> None:

@@ -118,6 +118,13 @@ def test_what_a_scaler_said_last_of_each_queue_is_why(world: World) -> None:
     assert first.decided_at == START + timedelta(seconds=3)
 
 
+def test_what_keeps_a_resource_below_its_minimum_is_told_until_it_is_over(world: World) -> None:
+    world.say(instance_events.ScalingDecided, scaler="s", needs=[], lacking={"m": "the budget of 2 machines"})
+    assert world.ask.scalers()[0].lacking == {"m": "the budget of 2 machines"}
+    world.decide(1)
+    assert world.ask.scalers()[0].lacking == {}
+
+
 def test_what_a_scaler_saw_is_a_curve_thinned_to_what_can_be_shown(world: World) -> None:
     for waiting in range(20):
         world.decide(waiting, ready=waiting)

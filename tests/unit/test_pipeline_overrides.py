@@ -53,6 +53,7 @@ def test_configurations_are_texts_of_the_kind_they_were_or_dicts() -> None:
         ("output.destination", "s3://x", lambda spec: spec.output_uri),
         ("type", "testing", lambda spec: spec.task_type),
         ("retries", 2, lambda spec: spec.retries),
+        ("hardware.gpus", 2, lambda spec: spec.hardware.gpus),
         ("tags", ["a"], lambda spec: spec.tags),
     ],
 )

@@ -351,6 +351,9 @@ class ShuffledReader(Reader):
                 return records
         return []
 
+    def wake(self) -> None:
+        """Never waits."""
+
     def positions(self) -> Positions:
         return {source: reader.positions()[source] for source, reader in self._readers.items()}
 

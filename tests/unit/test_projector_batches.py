@@ -41,6 +41,9 @@ class Trickle(Reader):
             self._log.flush()
         return self._reader.poll(0, limit)
 
+    def wake(self) -> None:
+        self._reader.wake()
+
     def positions(self) -> Positions:
         return self._reader.positions()
 

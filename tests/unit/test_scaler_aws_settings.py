@@ -139,5 +139,14 @@ def test_an_agent_serves_the_queues_of_its_resource_and_leaves_without_a_scaler(
     ]
 
 
+def test_an_agent_gives_what_the_settings_say_its_machine_has_and_shares_out_gpus_that_are_enough() -> None:
+    has: dict[str, Any] = {"cpus": 8, "memory_gb": 30.5, "gpus": 4}
+    said = boot(scaler({}, slots=2, **has)).options
+    assert " ".join(said[2:-3]) == "--slots 2 --cpus 8 --memory-gb 30.5 --gpus 0,1,2,3 --gpus-per-task 2"
+    crowded = boot(scaler({"agent_options": ["--gpus", "7"]}, slots=8, **has)).options
+    assert " ".join(crowded[2:7]) == "--slots 8 --cpus 8 --memory-gb"
+    assert crowded[-2:] == ["--gpus", "7"]
+
+
 def test_an_agent_that_is_kept_warm_waits_for_a_day() -> None:
     assert boot(scaler({}, minimum=1)).options[-1] == "1440"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tasktape.events.hardware import Hardware
 from tasktape.events.instance_events import (
+    SIGN_OF_LIFE,
     InstanceAdopted,
     InstanceDraining,
     InstanceFailed,
@@ -17,6 +19,7 @@ from tasktape.events.instance_events import (
     ScalerLeads,
     ScalingDecided,
 )
+from tasktape.scaler.core import EXPLAIN
 from tasktape.scaler.provider import Order
 from tasktape.scaler.settings import Resource
 from tasktape.tests.support.scaler_world import NEVER, World, instances_of
@@ -377,12 +380,42 @@ def test_what_was_seen_is_said_when_it_is_news_and_seldom_while_only_numbers_mov
     assert len(world.said(ScalingDecided)) - before <= 16
 
 
-def test_a_scaler_with_nothing_to_look_after_says_nothing() -> None:
+def test_a_scaler_with_nothing_to_look_after_says_that_it_lives_and_nothing_else() -> None:
     world = world_of()
     world.run(30)
     before = len(world.log)
-    world.run(3600)
-    assert len(world.log) == before
+    world.run(10 * SIGN_OF_LIFE)
+    said = [event for _, event in world.log[before:]]
+    assert 9 <= len(said) <= 10
+    assert all(isinstance(event, ScalingDecided) for event in said)
+
+
+def test_what_is_in_the_way_is_said_at_once() -> None:
+    world = world_of(queues={"q": [("m", 1)]})
+    world.enqueue(seconds=NEVER)
+    world.until(lambda: bool(world.said(InstanceRequested)))
+    world.enqueue()
+    world.until(lambda: bool(world.said(ScalingDecided)[-1].needs[0].held_back_by), EXPLAIN / 2)
+
+
+def test_a_machine_whose_memory_is_in_use_is_not_counted_on_though_it_has_a_slot() -> None:
+    world = world_of(resources={"m": {"memory_gb": 64.0, "slots": 2}})
+    world.enqueue(needs=Hardware(memory_gb=40.0), seconds=NEVER)
+    world.until(lambda: len(world.busy()) == 1)
+    world.enqueue(needs=Hardware(memory_gb=20.0), seconds=NEVER)
+    world.until(lambda: world.waiting() == 0)
+    assert len(world.said(InstanceRequested)) == 1
+    world.enqueue(needs=Hardware(memory_gb=5.0), seconds=NEVER)
+    world.until(lambda: len(world.busy()) == 2)
+    assert len(world.said(InstanceRequested)) == 2
+
+
+def test_a_machine_with_a_free_slot_but_too_little_memory_brings_another_one() -> None:
+    world = world_of(resources={"m": {"memory_gb": 64.0, "slots": 2}})
+    for machines in (1, 2):
+        world.enqueue(needs=Hardware(memory_gb=40.0), seconds=NEVER)
+        world.until(lambda machines=machines: len(world.busy()) == machines)  # type: ignore[misc]
+        assert len(world.said(InstanceRequested)) == machines
 
 
 def test_a_machine_that_is_to_be_there_always_is_asked_for_again_though_nobody_else_speaks() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tasktape.events.hardware import Hardware
 from tasktape.events.instance_events import FailureKind, Placement
 from tasktape.scaler.policy import NO_PLACEMENT, decide
 from tasktape.scaler.settings import Resource
-from tasktape.scaler.situation import Demand, Failed, Machine, Situation
+from tasktape.scaler.situation import Demand, Failed, Machine, Offer, Situation
 from tasktape.tests.support.scaling import (
     MINUTE,
     ends,
@@ -78,7 +80,7 @@ def test_a_machine_that_takes_nothing_new_serves_no_entry(there: dict[str, Any])
 
 def test_agents_on_other_machines_take_entries_each_of_one_queue_alone() -> None:
     settings = scaler_of({"a": [("m", 9)], "b": [("m", 9)]})
-    seen = situation({"a": 1, "b": 1}, others={("a", "b"): 1})
+    seen = situation({"a": 1, "b": 1}, others={Offer(("a", "b"), 1): 1})
     assert launched(settings, seen) == {"m": 1}
 
 
@@ -96,6 +98,77 @@ def test_what_is_launched_for_one_queue_has_slots_for_the_next() -> None:
 def test_stuck_entries_call_for_nothing() -> None:
     plan = decide(Situation({"q": Demand(5, stuck=4)}), scaler_of())
     assert (launches(plan), plan.needs[0].stuck) == ({"m": 1}, 4)
+
+
+# Hardware.
+
+GPU, BIG = Hardware(gpus=1), Hardware(memory_gb=48.0)
+KINDS: dict[str, Any] = {"cpu": {"memory_gb": 64.0, "slots": 4}, "gpu": {"gpus": 4, "slots": 4}}
+
+
+def in_need(**counts: int) -> Situation:
+    """Entries wait in `q`: `plain` ones, for a `gpu`, or for `big` memory."""
+    needing = {needed: counts[name] for name, needed in (("gpu", GPU), ("big", BIG)) if name in counts}
+    return Situation({"q": Demand(sum(counts.values()), needing=needing)})
+
+
+def test_a_machine_that_has_what_an_entry_needs_is_launched_whatever_is_preferred() -> None:
+    settings = scaler_of({"q": [("cpu", 9), ("gpu", 9)]}, KINDS)
+    assert launched(settings, in_need(plain=4)) == {"cpu": 1}
+    assert launched(settings, in_need(gpu=4)) == {"gpu": 1}
+    assert launched(settings, in_need(gpu=5, plain=3)) == {"gpu": 2}
+    assert launched(settings, in_need(big=2)) == {"cpu": 2}
+    assert launched(settings, in_need(big=2, plain=6)) == {"cpu": 2}
+    assert launched(settings, in_need(big=2, plain=7)) == {"cpu": 3}
+
+
+def test_what_no_machine_is_known_to_have_is_said_and_holds_up_nothing_else() -> None:
+    settings = scaler_of({"q": [("cpu", 9)]}, KINDS)
+    seen = in_need(gpu=2, plain=1)
+    assert launched(settings, seen) == {"cpu": 1}
+    (need,) = decide(seen, settings).needs
+    assert (need.launched, need.missing, need.held_back_by) == (1, 2, "no resource is known to have 1 GPU")
+
+
+def test_agents_that_have_not_got_what_an_entry_needs_are_not_counted_on() -> None:
+    settings = scaler_of({"q": [("gpu", 9)]}, KINDS)
+    for status, busy in (("ready", 0), ("booting", 0), ("ready", 1)):
+        there = machine("i", "gpu", status, slots=4, busy=busy, spare=BIG)
+        assert launched(settings, replace(in_need(gpu=1), machines=[there])) == {"gpu": 1}
+        assert launched(settings, replace(in_need(gpu=1), machines=[replace(there, spare=GPU)])) == {}
+    others = {Offer(("q",), 4, Hardware(gpus=2)): 2}
+    assert launched(settings, replace(in_need(gpu=4), others=others)) == {}
+    assert launched(settings, replace(in_need(gpu=5), others=others)) == {"gpu": 1}
+
+
+def test_what_entries_take_of_an_agent_others_can_not_have() -> None:
+    settings = scaler_of({"q": [("gpu", 9)]}, KINDS)
+    others = {Offer(("q",), 4, Hardware(gpus=3)): 1}
+    assert launched(settings, replace(in_need(gpu=2, plain=2), others=others)) == {}
+    assert launched(settings, replace(in_need(gpu=2, plain=3), others=others)) == {"gpu": 1}
+    assert launched(settings, replace(in_need(gpu=4), others=others)) == {"gpu": 1}
+
+
+def test_agents_that_have_most_are_left_to_those_who_need_it() -> None:
+    settings = scaler_of({"a": [("gpu", 9)], "b": [("gpu", 9)]}, KINDS)
+    others = {Offer(("a", "b"), 1, GPU): 1, Offer(("a", "b"), 1): 1}
+    demands = {"a": Demand(1), "b": Demand(1, needing={GPU: 1})}
+    assert launched(settings, Situation(demands, others=others)) == {}
+
+
+def test_who_needs_most_comes_first_and_others_take_what_is_left_of_its_machine() -> None:
+    settings = scaler_of(
+        {"q": [("small", 9), ("big", 9)]}, {"small": {"memory_gb": 8}, "big": {"memory_gb": 64, "slots": 2}}
+    )
+    seen = Situation({"q": Demand(2, needing={Hardware(memory_gb=8.0): 1, BIG: 1})})
+    assert launched(settings, seen) == {"big": 1}
+
+
+def test_an_entry_keeps_no_machine_that_has_not_got_what_it_needs() -> None:
+    idle = [machine("i", "cpu", idle=99 * MINUTE, spare=BIG), machine("j", "gpu", idle=99 * MINUTE, spare=GPU)]
+    settings = scaler_of({"q": [("cpu", 9), ("gpu", 9)]}, KINDS)
+    assert ends(settings, replace(in_need(gpu=1), machines=idle)) == {"i": "Drain"}
+    assert ends(settings, replace(in_need(big=1), machines=idle)) == {"j": "Drain"}
 
 
 # Resources in order of preference, maxima, minima.
@@ -130,7 +203,10 @@ def test_a_warm_machine_that_is_taken_away_is_replaced_at_once() -> None:
 def test_a_minimum_does_not_exceed_a_maximum_or_a_budget() -> None:
     warm = {"m": {"minimum": 9}}
     assert launched(scaler_of(resources=warm), situation(0)) == {"m": 5}
-    assert launched(scaler_of(resources=warm, budget={"instances": 2}), situation(0)) == {"m": 2}
+    frugal = scaler_of(resources=warm, budget={"instances": 2})
+    assert launched(frugal, situation(0)) == {"m": 2}
+    assert decide(situation(0), frugal).lacking == {"m": "the budget of 2 machines"}
+    assert decide(situation(0, machines(9)), scaler_of({"q": [("m", 9)]}, warm)).lacking == {}
 
 
 # Budgets and cool-downs.

@@ -14,16 +14,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tasktape.scaler.policy
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.instance_events import Placement
 from tasktape.scaler.ending import Drain, Terminate
 from tasktape.scaler.policy import Launch, Plan, decide
 from tasktape.scaler.settings import Resource, ScalerSettings
-from tasktape.scaler.situation import Demand, Failed, Machine, Situation
+from tasktape.scaler.situation import Demand, Failed, Machine, Offer, Situation
 from tasktape.tests.support.scaling import machine, scaler_of, situation
 
 QUEUES, RESOURCES = ("q", "r"), ("m", "n", "o")
 POLICY = ("policy", "ending", "surplus", "supply", "room", "placing", "situation")
-PURE = {"__future__", "collections", "collections.abc", "dataclasses", "functools", "typing", "events.instance_events"}
+PURE = {"__future__", "collections", "collections.abc", "dataclasses", "functools", "typing"}
+PURE |= {"operator", "events.hardware", "events.instance_events"}
+NEEDS = (Hardware(gpus=1), Hardware(gpus=2), Hardware(gpus=1, memory_gb=6.0), Hardware(cpus=1.0))
+OFFERS = [Offer(queues, 1, spare) for queues in (("q",), ("r",), ("q", "r")) for spare in (NOTHING, Hardware(gpus=1))]
 TINY = 1e-6
 SOME = settings(max_examples=50)
 times = st.sampled_from([0.0, 0.5, 59.0, 60.0, 179.0, 181.0, 899.0, 900.0, 1081.0, 1800.0, 1801.0, 1e5])
@@ -39,6 +43,7 @@ def kinds(draw: st.DrawFn) -> dict[str, Any]:
         "hourly_cost": draw(st.sampled_from([0.0, 1.0, {"big": 2.5, "small": 0.7}])),
         "minimum": draw(st.integers(0, 3)),
         "slots": draw(st.integers(1, 3)),
+        **draw(st.sampled_from([{}, {"gpus": 2}, {"gpus": 1, "memory_gb": 8.0}])),
         "max_idle_time_min": draw(st.sampled_from([None, 1.0])),
     }
 
@@ -80,21 +85,29 @@ def _machine(draw: st.DrawFn, name: str, scaler: ScalerSettings) -> Machine:
         silence=draw(st.sampled_from([0.0, 0.0, 0.0, 179.0, 181.0])),
         left=draw(st.sampled_from([*[False] * 6, True])),
         interrupted=draw(st.sampled_from([*[False] * 5, True])),
+        spare=draw(st.sampled_from([kind.hardware, NOTHING])) if busy else kind.hardware,
     )
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> Demand:
+    """What waits in a queue: some of it stuck, some of it in need of hardware."""
+    needing = draw(st.dictionaries(st.sampled_from(NEEDS), st.integers(1, 3)))
+    stuck = draw(st.integers(0, 3))
+    return Demand(sum(needing.values()) + stuck + draw(st.integers(0, 9)), stuck, needing)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[ScalerSettings, Situation]:
     """Settings and a situation."""
     scaler = draw(scalers())
-    stuck = {queue: draw(st.integers(0, 3)) for queue in scaler.queues}
     places = [(name, place) for name, kind in scaler.resources.items() for tier in kind.tiers() for place in tier]
     failing = draw(st.lists(st.sampled_from(places), max_size=3, unique_by=str))
     failures = [Failed(name, place, draw(st.integers(1, 3)), draw(times), "capacity") for name, place in failing]
     return scaler, Situation(
-        {queue: Demand(count + draw(st.integers(0, 9)), count) for queue, count in stuck.items()},
+        {queue: draw(demands()) for queue in scaler.queues},
         draw(fleets(scaler)),
-        others=draw(st.dictionaries(st.sampled_from([("q",), ("r",), ("q", "r")]), st.integers(0, 3))),
+        others=draw(st.dictionaries(st.sampled_from(OFFERS), st.integers(0, 3))),
         failures=failures,
         spent_hours=draw(st.sampled_from([0.0, 0.4, 3.2, 9.0])),
         since_launch=draw(st.dictionaries(st.sampled_from(RESOURCES), times)),
@@ -269,6 +282,20 @@ def test_a_queue_misses_nothing_or_says_what_is_in_the_way(case: tuple[ScalerSet
     assert {need.queue for need in plan.needs} == set(scaler.queues)
 
 
+@SOME
+@given(cases())
+def test_what_comes_for_an_entry_has_what_it_needs(case: tuple[ScalerSettings, Situation]) -> None:
+    scaler, seen = case
+    for queue in scaler.queues:
+        for needed in seen.demands[queue].needing:
+            alone = replace(seen, machines=(), others={}, demands={queue: Demand(3, needing={needed: 3})})
+            plan = decide(alone, scaler)
+            came = [one.resource for one in launches(plan) if not one.reason.startswith("at least")]
+            room = [min(scaler.resources[n].slots, needed.times_in(scaler.resources[n].hardware)) for n in came]
+            assert all(room)
+            assert plan.needs[0].missing == 0 or sum(room) < 3
+
+
 @given(st.integers(0, 30), st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=1, max_size=3), st.data())
 def test_exactly_as_many_machines_come_as_entries_need(
     waiting: int, described: Sequence[tuple[int, int]], data: st.DataObject
@@ -307,9 +334,9 @@ def after(seen: Situation, plan: Plan, scaler: ScalerSettings) -> Situation:
 
 
 def _new(launch: Launch, name: str, scaler: ScalerSettings) -> Machine:
-    resource, slots = launch.resource, scaler.resources[launch.resource].slots
-    about = {"queues": scaler.queues_of(resource), "placement": launch.placement, "slots": slots, "age": 0.0}
-    return machine(name, resource, "booting", **about)
+    resource, kind = launch.resource, scaler.resources[launch.resource]
+    about = {"queues": scaler.queues_of(resource), "placement": launch.placement, "slots": kind.slots, "age": 0.0}
+    return machine(name, resource, "booting", spare=kind.hardware, **about)
 
 
 def _told(one: Machine, end: Drain | Terminate | None) -> Machine:

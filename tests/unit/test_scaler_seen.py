@@ -10,9 +10,11 @@ from tasktape.agent.appends import Appends
 from tasktape.agent.follow import Reading
 from tasktape.events import queue_events, worker_events
 from tasktape.events.base import Event, Stamper
+from tasktape.events.hardware import Hardware
 from tasktape.events.instance_events import InstanceRequested, InstanceTerminated, Placement, ScalerLeads
 from tasktape.events.log.port import LogRecord
 from tasktape.events.parts import TaskSpec
+from tasktape.events.worker_events import WorkerHeartbeat
 from tasktape.scaler.seen import Seen
 
 ENTRY = queue_events.entry_id("q", "t", 1)
@@ -61,6 +63,22 @@ def test_an_agent_is_on_its_machine_also_where_its_heartbeat_overtook_its_start(
     assert agent is not None
     assert (agent.instance, agent.slots, world.seen.agents.on("i")) == ("i", 3, "w")
     assert [(one.worker, queues) for one, queues in world.seen.agents.living(world.seconds)] == [("w", ("q",))]
+
+
+def test_an_agent_has_left_what_its_heartbeat_says_and_before_that_all_that_it_has() -> None:
+    has, spare = Hardware(gpus=2), Hardware(gpus=1)
+    beat = WorkerHeartbeat(meta=Stamper("a")(), worker="w", queues=["q"], spare=spare)
+    for said, left in (([], has), ([beat], spare)):
+        world = World()
+        world.read(world.started(hardware=has), *said)
+        agent = world.seen.agents.get("w")
+        assert agent is not None
+        assert agent.left_over() == left
+    world = World()
+    world.read(beat, world.started(hardware=has))
+    agent = world.seen.agents.get("w")
+    assert agent is not None
+    assert agent.left_over() == spare, "a start that is read late tells no news"
 
 
 @pytest.mark.parametrize(("lease", "open_entries"), [(1.5, 0), (10.0, 1)])

@@ -11,12 +11,14 @@ import pytest
 
 import tasktape.scaler
 from tasktape.events.errors import SettingsError
+from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.instance_events import (
     InstanceAdopted,
     InstanceDraining,
     InstanceRequested,
     InstanceTerminating,
     Placement,
+    ScalingDecided,
 )
 from tasktape.events.limit_events import LimitSet
 from tasktape.events.log.port import LogRecord
@@ -210,6 +212,23 @@ def test_10_there_are_budgets_and_limits_of_users_and_no_machine_comes_for_what_
     world.enqueue(9, seconds=NEVER)
     world.run(MINUTE)
     assert len(world.said(InstanceRequested)) == 2
+
+
+def test_10_a_task_that_needs_hardware_gets_a_machine_that_has_it() -> None:
+    """There: a queue is a kind of machine, and nobody looks at what a task needs."""
+    kinds = {"small": {"memory_gb": 8.0}, "big": {"memory_gb": 64.0, "slots": 2}, "gpu": {"gpus": 1}}
+    world = world_of(queues={"q": [("small", 9), ("big", 9), ("gpu", 9)]}, resources=kinds)
+    world.enqueue(needs=Hardware(gpus=8), seconds=MINUTE)
+    for needs, count in ((Hardware(gpus=1), 1), (Hardware(memory_gb=24.0), 4), (NOTHING, 2)):
+        world.enqueue(count, needs=needs, seconds=20 * MINUTE)
+    world.until(lambda: world.waiting() == 1, 10 * MINUTE)
+    asked = Counter(event.resource for event in world.said(InstanceRequested))
+    assert asked == {"small": 2, "big": 2, "gpu": 1}
+    for agent in world.busy():
+        assert all(world.needs[entry].fits(agent.hardware) for entry in agent.runs)
+    world.run(IDLE + 30 * MINUTE)
+    assert (world.provider.up(), world.waiting()) == ([], 1)
+    assert "no resource is known to have 8 GPUs" in world.said(ScalingDecided)[-1].needs[0].held_back_by
 
 
 def test_11_where_machines_come_from_is_a_port_and_the_mind_knows_none_of_them() -> None:

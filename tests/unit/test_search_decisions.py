@@ -80,12 +80,12 @@ class Search:
         self.child(trial, RunStarted, worker="w")
         self.child(trial, kind, **fields)
 
-    def finish(self, *values: float, status: str = "completed", seconds: float = 0.0, told: bool = False) -> None:
+    def finish(self, *values: float, status: str = "completed", told: bool = False, **about: Any) -> None:
         """Another trial has run and is over; the controller has said so."""
         self.queue()
         number = len(self.fold.trials) - 1
         self.run(number)
-        self.say(TrialFinished, trial=number, status=status, values=list(values), seconds=seconds)
+        self.say(TrialFinished, trial=number, status=status, values=list(values), **about)
         if told:
             self.say(TrialTold, trial=number)
 
@@ -194,8 +194,87 @@ def test_a_search_of_which_all_trials_fail_goes_on_to_its_last_one() -> None:
     search = Search(trials=2 * UNREPORTED)
     for _ in range(2 * UNREPORTED):
         assert search.decide() == [Propose(1)]
-        search.finish(status="failed")
+        search.finish(status="failed", message="no data")
+    assert search.stopping() == ("none of 6 trials has come to a value: 6 failed; the reason: no data", True)
+
+
+@pytest.mark.parametrize(("trials", "is_exhausted"), [(5, False), (0, True)])
+def test_a_search_that_came_to_nothing_fails_and_says_how_its_trials_ended_and_why_most_of_them_did(
+    trials: int, *, is_exhausted: bool
+) -> None:
+    search = Search(trials=trials)
+    for message in ("exit code 7", "OSError: a\nb", "exit code 8", "OSError: a\nb"):
+        search.finish(status="failed", message=message)
+    search.finish(status="aborted", message="it was taken out of its queue")
+    reason = "none of 5 trials has come to a value: 4 failed, 1 aborted; the reason of 2: OSError: a b"
+    assert search.stopping(is_exhausted=is_exhausted) == (reason, True)
+    search.say(SearchStopping, reason=reason, failed=True)
+    assert search.decide(is_exhausted=is_exhausted) == []
+
+
+def test_a_value_of_a_trial_that_failed_is_none() -> None:
+    search = Search(trials=1)
+    search.finish(1.0, status="failed", message="no")
+    assert search.stopping() == ("the only trial has come to no value: 1 failed; the reason: no", True)
+
+
+def test_a_search_whose_trials_reported_nothing_but_nan_came_to_nothing() -> None:
+    search = Search(trials=1)
+    search.finish()
+    search.report(0, float("nan"))
+    assert search.stopping() == ("the only trial has come to no value: 1 completed", True)
+
+
+@pytest.mark.parametrize("status", ["completed", "aborted", "pruned"])
+def test_a_search_that_came_to_a_value_does_not_fail_however_many_trials_did(status: str) -> None:
+    search = Search(trials=3)
+    search.finish(status="failed")
+    search.finish(1.0, status=status)
+    search.finish(status="failed")
     assert search.decide() == []
+
+
+def test_a_search_without_trials_does_not_fail() -> None:
+    search = Search(time=1)
+    assert search.decide(is_exhausted=True) == []
+    search.say(SearchStopping, reason="its time is over")
+    assert search.decide() == []
+
+
+def test_a_search_that_its_limit_ends_fails_once_all_is_over_if_it_came_to_nothing() -> None:
+    search = Search(concurrent=2)
+    search.finish(status="failed", message="no data")
+    search.start()
+    search.say(SearchStopping, reason="its time is over")
+    assert search.decide() == [stop(1, "aborted", "its time is over")]
+    search.say(TrialStopping, trial=1, status="aborted", reason="its time is over")
+    assert search.decide() == []
+    search.say(TrialFinished, trial=1, status="aborted")
+    vain = "none of 2 trials has come to a value: 1 failed, 1 aborted; the reason of 1: no data"
+    assert search.stopping() == (f"its time is over; {vain}", True)
+    search.say(SearchStopping, reason="all in vain", failed=True)
+    assert search.fold.stopping is not None
+    assert search.fold.stopping.reason == "all in vain"
+    assert search.decide() == []
+
+
+def test_a_search_that_its_limit_ends_does_not_fail_where_the_last_trial_came_to_a_value() -> None:
+    search = Search(concurrent=2)
+    search.finish(status="failed")
+    search.start()
+    search.say(SearchStopping, reason="its time is over")
+    search.say(TrialFinished, trial=1, status="aborted", values=[1.0])
+    assert search.decide() == []
+
+
+def test_a_search_that_somebody_stops_does_not_fail_whatever_it_came_to() -> None:
+    search = Search()
+    search.finish(status="failed")
+    search.say(SearchStopping, reason="enough", asked=True)
+    search.say(SearchStopping, reason="decided before that was heard", failed=True)
+    assert search.decide() == []
+    assert search.fold.stopping is not None
+    assert not search.fold.stopping.failed
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,19 @@ def test_a_watch_tells_of_each_write(kind: Callable[[Path], FileWatch], tmp_path
     watch.close()
 
 
+@pytest.mark.parametrize("kind", WATCHES)
+def test_a_watch_can_be_rung_until_it_is_closed(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    watch = kind(file)
+    while watch.wait(0.05):
+        pass
+    watch.ring()
+    assert not watch.wait(600)
+    watch.close()
+    watch.ring()
+
+
 def test_a_time_that_may_be_that_of_two_writes_counts_again(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")

@@ -304,6 +304,7 @@ def test_an_edit_changes_one_field_however_deep() -> None:
         ("name.first", "1"),
         ("tags", '"a"'),
         ("retries", '"x"'),
+        ("hardware.gpus", "-1"),
         ("name", "{"),
     ],
 )

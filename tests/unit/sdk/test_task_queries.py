@@ -172,11 +172,13 @@ def test_descriptions_are_edited_and_read_by_others() -> None:
     task.set_packages(["numpy>=2"])
     task.set_repo("https://host/repo.git", branch="main")
     task.set_script(entry_point="train.py", working_dir="src", diff="")
+    task.set_hardware(gpus=1, memory_gb=24)
     task.output_uri = "s3://bucket"
     read = Task.get_task(task.id)
     assert read is not None
     assert (read.name, read.comment, read.get_tags()) == ("renamed", "what it is", ["b", "c", "d"])
     assert read.get_project_name() == "elsewhere"
+    assert str(read.get_hardware()) == "1 GPU, 24 GB of memory"
     assert read.get_base_docker() == "nvidia/cuda:12 --ipc=host"
     assert read.get_requirements() == {"pip": "numpy>=2"}
     assert read.get_script() == {
@@ -275,6 +277,15 @@ def test_a_draft_needs_a_project_and_a_script_that_exists(begin: Begin) -> None:
         Task.create("project", script="missing.py")
     begin("of the current task")
     assert Task.create(task_name="at home").get_project_name() == "of the current task"
+
+
+@pytest.mark.parametrize("wrong", [{"gpus": -1}, {"gpus": 0.5}, {"cpus": float("inf")}, {"memory_gb": -2.0}])
+def test_hardware_that_no_machine_has_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> None:
+    task = Task.create("project", "draft")
+    task.set_hardware(gpus=1)
+    with pytest.raises(InvalidArgumentError, match="0 or more GPUs"):
+        task.set_hardware(**wrong)
+    assert task.get_hardware().gpus == 1
 
 
 def test_a_task_is_exported_edited_and_imported() -> None:
