@@ -12,6 +12,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from annotated_types import Ge
+
 from tasktape.events import codec
 from tasktape.events.base import Event, Part, from_us
 from tasktape.events.catalogue import EVENT_TYPES
@@ -31,6 +33,8 @@ def sample(annotation: Any, name: str) -> Any:
 
 def compound(origin: Any, arguments: tuple[Any, ...], name: str) -> Any:
     """A value of a generic type."""
+    if origin is Annotated and Ge(0) in arguments:
+        return abs(VALUES[arguments[0]])
     if origin is Annotated:
         return 0.25  # single precision holds it
     if origin is Literal:
