@@ -173,7 +173,7 @@ class Choice:
             request = self.sight.request(fold.queue, entry.id)
             if entry.id not in busy and request is not None and self.sight.exists(entry.task):
                 found = Candidate(fold.queue, entry, request, self.scopes(fold.queue, request))
-                share = self.inventory.share(request.spec.hardware)
+                share = self.inventory.share(entry.hardware)
                 if share.fits(self._spare) and self._has_room(found):
                     self._asking.update(found.scopes)
                     self._spare = self._spare.without(share)

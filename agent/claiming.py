@@ -86,7 +86,7 @@ class Pursuit:
     @property
     def hardware(self) -> Hardware:
         """What the run asked for."""
-        return self.request.spec.hardware
+        return self.entry.hardware
 
     @property
     def held(self) -> bool:

@@ -75,8 +75,7 @@ class Plan:
 
     `worker_partitions` is the number of partitions of the topic of workers. `fair` serves the queues in turn. `gpus`
     are shared out among the runs, `gpus_per_task` to each at least, and so is `hardware` among those that ask for some.
-    `instance` is the machine that a scaler launched for it, and
-    `max_idle` for how long it stays without anything to do.
+    `instance` is the machine that a scaler launched for it, `max_idle` for how long it stays without anything to do.
     """
 
     worker: str

@@ -21,6 +21,7 @@ def _amounts(hardware: Hardware, prefix: str = "") -> dict[str, Any]:
     return {f"{prefix}{name}": amount for name, amount in hardware}
 
 
+_NO_HARDWARE: Final = {**_amounts(NOTHING), **_amounts(NOTHING, "spare_")}
 _COLUMNS: Final = (
     "id",
     "host",
@@ -35,12 +36,7 @@ _COLUMNS: Final = (
     "started_at",
     "seen_at",
     "stopped_at",
-    "cpus",
-    "memory_gb",
-    "gpus",
-    "spare_cpus",
-    "spare_memory_gb",
-    "spare_gpus",
+    *_NO_HARDWARE,
 )
 _UNKNOWN: Final[dict[str, Any]] = {
     "host": "",
@@ -54,8 +50,7 @@ _UNKNOWN: Final[dict[str, Any]] = {
     "interval": 5.0,
     "started_at": None,
     "stopped_at": None,
-    **_amounts(NOTHING),
-    **_amounts(NOTHING, "spare_"),
+    **_NO_HARDWARE,
 }
 
 

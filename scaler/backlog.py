@@ -56,7 +56,7 @@ class Backlog:
         if entry.id in self._of:
             self._drop(entry.id)
         if not entry.gone and request is not None:
-            self._of[entry.id] = Group(tuple(scopes_of(self._queue, request)), request.spec.hardware)
+            self._of[entry.id] = Group(tuple(scopes_of(self._queue, request)), entry.hardware)
             due = self._due_us(entry)
             self._due[entry.id] = (due, entry.enqueued_us)
             heappush(self._soon, (due, entry.id))

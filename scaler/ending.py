@@ -102,12 +102,11 @@ def _kept_for_entries(idle: list[Machine], situation: Situation) -> set[str]:
     fresh = {(queue, needed): n for queue, demand in situation.demands.items() for needed, n in demand.calls() if n}
     kept = set()
     for machine in sorted(idle, key=lambda m: m.idle):
-        call = next(
-            (c for c, n in fresh.items() if n > 0 and c[0] in machine.queues and c[1].fits(machine.spare)), None
-        )
-        if call is not None:
-            fresh[call] -= machine.slots
-            kept.add(machine.instance)
+        for (queue, needed), count in fresh.items():
+            if count > 0 and queue in machine.queues and needed.fits(machine.spare):
+                fresh[queue, needed] -= machine.slots
+                kept.add(machine.instance)
+                break
     return kept
 
 

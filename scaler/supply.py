@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from ..events.hardware import NOTHING, Hardware
 from .situation import Machine, Offer
@@ -39,13 +38,6 @@ class Supply:
         return _take(self._booting, queue, count, needed)
 
 
-class _Share(NamedTuple):
-    """Agents that each take so many entries."""
-
-    agents: int
-    each: int
-
-
 def _take(supply: Offers, queue: str, count: int, needed: Hardware) -> int:
     """Those that serve the fewest queues, and have the least, go first: others may help what asks later."""
     left = count
@@ -59,10 +51,10 @@ def _take_of(supply: Offers, offer: Offer, room: int, count: int, needed: Hardwa
     """Fill agents alike, with room for so many entries each, one by one; returns how many entries they take."""
     used = min(supply[offer] * room, count)
     filled, rest = divmod(used, room)
-    for share in (_Share(filled, room), _Share(1, rest)):
-        if share.agents and share.each:
-            supply[offer] -= share.agents
-            supply[offer.less(share.each, needed)] += share.agents
+    for agents, each in ((filled, room), (1, rest)):
+        if agents and each:
+            supply[offer] -= agents
+            supply[offer.less(each, needed)] += agents
     return used
 
 

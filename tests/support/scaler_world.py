@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from math import inf
 from typing import Any
 
 from tasktape.agent.appends import Tombstone, message_id
 from tasktape.agent.follow import Reading
+from tasktape.agent.inventory import Inventory
 from tasktape.events.base import Event, Stamper
 from tasktape.events.hardware import NOTHING, Hardware
 from tasktape.events.instance_events import FailureKind, InstanceEvent
@@ -330,7 +330,7 @@ class World:
         self.put(WorkerHeartbeat(meta=agent.stamp(), runs=runs, **about))
 
     def _spare(self, agent: FakeAgent) -> Hardware:
-        return reduce(Hardware.without, (self.needs[entry] for entry in agent.runs), agent.hardware)
+        return Inventory(agent.hardware).spare(self.needs[entry] for entry in agent.runs)
 
     # What is to be seen.
 

@@ -304,30 +304,35 @@ def plan(path: Path, name: str) -> list[str]:
 WATCHES: list[Any] = [TimeWatch] + ([InotifyWatch] if hasattr(os, "uname") and os.uname().sysname == "Linux" else [])
 
 
+def at_rest(kind: Callable[[Path], FileWatch], file: Path) -> FileWatch:
+    """A watch of a new file that has told of its making."""
+    file.write_bytes(b"")
+    watch = kind(file)
+    settle(watch)
+    return watch
+
+
+def settle(watch: FileWatch) -> None:
+    while watch.wait(0.05):
+        pass
+
+
 @pytest.mark.parametrize("kind", WATCHES)
 def test_a_watch_tells_of_each_write(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_bytes(b"")
-    watch = kind(file)
-    while watch.wait(0.05):
-        pass
+    watch = at_rest(kind, file)
     for _ in range(3):
         assert not watch.wait(0.02)
         with file.open("ab") as opened:
             opened.write(b"more")
         assert watch.wait(30)
-        while watch.wait(0.05):
-            pass
+        settle(watch)
     watch.close()
 
 
 @pytest.mark.parametrize("kind", WATCHES)
 def test_a_watch_can_be_rung_until_it_is_closed(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(b"")
-    watch = kind(file)
-    while watch.wait(0.05):
-        pass
+    watch = at_rest(kind, tmp_path / "file")
     watch.ring()
     assert not watch.wait(600)
     watch.close()
