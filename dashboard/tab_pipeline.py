@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import pandas as pd
@@ -24,8 +24,6 @@ _CLICK: Final = "step-click"
 _ROUND: Final = "_graph_round"
 _TALLEST: Final = 640
 _MOST_ROWS: Final = 25
-_TICK: Final = 10
-"""Seconds after which the times in the graph are told anew: Streamlit takes a figure that differs for another one."""
 
 
 def draw(task: TaskRow) -> None:
@@ -38,9 +36,8 @@ def draw(task: TaskRow) -> None:
         return
     for pipeline in pipelines:
         _summary(pipeline)
-    moment = now()
-    _graph(task.id, steps, moment)
-    _table(steps, moment)
+    _graph(task.id, steps)
+    _table(steps, now())
 
 
 def _follow_clicks(task_id: str) -> None:
@@ -69,9 +66,8 @@ def _summary(pipeline: PipelineRow) -> None:
         st.warning(f"Stopping: {markdown(pipeline.stopping_reason, 400)}", icon=":material/stop_circle:")
 
 
-def _graph(task_id: str, steps: Sequence[StepRow], moment: datetime) -> None:
-    moment -= timedelta(seconds=moment.second % _TICK, microseconds=moment.microsecond)
-    figure = drawn([_node(step) for step in steps], moment)
+def _graph(task_id: str, steps: Sequence[StepRow]) -> None:
+    figure = drawn([_node(step) for step in steps])
     tall = figure["layout"]["height"] > _TALLEST
     with st.container(height=_TALLEST if tall else "content", border=tall):
         st.plotly_chart(

@@ -1,6 +1,7 @@
 """A pipeline drawn as a plotly figure, and told as a table: pure functions from its steps to dicts and rows.
 
-The controller reports both as plots of its task, the dashboard draws the figure anew while the pipeline runs.
+The controller reports both as plots of its task, the dashboard draws the figure anew when a step has changed. Nothing
+in them grows with time: what is reported stays true, and a browser loses clicks on a figure that has been replaced.
 """
 
 from __future__ import annotations
@@ -69,24 +70,24 @@ class Node(NamedTuple):
         told = {name: getattr(step, name) for name in cls._fields if hasattr(step, name)}
         return cls(**told, parents=step.definition.parents, stage=step.definition.stage, base=step.definition.base)
 
-    def seconds(self, now: datetime) -> float | None:
-        """How long it has run, or has waited to; None where it has done neither."""
-        since = self.queued_at if self.status == "queued" else self.started_at
-        until = self.ended_at or now
-        return None if since is None else max((until - since).total_seconds(), 0.0)
+    def took(self) -> str:
+        """How long it ran; nothing where it never did, or is not over."""
+        if self.started_at is None or self.ended_at is None:
+            return ""
+        return duration(max((self.ended_at - self.started_at).total_seconds(), 0.0))
 
-    def state(self, now: datetime) -> str:
-        """Status, time and retries in a few words."""
-        seconds = self.seconds(now)
-        parts = [self.status, duration(seconds) if seconds is not None else ""]
-        return " · ".join(filter(None, [*parts, f"retry {self.retries}" if self.retries else ""]))
+    def state(self) -> str:
+        """Status, time and retries in a few words, which stay true as time goes on."""
+        since = {"queued": self.queued_at, "running": self.started_at}.get(self.status)
+        status = f"{self.status} since {since.astimezone(UTC):%H:%M} UTC" if since else self.status
+        return " · ".join(filter(None, [status, self.took(), f"retry {self.retries}" if self.retries else ""]))
 
 
-def execution_flow(steps: Mapping[str, StepState], now: datetime) -> Figure:
+def execution_flow(steps: Mapping[str, StepState]) -> Figure:
     """Return the graph of a pipeline, to be reported: as much as fits among plots, from what is not over yet on."""
     nodes = [Node.of(step) for step in steps.values()]
     found = layout({node.name: node.parents for node in nodes})
-    figure = drawn(nodes, now, found, aims=(0.0,))
+    figure = drawn(nodes, found, aims=(0.0,))
     shown = min(found.rows, SHOWN_ROWS)
     first = min(_first_open(nodes, found), max(found.rows - shown, 0.0))
     figure["layout"] |= {"height": _height(shown), "dragmode": "pan"}
@@ -94,9 +95,7 @@ def execution_flow(steps: Mapping[str, StepState], now: datetime) -> Figure:
     return figure
 
 
-def drawn(
-    nodes: Sequence[Node], now: datetime, found: Layout | None = None, *, aims: Sequence[float] = _AIMS
-) -> Figure:
+def drawn(nodes: Sequence[Node], found: Layout | None = None, *, aims: Sequence[float] = _AIMS) -> Figure:
     """Return the whole graph as a figure as high as it needs; `customdata` of its points are the steps' tasks.
 
     `aims` are where in each box there is a point to click on: a single one makes the figure a third as large.
@@ -108,8 +107,8 @@ def drawn(
         "data": [
             _edges(nodes, found),
             *_boxes(nodes, found),
-            _labels(nodes, found, now, _LABEL // across),
-            _targets(nodes, found, now, aims),
+            _labels(nodes, found, _LABEL // across),
+            _targets(nodes, found, aims),
         ],
         "layout": {
             "height": _height(found.rows),
@@ -125,16 +124,14 @@ def drawn(
     }
 
 
-def execution_details(steps: Mapping[str, StepState], now: datetime) -> list[list[str]]:
+def execution_details(steps: Mapping[str, StepState]) -> list[list[str]]:
     """Return the table of a pipeline's steps; the first row is its heading."""
-    return [_HEADING, *(_detail(Node.of(step), now) for step in steps.values())]
+    return [_HEADING, *(_detail(Node.of(step)) for step in steps.values())]
 
 
-def _detail(node: Node, now: datetime) -> list[str]:
-    started = node.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if node.started_at else ""
-    seconds = node.seconds(now) if node.started_at else None
-    spent = "" if seconds is None else duration(seconds)
-    return [node.name, node.status, node.child, node.queue, started, spent, one_line(node.message, 400)]
+def _detail(node: Node) -> list[str]:
+    message = one_line(node.message, 400)
+    return [node.name, node.status, node.child, node.queue, _moment(node.started_at), node.took(), message]
 
 
 def _height(rows: float) -> int:
@@ -186,21 +183,21 @@ def _rectangles(names: Iterable[str], found: Layout) -> tuple[list[float | None]
     return x, y
 
 
-def _labels(nodes: Sequence[Node], found: Layout, now: datetime, width: int) -> Figure:
+def _labels(nodes: Sequence[Node], found: Layout, width: int) -> Figure:
     """What stands in the boxes."""
     return {
         "type": "scatter",
         "mode": "text",
         "x": [found.places[node.name].x for node in nodes],
         "y": [found.places[node.name].y for node in nodes],
-        "text": [f"<b>{_text(node.name, width)}</b><br>{_text(node.state(now), width + 4)}" for node in nodes],
+        "text": [f"<b>{_text(node.name, width)}</b><br>{_text(node.state(), width + 4)}" for node in nodes],
         "textfont": {"color": "#ffffff", "size": 11},
         "hoverinfo": "skip",
         "showlegend": False,
     }
 
 
-def _targets(nodes: Sequence[Node], found: Layout, now: datetime, aims: Sequence[float]) -> Figure:
+def _targets(nodes: Sequence[Node], found: Layout, aims: Sequence[float]) -> Figure:
     """Points that can't be seen, to hover and to click on."""
     aimed = [(node, offset) for node in nodes for offset in aims]
     unseen = {"marker": {"opacity": 0}}
@@ -212,7 +209,7 @@ def _targets(nodes: Sequence[Node], found: Layout, now: datetime, aims: Sequence
         "marker": {"size": 0.8 * ROW_PIXELS, "opacity": 0, "symbol": "square"},
         "selected": unseen,
         "unselected": unseen,
-        "hovertext": [told for told in (_told(node, now) for node in nodes) for _ in aims],
+        "hovertext": [told for told in map(_told, nodes) for _ in aims],
         "hoverinfo": "text",
         "hoverlabel": {
             "align": "left",
@@ -225,7 +222,7 @@ def _targets(nodes: Sequence[Node], found: Layout, now: datetime, aims: Sequence
     }
 
 
-def _told(node: Node, now: datetime) -> str:
+def _told(node: Node) -> str:
     """All about a step, a line for each thing."""
     others = len(node.parents) - _NAMED_PARENTS
     parents = ", ".join(node.parents[:_NAMED_PARENTS]) + (f" and {others:,} more" if others > 0 else "")
@@ -235,11 +232,16 @@ def _told(node: Node, now: datetime) -> str:
         "stage": node.stage,
         "runs": node.base,
         "after": parents,
-        "started": node.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if node.started_at else "",
+        "queued": _moment(node.queued_at),
+        "started": _moment(node.started_at),
         "message": node.message,
     }
     lines = [f"{name}: {_text(value, 80)}" for name, value in facts.items() if value]
-    return "<br>".join([f"<b>{_text(node.name, 80)}</b>", _text(node.state(now), 80), *lines])
+    return "<br>".join([f"<b>{_text(node.name, 80)}</b>", _text(node.state(), 80), *lines])
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
 
 
 def _text(text: str, width: int) -> str:

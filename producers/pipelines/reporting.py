@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from ...projections.pipeline_fold import OVER, PipelineFold
@@ -42,6 +41,6 @@ class Reporting:
         if percent != self._percent:
             self._percent = percent
             self._task.set_progress(percent)
-        now, logger = datetime.now(UTC), self._task.get_logger()
-        logger.report_plotly(*FLOW, iteration=0, figure=execution_flow(fold.steps, now))
-        logger.report_table(*DETAILS, iteration=0, table_plot=execution_details(fold.steps, now))
+        logger = self._task.get_logger()
+        logger.report_plotly(*FLOW, iteration=0, figure=execution_flow(fold.steps))
+        logger.report_table(*DETAILS, iteration=0, table_plot=execution_details(fold.steps))

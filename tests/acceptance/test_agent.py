@@ -338,6 +338,7 @@ def test_two_signals_stop_now_and_the_run_goes_back_to_its_queue(site: AgentSite
     task = site.put(UNTIL_TOLD)
     program = pid_of_run(site, 1)
     agent.send_signal(signal.SIGINT)
+    site.wait(lambda: "told to leave: SIGINT" in site.said())
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(30) == 130
     assert not is_alive(program)
