@@ -72,7 +72,7 @@ def walk(entries: Iterable[Path], roots: Sequence[Path], boundary: Path, source:
 
     `roots` are the folders modules are looked up in, in the order of `sys.path`; those outside `boundary` don't count.
     """
-    search = [root for root in roots if is_local(root, boundary)]
+    search = [root for root in dict.fromkeys(roots) if is_local(root, boundary)]
     graph = ImportGraph()
     waiting = list(entries)
     for found in imports_in(source):
@@ -92,6 +92,8 @@ def _follow(found: Import, file: Path, search: Sequence[Path], external: set[str
     if found.level:
         base = file.parents[min(found.level, len(file.parents)) - 1]
         return _files(base, found)
+    if external.issuperset(found.dotted):
+        return []
     for root in search:
         if files := _files(root, found):
             return files

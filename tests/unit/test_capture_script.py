@@ -188,6 +188,28 @@ def test_the_same_files_make_the_same_archive(folder: Path) -> None:
     assert capture(entry, blobs).script.untracked == first
 
 
+def test_finding_imports_takes_no_longer_for_each_module_the_more_there_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    (folder / "train.py").write_text("x = 1\n")
+    looked_for: list[Path] = []
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: looked_for.append(path) or is_file(path))
+
+    def look_ups(modules: int) -> int:
+        loaded = {f"part{number}": folder / f"part{number}.py" for number in range(modules)}
+        for number, file in enumerate(loaded.values()):
+            file.write_text(f"import numpy, only{number}, part{(number + 1) % modules}\n")
+        looked_for.clear()
+        entry = Entry(folder, folder / "train.py", name="train.py", roots=[folder / "tools"], loaded=loaded)
+        assert capture(entry, FolderStore(folder / "blobs")).imports.files == {folder / "train.py", *loaded.values()}
+        return len(looked_for)
+
+    few = look_ups(10)
+    assert few < look_ups(100) < 11 * few
+
+
 @pytest.mark.parametrize("name", ["../outside.py", "/tmp/outside.py", "a/../../outside.py"])
 def test_an_archive_cannot_write_outside_its_folder(folder: Path, name: str) -> None:
     with tarfile.open(folder / "bad.tar.gz", "w:gz") as archive:
