@@ -90,13 +90,18 @@ class Runs:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Runs]:
-    """Runs that only their own watch sees: the process's would remember the first spec it met."""
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The process's own watch looks away: it remembers the first spec it met, in whichever test that was."""
     for name in ("TASKTAPE_TASK_ID", "TASKTAPE_TASK_SPEC", "TASKTAPE_PROC_TASK"):
         monkeypatch.delenv(name, raising=False)
     watch.stop()
-    yield Runs(monkeypatch, tmp_path)
+    yield
     watch.start()
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unwatched: None) -> Runs:  # noqa: ARG001  its effect counts
+    return Runs(monkeypatch, tmp_path)
 
 
 def parse_many_kinds() -> dict[str, Any]:
@@ -252,6 +257,7 @@ def test_a_file_argument_is_recorded_by_its_name(runs: Runs, tmp_path: Path) -> 
     assert content == "content"
 
 
+@pytest.mark.usefixtures("unwatched")
 def test_arguments_parsed_before_the_task_is_there_are_its_own_too() -> None:
     watch, first, second = ArgumentWatch(), RecordingTask(), RecordingTask()
     watch.start()
