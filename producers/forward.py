@@ -16,6 +16,7 @@ from ..events.base import uuid7
 from ..events.codec import Codec
 from ..events.errors import DecodeError, LogUnavailableError, RecordRefusedError, TasktapeError, UnknownTopicError
 from ..events.log.port import Delivery, Log
+from ..events.task_events import TasksEvent
 from ..events.topics import TOPICS, TopicSpec
 from .spool import Spool
 from .spool_file import Record, SpoolFile, frame
@@ -97,7 +98,7 @@ class Forwarder:
         0 means that nothing waits, that a topic had to be made first, or that it gave up. Raises the log's error where
         the log did not even take the first record.
         """
-        batch = Batch(self._log, self._codec, spool.front(BATCH_RECORDS, BATCH_BYTES))
+        batch = Batch(self._log, self._codec, _up_to_an_end(spool.front(BATCH_RECORDS, BATCH_BYTES)))
         if not batch.wait(gives_up):
             return 0
         delivered = batch.delivered()
@@ -152,6 +153,16 @@ class Forwarder:
     def close(self, timeout: float) -> None:
         """Let go of the log."""
         self._log.close(timeout)
+
+
+def _up_to_an_end(records: list[Record]) -> list[Record]:
+    """Return the first records, without what is said of a task's life after things on other topics.
+
+    Who reads that a run has ended finds all that it reported before: within a batch the log keeps no order of topics.
+    """
+    others = next((number for number, record in enumerate(records) if record.topic != TasksEvent.topic), len(records))
+    ends = (number for number in range(others, len(records)) if records[number].topic == TasksEvent.topic)
+    return records[: next(ends, len(records))]
 
 
 def open_forwarder(settings: Settings, refused: Path, heard: Callable[[], object] = lambda: None) -> Forwarder:

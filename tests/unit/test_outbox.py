@@ -24,6 +24,7 @@ from tasktape.events.report_events import ConsoleWritten, SingleValueReported
 from tasktape.events.scalars import read_columns
 from tasktape.events.settings import Settings
 from tasktape.events.task_events import TaskDeleted
+from tasktape.events.topics import TOPICS
 from tasktape.producers import drain, warn
 from tasktape.producers.forward import Forwarder
 from tasktape.producers.outbox import Outbox
@@ -428,6 +429,35 @@ def test_what_a_newer_version_left_is_kept_and_not_given_to_tools_that_could_not
     assert [(value or b"")[:5] for value in values] == [b"\x00\x00\x00\x00\x07"]
     (kept,) = (tmp_path / "refused").iterdir()
     assert newer in kept.read_bytes()
+
+
+def test_a_runs_end_is_said_once_all_it_has_reported_is_on_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log may acknowledge what lies in one partition long before what was appended earlier to another."""
+    spool, seen = Spool(lambda: tmp_path), []
+    topics = ["tasktape.tasks", "tasktape.tasks", "tasktape.metrics", "tasktape.console", "tasktape.tasks"]
+    for topic in [*topics, "tasktape.console", "tasktape.metrics"]:
+        assert spool.append(Record(topic, "t", Codec().encode(TaskDeleted(meta=Stamper()(), task="t")), ()))
+    with memory_log() as log:
+        log.create_topics(TOPICS)
+        append, open_topics = log.append, Counter[str]()
+
+        def note(topic: str, *args: Any, on_delivery: OnDelivery, **kwargs: Any) -> None:
+            seen.append((topic, set(+open_topics) - {topic}))
+            open_topics[topic] += 1
+            append(topic, *args, on_delivery=on_delivery, **kwargs)
+
+        def flush(timeout: float | None = None) -> int:
+            open_topics.clear()
+            return type(log).flush(log, timeout)
+
+        monkeypatch.setattr(log, "append", note)
+        monkeypatch.setattr(log, "flush", flush)
+        forwarder = Forwarder(log, Codec(), tmp_path / "refused")
+        counts = [forwarder.forward(spool, lambda _: False) for _ in range(3)]
+    assert sum(counts) == 7
+    assert [around for topic, around in seen if topic == "tasktape.tasks"] == [set(), set(), set()]
 
 
 def test_many_threads_say_things_at_once_and_all_is_heard_in_each_threads_order(office: Office) -> None:
