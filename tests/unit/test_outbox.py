@@ -435,21 +435,23 @@ def test_a_runs_end_is_said_once_all_it_has_reported_is_on_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log may acknowledge what lies in one partition long before what was appended earlier to another."""
-    spool, seen = Spool(lambda: tmp_path), []
+    spool = Spool(lambda: tmp_path)
+    seen: list[tuple[str, set[str]]] = []
     topics = ["tasktape.tasks", "tasktape.tasks", "tasktape.metrics", "tasktape.console", "tasktape.tasks"]
     for topic in [*topics, "tasktape.console", "tasktape.metrics"]:
         assert spool.append(Record(topic, "t", Codec().encode(TaskDeleted(meta=Stamper()(), task="t")), ()))
     with memory_log() as log:
         log.create_topics(TOPICS)
-        append, open_topics = log.append, Counter[str]()
+        append = log.append
+        unanswered: set[str] = set()
 
         def note(topic: str, *args: Any, on_delivery: OnDelivery, **kwargs: Any) -> None:
-            seen.append((topic, set(+open_topics) - {topic}))
-            open_topics[topic] += 1
+            seen.append((topic, unanswered - {topic}))
+            unanswered.add(topic)
             append(topic, *args, on_delivery=on_delivery, **kwargs)
 
         def flush(timeout: float | None = None) -> int:
-            open_topics.clear()
+            unanswered.clear()
             return type(log).flush(log, timeout)
 
         monkeypatch.setattr(log, "append", note)
