@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import Final, Literal, NamedTuple
 
-from ..producers.text import SPANS, duration, one_line
+from ..producers.text import SPANS, duration, one_line, utc_time
 
 __all__ = [
     "MACHINE_COLORS",
@@ -141,11 +141,6 @@ def ago(moment: datetime | None, now: datetime) -> str:
 def local_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
     """A moment to the second, in a time zone (None: this machine's); `—` for none."""
     return "—" if moment is None else moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def utc_time(moment: datetime | None) -> str:
-    """A moment in UTC to the second, marked as such; `—` for none."""
-    return "—" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def markdown(text: str, width: int = 120) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -160,9 +161,9 @@ def _up_to_an_end(records: list[Record]) -> list[Record]:
 
     Who reads that a run has ended finds all that it reported before: within a batch the log keeps no order of topics.
     """
-    others = next((number for number, record in enumerate(records) if record.topic != TasksEvent.topic), len(records))
-    ends = (number for number in range(others, len(records)) if records[number].topic == TasksEvent.topic)
-    return records[: next(ends, len(records))]
+    pairs = enumerate(pairwise(records), 1)
+    ends = (place for place, (before, record) in pairs if record.topic == TasksEvent.topic != before.topic)
+    return records[: next(ends, None)]
 
 
 def open_forwarder(settings: Settings, refused: Path, heard: Callable[[], object] = lambda: None) -> Forwarder:

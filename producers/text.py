@@ -1,6 +1,6 @@
 """Text as users pass it, made fit for an event: no lone surrogates, names of a length one can look at.
 
-And small texts for people: counts, spans of time, anything on one line.
+And small texts for people: counts, moments and spans of time, anything on one line.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import reprlib
+from datetime import UTC, datetime
 from typing import Any, Final
 
 LONGEST_NAME: Final = 10_000
@@ -60,6 +61,11 @@ def duration(seconds: float | None) -> str:
         if count or parts:
             parts.append((count, unit))
     return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def utc_time(moment: datetime | None) -> str:
+    """A moment in UTC to the second, marked as such; `—` for none."""
+    return "—" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def one_line(text: str, width: int = 120) -> str:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ...projections.pipeline_fold import StepState
 from ..figures import Figure
-from ..text import duration, one_line
+from ..text import duration, one_line, utc_time
 from .layout import HALF_HEIGHT, HALF_WIDTH, Layout, layout, way
 
 FLOW: Final = ("Pipeline", "Execution Flow")
@@ -74,7 +74,7 @@ class Node(NamedTuple):
         """How long it ran; nothing where it never did, or is not over."""
         if self.started_at is None or self.ended_at is None:
             return ""
-        return duration(max((self.ended_at - self.started_at).total_seconds(), 0.0))
+        return duration((self.ended_at - self.started_at).total_seconds())
 
     def state(self) -> str:
         """Status, time and retries in a few words, which stay true as time goes on."""
@@ -241,7 +241,7 @@ def _told(node: Node) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+    return utc_time(moment) if moment else ""
 
 
 def _text(text: str, width: int) -> str:
