@@ -2,7 +2,7 @@
 
 The thread looks five times a second, and at once when a quarter of a ring is full; in haste, a moment after the first
 point, so that what belongs together goes together. A look at an idle ring costs a microsecond; NumPy is imported, in
-this thread, when there is something to drain. No fork sees it half imported.
+this thread, when there is much to drain. No fork sees it half imported.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..events.log.fork_gate import gate
+from . import ring_events
 from .scalar_writer import WRITING
 from .warn import warn_once
 
 if TYPE_CHECKING:
-    from ..events.scalars import ScalarColumns
     from .journal import Journal
     from .ring import Ring
+    from .ring_events import Batch
     from .spool import Receipt
     from .spool_file import Record
 
@@ -29,7 +30,6 @@ INTERVAL: Final = 0.2
 MOMENT: Final = 0.02
 """How long, in haste, points are collected: somebody decides by them."""
 STOP_SECONDS: Final = 2.0
-MONITOR: Final = ":monitor:"
 _THOROUGH: Final = 25
 
 Send = Callable[["Record"], "Receipt | None"]
@@ -44,7 +44,7 @@ class RingDrain:
     """
 
     def __init__(
-        self, send: Send, end_of_batch: EndOfBatch, seen: Callable[[ScalarColumns], object] = lambda _: None
+        self, send: Send, end_of_batch: EndOfBatch, seen: Callable[[Batch], object] = lambda _: None
     ) -> None:
         self._send = send
         self._end_of_batch = end_of_batch
@@ -75,11 +75,9 @@ class RingDrain:
             if end == ring.state.tail:
                 return False
             ring.intend(end)
-        batches = _batches()
-        columns = batches.batch(ring)
-        for each in columns:
-            self._seen(each)
-        self._unsent.extend(batches.record_of(each) for each in columns)
+        for batch in _batches(ring):
+            self._seen(batch)
+            self._unsent.append(batch.record)
         self._receipts = []
         self._open = True
         return True
@@ -99,7 +97,7 @@ class Drain:
         self._stopped = False
         self._is_hasty = False
         self._thread: threading.Thread | None = None
-        self._rings = RingDrain(send, _ready_end, self._note_steps)
+        self._rings = RingDrain(send, _ready_end, self._note_step)
         self.last_steps: dict[str, int] = {}
 
     def start(self) -> None:
@@ -122,8 +120,6 @@ class Drain:
             self._wake.clear()
             rounds += 1
             try:
-                if self._is_hasty:
-                    _batches()
                 self.drain(thorough=rounds % _THOROUGH == 0)
                 self._tick()
             except Exception as error:  # noqa: BLE001  the thread outlives whatever happens in one round
@@ -145,7 +141,7 @@ class Drain:
             if ring.state.tail == ring.final:
                 self._journal.drained(ring)
                 return True
-            if ring.state.tail >= bound or (ring.final is None and not (thorough and _has_more(ring))):
+            if ring.state.tail >= bound or (ring.final is None and not (thorough and ring_events.has_more(ring))):
                 return True
             if not self._journal.close_hole(ring, ring.state.tail, WRITING):
                 return False
@@ -162,12 +158,10 @@ class Drain:
             self._journal.drained(ring)
         return True
 
-    def _note_steps(self, columns: ScalarColumns) -> None:
+    def _note_step(self, batch: Batch) -> None:
         """Remember the last iteration of each task, without the machine's own curves."""
-        users = [not title.startswith(MONITOR) for title, _ in columns.series]
-        steps = columns.steps[[users[number] for number in columns.index.tolist()]] if not all(users) else columns.steps
-        if len(steps):
-            self.last_steps[columns.task] = max(self.last_steps.get(columns.task, 0), int(steps.max()))
+        if batch.last_step is not None:
+            self.last_steps[batch.task] = max(self.last_steps.get(batch.task, 0), batch.last_step)
 
     def stop(self) -> None:
         """Drain a last time, and stop the thread. What can't be brought away stays in the rings."""
@@ -182,16 +176,18 @@ def _is_waiting(ring: Ring) -> bool:
     return ring.committed(ring.state.tail) or ring.state.end > ring.state.tail
 
 
-def _batches() -> Any:
-    with gate:
-        from . import ring_batches  # noqa: PLC0415  NumPy, in the thread that drains
-
-    return ring_batches
-
-
 def _ready_end(ring: Ring) -> int:
-    return int(_batches().ready_end(ring))
+    end = ring_events.ready_end(ring)
+    return int(_arrays().ready_end(ring)) if end is None else end
 
 
-def _has_more(ring: Ring) -> bool:
-    return bool(_batches().has_more(ring))
+def _batches(ring: Ring) -> list[Batch]:
+    batches = ring_events.batch(ring)
+    return list(_arrays().batch(ring)) if batches is None else batches
+
+
+def _arrays() -> Any:
+    with gate:
+        from . import ring_arrays  # noqa: PLC0415  NumPy, in the thread that drains
+
+    return ring_arrays

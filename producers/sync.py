@@ -206,7 +206,7 @@ def _rings(folder: Path) -> Iterator[Ring]:
 
 
 def _left_end(ring: Ring) -> int:
-    from .ring_batches import left_end  # noqa: PLC0415  NumPy, only where a ring was left
+    from .ring_arrays import left_end  # noqa: PLC0415  NumPy, only where a ring was left
 
     return left_end(ring)
 

@@ -69,7 +69,8 @@ from tasktape import Task
 
 sys.meta_path.insert(0, Slow())
 task = Task.init("project", "task", auto_connect_frameworks=False, auto_resource_monitoring=False)
-task.get_logger().report_scalar("loss", "parent", 1.0, 0)
+for step in range(1000):
+    task.get_logger().report_scalar("loss", "parent", 1.0, step)
 assert importing.wait(60)
 os.register_at_fork(before=forking.set)
 child = os.fork()

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.kafka import KafkaLog
 from tasktape.events.topics import TopicSpec
 from tasktape.tests.kafka import broker as module
-from tasktape.tests.kafka.broker import Broker, KafkaMissingError, jars, serves
+from tasktape.tests.kafka.broker import Broker, Child, KafkaMissingError, jars, serves
 from tasktape.tests.kafka.ports import free_port
+from tasktape.tests.support.agent_site import processes_of
 
 PROGRAM = Path(module.__file__)
 QUICK = {"heartbeat.interval.ms": "200"}
@@ -37,6 +39,16 @@ def test_a_broker_does_not_outlive_a_program_that_is_killed(until: Until) -> Non
         program.kill()
         assert program.wait() == -signal.SIGKILL
     until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_no_test_takes_a_server_for_a_process_of_its_own(home: Path, tmp_path: Path, until: Until) -> None:
+    server = Child(tmp_path, ["sleep", "60"], "sleeper")
+    server.launch()
+    until(lambda: psutil.Process(server.pid).name() == "sleep")
+    try:
+        assert processes_of(home) == []
+    finally:
+        server.kill()
 
 
 def children_of(pid: int) -> list[int]:

@@ -103,6 +103,11 @@ def serves(address: str, properties: Mapping[str, str] = NO_PROPERTIES) -> bool:
         return False
 
 
+def _own_environment() -> dict[str, str]:
+    """The environment without its settings of tasktape: a test takes what has its home for its own, and ends it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")}
+
+
 class Child:
     """A server process that ends with this one, however this one ends, and can be made to fail."""
 
@@ -128,7 +133,12 @@ class Child:
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [*guard, *self._command], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [*guard, *self._command],
+                cwd=self.folder,
+                env=_own_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
     def stop(self) -> None:

@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tasktape.events.codec import Codec
 from tasktape.events.scalars import read_columns
+from tasktape.producers import ring_arrays, ring_events
 from tasktape.producers.drain import RingDrain
 from tasktape.producers.ring import RECORD, SHIFT, VOID, Ring, RingError, RingIdentity, SeriesName
-from tasktape.producers.ring_batches import left_end, ready_end
+from tasktape.producers.ring_arrays import left_end, ready_end
 from tasktape.producers.spool import Receipt
 from tasktape.producers.spool_file import Record
 
@@ -223,6 +224,57 @@ def test_a_batch_in_doubt_is_sent_again_as_it_was_whatever_was_written_since(tmp
     assert sent[0] == sent[1]
     assert heir.step(left)
     assert points_of(sent) == [("task", 1, "loss", "train", step, float(step)) for step in range(2)]
+
+
+SERIES = [
+    SeriesName(task, run, title, "s") for task in "ab" for run in (1, 2) for title in ("loss", "é", ":monitor:cpu")
+]
+STEPS = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 9)
+VALUES = st.floats() | st.floats(width=32) | st.sampled_from([0.0, -0.0, 3.4028235677973366e38])
+SLOTS = st.tuples(STEPS, st.floats(0, 4e9), VALUES, st.sampled_from([*range(len(SERIES)), VOID]), st.booleans())
+
+
+def ring_with(slots: list[tuple[int, float, float, int, bool]], drained: int) -> Ring:
+    """A ring of 16 records after as many were drained; each slot's last word says whether it was written whole."""
+    ring = Ring.create(None, IDENTITY, capacity=16, names_bytes=2000)
+    ring.allow(16)
+    for name in SERIES:
+        ring.number(name)
+    for _ in range(drained):
+        ring.put(position := ring.take(), 0, 1.0, 0.0, 0)
+        ring.intend(position + 1)
+        ring.advance()
+    for step, time, value, series, is_whole in slots:
+        position = ring.take()
+        if is_whole:
+            ring.put(position, step, time, value, series)
+    return ring
+
+
+@given(slots=st.lists(SLOTS, max_size=16), drained=st.integers(0, 40))
+@settings(max_examples=300, deadline=None)
+def test_a_few_records_make_the_same_batch_with_numpy_and_without(
+    slots: list[tuple[int, float, float, int, bool]], drained: int
+) -> None:
+    ring = ring_with(slots, drained)
+    first = next((place for place, slot in enumerate(slots) if not slot[-1]), len(slots))
+    expected = drained + min(first, 16 - drained % 16)
+    assert ring_events.ready_end(ring) == ring_arrays.ready_end(ring) == expected
+    assert ring_events.has_more(ring) == any(slot[-1] for slot in slots)
+    ring.intend(drained + min(len(slots), 16 - drained % 16))
+    batches = ring_events.batch(ring)
+    assert batches == ring_arrays.batch(ring) or (batches is None and any(slot[2] != slot[2] for slot in slots))
+
+
+def test_more_than_a_few_records_are_left_to_numpy(tmp_path: Path) -> None:
+    ring = ring_in(tmp_path, capacity=1024)
+    number = ring.number(LOSS) or 0
+    for step in range(ring_events.FEW + 1):
+        ring.put(ring.take(), step, 1.0, 0.0, number)
+    assert ring_events.ready_end(ring) is None
+    ring.intend(ring_arrays.ready_end(ring))
+    assert ring_events.batch(ring) is None
+    assert [batch.last_step for batch in ring_arrays.batch(ring)] == [ring_events.FEW]
 
 
 class Crashes(RuleBasedStateMachine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ import fastavro
 import pytest
 from pydantic import Field
 
+from tasktape import events
 from tasktape.events import codec, schema
-from tasktape.events.base import Float32, Meta, Part
+from tasktape.events.base import Event, Float32, Meta, Part
 from tasktape.events.catalogue import EVENT_TYPES
 from tasktape.events.catalogue_doc import DOCUMENT
 from tasktape.events.topics import TOPICS
@@ -104,6 +106,21 @@ def test_a_model_that_changed_is_found_as_drift(tmp_path: Path) -> None:
     schema.write(tmp_path)
     assert schema.drift(tmp_path) == []
     assert not (tmp_path / "Gone.avsc").exists()
+
+
+def test_the_catalogue_has_every_event_type_there_is() -> None:
+    modules = [
+        import_module(f"tasktape.events.{path.stem}") for path in Path(events.__file__).parent.glob("*_events.py")
+    ]
+    kinds = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Event) and not kind.__subclasses__()
+    ]
+    assert set(kinds) == set(EVENT_TYPES.values())
+    assert all(EVENT_TYPES[name].__name__ == name for name in EVENT_TYPES)
+    assert len(EVENT_TYPES) == len(set(kinds))
 
 
 def test_fingerprints_are_those_of_the_schemas_beside_them() -> None:

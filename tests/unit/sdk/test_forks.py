@@ -23,7 +23,8 @@ sys.meta_path.insert(0, Imports())
 from tasktape import Task
 
 task = Task.init("forks", "imports")
-task.get_logger().report_scalar("loss", "train", 1.0, 0)
+for step in range(1000):
+    task.get_logger().report_scalar("loss", "train", 1.0, step)
 while not {"tasktape.events.log.LOG", "psutil", "numpy"} <= sys.modules.keys():
     time.sleep(0.01)
 task.close()

@@ -1,12 +1,10 @@
-"""From ring records to `ScalarsReported` events, with NumPy: which records are there, and what a batch of them says.
+"""From ring records to `ScalarsReported` events, with NumPy: millions a second, in the bytes that `ring_events` writes.
 
-A batch is a function of the ring's bytes from its start to its end: made again, after a crash, it is the same events
-with the same session and seq. Imported only by what drains, in its own thread: it needs NumPy.
+Imported only by what drains, in its own thread.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
@@ -14,11 +12,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..events.base import Meta, from_us, uuid7_of
-from ..events.codec import Codec
+from ..events.codec import TYPE_HEADER, Codec
 from ..events.report_events import ScalarsReported
 from ..events.scalars import EVENT_NAME, ScalarColumns, encode_columns
 from .ring import Ring
+from .ring_events import MONITOR, Batch, has_more, meta_of
 from .spool_file import Record
 
 MOST_POINTS: Final = 16_384
@@ -46,14 +44,6 @@ def left_end(ring: Ring) -> int:
     return ring.state.tail + (_window(ring) if has_more(ring) else 0)
 
 
-def has_more(ring: Ring) -> bool:
-    """Whether the record of any position from the tail on is there."""
-    first = ring.state.tail % ring.capacity
-    after = np.arange(ring.capacity) - first
-    expected = ring.state.tail + np.where(after < 0, after + ring.capacity, after) + 1
-    return bool((_slots(ring)["commit"] == expected).any())
-
-
 def _window(ring: Ring) -> int:
     """Most records of the next batch: up to the end of the ring's memory, where positions go on in front."""
     return min(MOST_POINTS, ring.capacity - ring.state.tail % ring.capacity)
@@ -71,14 +61,14 @@ def _slots(ring: Ring) -> Points:
     return np.frombuffer(ring.buffer, _POINT, ring.capacity, ring.base)
 
 
-def batch(ring: Ring) -> list[ScalarColumns]:
+def batch(ring: Ring) -> list[Batch]:
     """What the ring's batch on its way says: an event for each run of a task."""
     start, end = ring.state.tail, ring.state.end
     first = start % ring.capacity
     points = _slots(ring)[first : first + end - start].copy()
     positions = np.arange(start, end)
     known = (points["commit"] == positions + 1) & (points["series"] < len(ring.names))
-    return list(_by_run(ring, points[known], positions[known]))
+    return [_batch(columns) for columns in _by_run(ring, points[known], positions[known])]
 
 
 def _by_run(ring: Ring, points: Points, positions: npt.NDArray[np.int64]) -> Iterator[ScalarColumns]:
@@ -95,7 +85,7 @@ def _columns(ring: Ring, run: tuple[str, int], numbers: list[int], points: Point
     place[numbers] = np.arange(len(numbers))
     times = np.rint(points["time"] * 1e6).astype(np.int64)
     return ScalarColumns(
-        meta=_meta(ring, int(times[-1]), seq),
+        meta=meta_of(ring, int(times[-1]), seq),
         task=run[0],
         run=run[1],
         series=tuple((ring.names[number].title, ring.names[number].series) for number in numbers),
@@ -106,15 +96,9 @@ def _columns(ring: Ring, run: tuple[str, int], numbers: list[int], points: Point
     )
 
 
-def _meta(ring: Ring, time_us: int, seq: int) -> Meta:
-    """Envelope that depends on nothing but the ring: `seq` is the position of the event's first record."""
-    session, actor = ring.identity
-    randomness = hashlib.sha256(f"{session}:{seq}".encode()).digest()[:10]
-    event_id = uuid7_of(time_us // 1000, randomness)
-    return Meta(event_id=event_id, occurred_at=from_us(time_us), actor=actor, session=session, seq=seq)
-
-
-def record_of(columns: ScalarColumns) -> Record:
-    """The record that carries these columns, in single-object framing."""
+def _batch(columns: ScalarColumns) -> Batch:
     value = _CODEC.frame(EVENT_NAME, encode_columns(columns), ScalarsReported.topic)
-    return Record(ScalarsReported.topic, columns.task, value, (("type", EVENT_NAME.encode()),))
+    record = Record(ScalarsReported.topic, columns.task, value, ((TYPE_HEADER, EVENT_NAME.encode()),))
+    ours = np.array([not title.startswith(MONITOR) for title, _ in columns.series])
+    steps = columns.steps[ours[columns.index]]
+    return Batch(record, columns.task, int(steps.max()) if len(steps) else None)
