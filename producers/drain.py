@@ -43,9 +43,7 @@ class RingDrain:
     is safe: whoever takes over in between sends the same batch again.
     """
 
-    def __init__(
-        self, send: Send, end_of_batch: EndOfBatch, seen: Callable[[Batch], object] = lambda _: None
-    ) -> None:
+    def __init__(self, send: Send, end_of_batch: EndOfBatch, seen: Callable[[Batch], object] = lambda _: None) -> None:
         self._send = send
         self._end_of_batch = end_of_batch
         self._seen = seen
