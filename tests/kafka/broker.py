@@ -2,7 +2,7 @@
 
 As a program: `broker.py run [--port PORT]` serves until it is told to stop and prints its address first,
 `broker.py with -- COMMAND …` runs a command with TASKTAPE_LOG set to a broker of its own, `broker.py fetch` only
-downloads the jars.
+gets the jars ready.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def once(folder: Path) -> Iterator[bool]:
-    """Whether `folder` is still to be made, while no other process makes it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+def once(path: Path) -> Iterator[bool]:
+    """Whether `path` is still to be made, while no other process makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield not folder.exists()
+        yield not path.exists()
 
 
 def maven(*arguments: str) -> None:
@@ -88,10 +88,25 @@ def jars() -> Path:
     return folder
 
 
-def java(main: str, *arguments: str) -> list[str]:
-    """Return the command that runs one of Kafka's programs."""
+def class_archive() -> Path:
+    """Kafka's classes as Java has them in memory, written by a broker's end: the others start in half the time."""
+    archive = jars() / "classes.jsa"
+    with once(archive) as to_be_made:
+        if to_be_made:
+            with tempfile.TemporaryDirectory(dir=archive.parent) as partial:
+                written = Path(partial, archive.name)
+                with Broker(Path(partial), option=f"-XX:ArchiveClassesAtExit={written}"):
+                    pass
+                written.touch()  # a Java that writes none takes none, and goes on without
+                written.rename(archive)
+    return archive
+
+
+def java(main: str, *arguments: str, option: str = "") -> list[str]:
+    """Return the command that runs one of Kafka's programs. Java ignores an archive that another Java wrote."""
     logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
-    return ["java", *JAVA, logging, "-cp", f"{jars()}/*", main, *arguments]
+    option = option or f"-XX:SharedArchiveFile={class_archive()}"
+    return ["java", *JAVA, option, logging, "-cp", f"{jars()}/*", main, *arguments]
 
 
 def serves(address: str, properties: Mapping[str, str] = NO_PROPERTIES) -> bool:
@@ -187,7 +202,7 @@ class Broker(Child):
     """One node of a Kafka. Port and data stay the same over restarts.
 
     `features` are levels below the newest, such as `group.version=0` for a broker without KIP-848; `settings` are lines
-    of server.properties that win over the usual ones.
+    of server.properties that win over the usual ones; `option` is for Java.
     """
 
     def __init__(
@@ -199,15 +214,17 @@ class Broker(Child):
         nodes: dict[int, Node] | None = None,
         features: Sequence[str] = (),
         settings: str = "",
+        option: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.node = node
         self._features = features
         self._settings = settings
+        self._option = option
         self._nodes = nodes or {node: Node(port)}
         self.port = self._nodes[node].port
         self._properties = folder / "server.properties"
-        super().__init__(folder, java("kafka.Kafka", str(self._properties)), "broker")
+        super().__init__(folder, java("kafka.Kafka", str(self._properties), option=option), "broker")
 
     @property
     def address(self) -> str:
@@ -268,7 +285,7 @@ class Broker(Child):
         quorum = ["--standalone"] if len(self._nodes) == 1 else ["--initial-controllers", ",".join(controllers)]
         features = [word for feature in self._features for word in ("--feature", feature)]
         arguments = ["format", "-t", cluster, "-c", str(self._properties), *quorum, *features]
-        return java("kafka.tools.StorageTool", *arguments)
+        return java("kafka.tools.StorageTool", *arguments, option=self._option)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -363,7 +380,7 @@ def main() -> int:
             return _run(arguments.port)
         if arguments.command == "with":
             return _run_with(arguments.argv[arguments.argv[:1] == ["--"] :])
-        jars()
+        class_archive()
     except KafkaMissingError as error:
         sys.stderr.write(f"{error}\n")
         return 1
