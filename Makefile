@@ -22,7 +22,7 @@ TASKS ?= 300
 FULL ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-pipeline demo-search demo-scaler test simulate model lint bench chaos clean schemas tools
+.PHONY: help demo demo-pipeline demo-search demo-scaler test simulate model lint bench chaos clean schemas tools fetch
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,7 +35,7 @@ help:
 	@scripts/setup.sh venv dev $@
 
 tools:
-	@scripts/setup.sh tools java mvn chromium docker-compose spin machine || true
+	@scripts/setup.sh tools java mvn chromium docker-compose machine || true
 
 demo demo-pipeline demo-search demo-scaler: .venv/.demo
 ifeq ($(LOG),kafka)
@@ -47,7 +47,10 @@ else
 	@$(BIN)/tasktape $(subst -, ,$@) --log $(LOG)
 endif
 
-test: .venv/.dev tools
+fetch: .venv/.dev tools
+	@$(BIN)/python -m tasktape.tests.support.fetch
+
+test: fetch
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 simulate: .venv/.dev

@@ -35,6 +35,11 @@ for name in [name for name in os.environ if name.startswith("TASKTAPE_") and not
     del os.environ[name]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many processes more than cores: tests of processes wait now and then."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, beside which all else is run."""

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +19,8 @@ import psutil
 from tasktape.events.base import Event, Stamper, new_task_id
 from tasktape.events.codec import Codec, header
 from tasktape.events.limit_events import LimitSet
-from tasktape.events.log import Log, open_log
-from tasktape.events.log.past import past
+from tasktape.events.log import Log, TopicPartition, open_log
+from tasktape.events.log.past import past_in_batches
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import AbortRequested, EntryEnqueued, QueueCreated, entry_id, queue_topic
 from tasktape.events.report_events import ConsoleWritten
@@ -40,6 +42,26 @@ GOES_ON = {"RunLost", "RunPreempted"}
 AGENT = "import sys; from tasktape.cli.main import main; sys.argv[0] = 'tasktape'; main()"
 
 
+class Heard:
+    """All events on a log's topics; each is read once, however often one asks."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._codec = Codec()
+        self._positions: dict[TopicPartition, int] = {}
+        self._events: defaultdict[str, list[Event]] = defaultdict(list)
+
+    def events(self, topic: str) -> list[Event]:
+        """Everything on a topic, in the order of each partition."""
+        ends = self._log.end_positions([topic])
+        starts = {source: self._positions.get(source, 0) for source in ends}
+        if any(ends[source] > start for source, start in starts.items()):
+            records = chain.from_iterable(past_in_batches(self._log, ends, starts))
+            self._events[topic] += [self._codec.decode(record.value) for record in records if record.value is not None]
+            self._positions |= {source: max(start, ends[source]) for source, start in starts.items()}
+        return self._events[topic]
+
+
 class AgentSite:
     """A log with queues, and agents on it. `folder`, `SITE` for the tasks, is for their own files."""
 
@@ -51,6 +73,7 @@ class AgentSite:
         self.agents: list[subprocess.Popen[bytes]] = []
         self.interval = INTERVAL
         self._codec = Codec()
+        self._heard = Heard(log)
         self._stamp = Stamper("user@host")
         self._queues = queues
         log.create_topics([*TOPICS, *map(queue_spec, queues)])
@@ -133,9 +156,7 @@ class AgentSite:
     def events(self, kind: type[E], topic: str = "") -> list[E]:
         """All events of a kind, in the order of each partition."""
         name = topic or (queue_topic("default") if kind.topic == "tasktape.queue." else kind.topic)
-        records = past(self.log, self.log.end_positions([name]))
-        events = (self._codec.decode(record.value) for record in records if record.value is not None)
-        return [event for event in events if isinstance(event, kind)]
+        return [event for event in self._heard.events(name) if isinstance(event, kind)]
 
     def of(self, task: str, *kinds: type[E]) -> list[E]:
         """Events of a task in its own partition, of these kinds."""
