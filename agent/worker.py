@@ -45,7 +45,7 @@ from .memory import give_back
 from .observer import NOBODY, Observer
 from .places import Housing, Places
 from .processes import Leash
-from .queue_watch import Membership, queue_membership, watchers_membership
+from .queue_watch import Memberships
 from .run_folders import remove_abandoned
 from .runner import Exited, Finished, Prepared, Runner, Workshop
 
@@ -142,11 +142,9 @@ class Worker:
             self._helper = stack.enter_context(ThreadPoolExecutor(1, "tasktape-helper"))
             ask = LogWait()
             ask(partial(self._log.create_topics, [*TOPICS, *map(queue_spec, self._queues)]))
-            self._memberships = {
-                name: self._joined(ask(partial(queue_membership, self._log, name)), stack) for name in self._queues
-            }
-            watchers = ask(partial(watchers_membership, self._log))
-            self._watchers = None if watchers is None else self._joined(watchers, stack)
+            self._groups = stack.enter_context(contextlib.closing(Memberships(self._log)))
+            self._memberships = {name: ask(partial(self._groups.join_queue, name)) for name in self._queues}
+            self._watchers = ask(self._groups.join_watchers)
             self._beginning = ask(self._find_beginning)
             self._core = Core(self._plan(capacity, fair, max_idle), self, SystemClock(), self._stamper, SystemRandom())
             self._core.runs.observer = observer
@@ -253,8 +251,7 @@ class Worker:
         """Begin to read."""
         self._core.begin(self._beginning.queues)
         self._follow(MAIN, self._beginning.others | self._beginning.queues, START)
-        for membership in filter(None, (*self._memberships.values(), self._watchers)):
-            membership.start()
+        self._groups.start()
 
     def _find_beginning(self) -> Beginning:
         """Queues from their committed positions, abort requests from now on, all else from the start."""
@@ -358,9 +355,6 @@ class Worker:
             give_back()
 
     # Making the parts.
-
-    def _joined(self, membership: Membership, stack: contextlib.ExitStack) -> Membership:
-        return stack.enter_context(contextlib.closing(membership))
 
     def _stamper(self) -> Stamper:
         return Stamper(f"agent/{self.id}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ..agent.appends import message_id
 from ..agent.follow import Batch, Follower, FollowerDied
 from ..agent.log_wait import LogWait
-from ..agent.queue_watch import Membership
+from ..agent.queue_watch import Memberships
 from ..events.base import Event, Stamper, default_actor
 from ..events.errors import TasktapeError
 from ..events.groups import scaler_group
@@ -79,9 +79,8 @@ class Service:
             self._log = stack.enter_context(open_log(settings.log, settings.kafka))
             self._calls = stack.enter_context(ThreadPoolExecutor(1, "tasktape-provider"))
             LogWait()(partial(self._log.create_topics, [*TOPICS, *map(queue_spec, scaler.queues)]))
-            membership = Membership(self._log, scaler_group(scaler.name), InstanceEvent.topic)
-            self._membership = stack.enter_context(contextlib.closing(membership))
-            membership.committed(self._log.start_positions([InstanceEvent.topic]))  # who may not join is told so now
+            self._groups = stack.enter_context(contextlib.closing(Memberships(self._log)))
+            self._membership = self._groups.join(scaler_group(scaler.name), InstanceEvent.topic)
             self._topics = topics_of(scaler.queues)
             self._stack = stack.pop_all()
 
@@ -89,7 +88,7 @@ class Service:
         """Work until told to leave."""
         with self._stack:
             follower = self._follow()
-            self._membership.start()
+            self._groups.start()
             try:
                 patience = 0.0
                 while self._take(patience):

@@ -45,14 +45,15 @@ class BusyError(Exception):
 
 
 class Database:
-    """One SQLite file. Connections are in autocommit mode and may pass from thread to thread.
+    """One SQLite file, and an empty one beside it, the bell, whose time changes with each append.
 
+    Connections are in autocommit mode and may pass from thread to thread.
     Raises `LogUnavailableError` when the file can't be made, opened or understood.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.wal = path.with_name(f"{path.name}-wal")
+        self.bell = path.with_name(f"{path.name}-bell")
         self.url = f"sqlite://{path}"
         self._inode = 0
         with _creating:
@@ -63,6 +64,7 @@ class Database:
             raise self.unavailable(f"it needs SQLite 3.37, this Python has {sqlite3.sqlite_version}")
         try:
             _make_private(self.path)
+            _make_private(self.bell)
             self._inode = self.path.stat().st_ino
             with self.session() as connection:
                 if (found := _lay_out(connection)) != VERSION:
@@ -113,6 +115,11 @@ class Database:
             if shutil.disk_usage(self.path.parent).free < ROOM:
                 return f" (its disk is full: free some space at {self.path.parent})"
         return ""
+
+    def ring(self) -> None:
+        """Wake everybody who waits for records, once they are committed. Who finds no bell looks now and then."""
+        with suppress(OSError):
+            os.utime(self.bell)
 
     def check_file(self) -> None:
         """Raise `LogUnavailableError` when the file was removed or replaced since it was opened."""

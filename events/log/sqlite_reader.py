@@ -15,17 +15,8 @@ from .lifetime import Lifetime, PartLifetime
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
-_EAGER: Final = 0.001
-_BLIND: Final = 0.004
-"""Pauses between looks after a write was seen, as most commits follow at once. Short ones leave the writer in peace,
-longer ones end with the next write."""
-_SECOND_LOOK: Final = 0.008
-_GLANCE: Final = 0.1
-_LONGEST_GLANCE: Final = 1.6
-"""Pauses between looks while the file seems untouched: a commit's last write may come before it is to be seen, and its
-process be stopped in between, which keeps all others from writing. The first of them is short, as the writes of the
-next commit may have been heard of with those of the last."""
-_FEWER: Final = 4
+_GLANCE: Final = 3.0
+"""Seconds between looks while nobody rings: an appending process may be stopped or die between its commit and that."""
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _UNKNOWN: Final = -1
 """No version of the file: something may be there to be read although nobody has written since."""
@@ -34,13 +25,13 @@ _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 
 class SqliteReader(Reader):
-    """A reader with a connection of its own, woken by writes to the file's write-ahead log, whoever makes them."""
+    """A reader with a connection of its own, woken by the file's bell, whoever rings it."""
 
     def __init__(self, database: Database, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
         self._life = PartLifetime(life)
         self._database = database
         self._connection = database.connect()
-        self._watch = watch_file(database.wal)
+        self._watch = watch_file(database.bell)
         self._identities: dict[TopicPartition, int] = {}
         self._positions: Positions = {}
         self._version = _UNKNOWN
@@ -65,7 +56,7 @@ class SqliteReader(Reader):
     def wake(self) -> None:
         """Have the poll that waits return at once; else the next one."""
         self._woken = True
-        self._watch.ring()
+        self._watch.wake()
 
     def positions(self) -> Positions:
         """Return, for each partition read, the offset of the next record."""
@@ -98,23 +89,16 @@ class SqliteReader(Reader):
 
     def _wait(self, deadline: float) -> bool:
         """Wait until another connection has committed; False when the deadline or `wake` comes first."""
-        pause = _SECOND_LOOK
         while not self._woken and (now := time.monotonic()) < deadline:
-            if pause <= _BLIND:
-                time.sleep(pause)
-                pause *= 2
-            elif self._wait_for_write(min(pause, deadline - now)):
-                pause = _EAGER
-            else:
-                pause = min(max(_GLANCE, _FEWER * pause), _LONGEST_GLANCE)
+            self._wait_for_bell(min(_GLANCE, deadline - now))
             if self._has_changed():
                 return True
         self._woken = False
         return False
 
-    def _wait_for_write(self, timeout: float) -> bool:
+    def _wait_for_bell(self, timeout: float) -> None:
         with self._life.use():
-            return self._watch.wait(timeout)
+            self._watch.wait(timeout)
 
     def _has_changed(self) -> bool:
         with self._life.use():
@@ -126,7 +110,7 @@ class SqliteReader(Reader):
         return int(version)
 
     def _take(self, limit: int) -> list[LogRecord]:
-        """Read on. Writes so far are heard of before, or the last ones of a commit would wake the reader once more."""
+        """Read on. What has rung so far is heard before, or it would wake the reader once more."""
         self._watch.wait(0)
         self._version = self._data_version()
         ends = dict(self._execute("ends").fetchall())

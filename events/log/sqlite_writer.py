@@ -162,6 +162,7 @@ class Writer:
         except (sqlite3.Error, TasktapeError) as error:
             if not self._is_committed():
                 return [_failed(append, f"{self._database.url}: {error}") for append in batch]
+        self._database.ring()
         return deliveries
 
     def _is_committed(self) -> bool:

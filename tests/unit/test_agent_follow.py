@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -16,7 +17,7 @@ from tasktape.agent.checkout import CheckoutError
 from tasktape.agent.environment import EnvironmentBuildError
 from tasktape.agent.follow import Batch, Follower, FollowerDied
 from tasktape.agent.log_lines import JsonFormatter, logging_to_stderr
-from tasktape.agent.queue_watch import queue_membership, watchers_membership
+from tasktape.agent.queue_watch import Memberships
 from tasktape.agent.runner import trouble_of
 from tasktape.events.base import Event, Stamper
 from tasktape.events.codec import Codec, header
@@ -269,21 +270,32 @@ def test_a_follower_that_can_t_go_on_says_so(log: MemoryLog, inbox: Inbox) -> No
 def test_a_member_owns_commits_and_leaves(log: MemoryLog, until: Callable[[Callable[[], Any]], Any]) -> None:
     log.create_topics([queue_spec("q")])
     sources = log.start_positions([queue_topic("q")])
-    first = queue_membership(log, "q")
+    groups, others = Memberships(log), Memberships(log)
+    first = groups.join_queue("q")
     assert first.committed(sources) == sources
-    first.start()
+    groups.start()
     until(lambda: first.owned() == frozenset(range(8)))
-    second = queue_membership(log, "q")
-    second.start()
+    second = others.join_queue("q")
+    others.start()
     until(lambda: len(first.owned()) == len(second.owned()) == 4)
     place = TopicPartition(queue_topic("q"), 3)
     first.commit({place: 5})
     first.commit({place: 7})
-    first.close()
+    groups.close()
     until(lambda: second.owned() == frozenset(range(8)))
-    second.close()
-    third = queue_membership(log, "q")
-    assert third.committed(sources) == sources | {place: 7}
+    others.close()
+    with closing(Memberships(log)) as later:
+        assert later.join_queue("q").committed(sources) == sources | {place: 7}
+
+
+def test_one_thread_looks_after_all_memberships(log: MemoryLog, until: Callable[[Callable[[], Any]], Any]) -> None:
+    log.create_topics([queue_spec("q"), queue_spec("r"), *TOPICS])
+    before = threading.active_count()
+    with closing(Memberships(log)) as groups:
+        memberships = [groups.join_queue("q"), groups.join_queue("r"), groups.join_watchers()]
+        groups.start()
+        until(lambda: all(membership is not None and membership.owned() for membership in memberships))
+        assert threading.active_count() == before + 1
 
 
 def test_positions_are_committed_before_the_next_look_at_a_group_that_rests(
@@ -293,8 +305,9 @@ def test_positions_are_committed_before_the_next_look_at_a_group_that_rests(
     monkeypatch.setattr("tasktape.agent.queue_watch._LOOK_AT_REST_SECONDS", 600.0)
     log.create_topics([queue_spec("q")])
     place = TopicPartition(queue_topic("q"), 3)
-    with closing(queue_membership(log, "q")) as membership:
-        membership.start()
+    with closing(Memberships(log)) as groups:
+        membership = groups.join_queue("q")
+        groups.start()
         membership.commit({place: 5})
         until(lambda: log.committed(agents_group("q")) == {place: 5})
 
@@ -320,12 +333,20 @@ class DeniedMember(Member):
         self.closed = True
 
 
+class ExpelledMember(DeniedMember):
+    """One whom they keep out once it is in."""
+
+    def committed(self, partitions: Iterable[TopicPartition]) -> Positions:  # noqa: ARG002  the same
+        return {}
+
+
 def test_who_may_not_watch_goes_without_and_says_so(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    log.create_topics(TOPICS)
     member = DeniedMember()
     monkeypatch.setattr(log, "join", lambda *_: member)
-    assert watchers_membership(log) is None
+    assert Memberships(log).join_watchers() is None
     assert member.closed
     assert [record.getMessage() for record in caplog.records] == [f"this agent watches no other workers: {DENIED}"]
 
@@ -336,13 +357,15 @@ def test_a_membership_that_is_refused_is_told_of_once_and_can_be_left(
     caplog: pytest.LogCaptureFixture,
     until: Callable[[Callable[[], Any]], Any],
 ) -> None:
-    member = DeniedMember()
+    member = ExpelledMember()
     monkeypatch.setattr(log, "join", lambda *_: member)
-    membership = queue_membership(log, "q")
-    membership.start()
+    log.create_topics([queue_spec("q")])
+    groups = Memberships(log)
+    membership = groups.join_queue("q")
+    groups.start()
     until(lambda: member.asked > 1)
     assert membership.owned() == frozenset()
-    membership.close()
+    groups.close()
     assert [record.getMessage() for record in caplog.records] == [f"group of {queue_topic('q')}: {DENIED}"]
 
 

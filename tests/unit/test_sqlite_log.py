@@ -64,7 +64,7 @@ def test_folder_and_files_are_the_users_own(log: SqliteLog, path: Path) -> None:
     append_all(log, "t", [("k", b"v")])
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    assert modes == {"log.db": 0o600, "log.db-wal": 0o600, "log.db-shm": 0o600}
+    assert modes == {"log.db": 0o600, "log.db-bell": 0o600, "log.db-wal": 0o600, "log.db-shm": 0o600}
 
 
 def test_a_folder_that_exists_keeps_its_mode(tmp_path: Path) -> None:
@@ -318,28 +318,27 @@ def settle(watch: FileWatch) -> None:
 
 
 @pytest.mark.parametrize("kind", WATCHES)
-def test_a_watch_tells_of_each_write(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
+def test_a_watch_tells_of_each_touch(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
     file = tmp_path / "file"
     watch = at_rest(kind, file)
     for _ in range(3):
         assert not watch.wait(0.02)
-        with file.open("ab") as opened:
-            opened.write(b"more")
+        os.utime(file)
         assert watch.wait(30)
         settle(watch)
     watch.close()
 
 
 @pytest.mark.parametrize("kind", WATCHES)
-def test_a_watch_can_be_rung_until_it_is_closed(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
+def test_a_watch_can_be_woken_until_it_is_closed(kind: Callable[[Path], FileWatch], tmp_path: Path) -> None:
     watch = at_rest(kind, tmp_path / "file")
-    watch.ring()
+    watch.wake()
     assert not watch.wait(600)
     watch.close()
-    watch.ring()
+    watch.wake()
 
 
-def test_a_time_that_may_be_that_of_two_writes_counts_again(tmp_path: Path) -> None:
+def test_a_time_that_may_be_that_of_two_touches_counts_again(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
     watch = TimeWatch(file)
