@@ -20,6 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 from tasktape.events.base import Event, Stamper, new_task_id, to_us
+from tasktape.events.groups import WATCHERS, agents_group
 from tasktape.events.log import Log, Reader
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import (
@@ -36,6 +37,7 @@ from tasktape.events.task_events import RunCompleted, TaskCreated
 from tasktape.events.topics import TOPICS, queue_spec
 from tasktape.events.wire import append_event, read_event
 
+from .heartbeats import usual_heartbeats
 from .site import TASKTAPE, Site
 
 TASKS = 40
@@ -278,7 +280,11 @@ class Idle(NamedTuple):
 def idle(site: Site, log: Log) -> Idle:
     """Watch an agent that has nothing to do."""
     bench = Bench(site, log)
-    with bench.agents(1, TASKTAPE, "agent", "--queue", bench.queue) as (pid,):
+    groups = [agents_group(bench.queue), WATCHERS]
+    with (
+        usual_heartbeats(site.settings.log, groups),
+        bench.agents(1, TASKTAPE, "agent", "--queue", bench.queue) as (pid,),
+    ):
         time.sleep(UNTIL_IDLE_SECONDS)
         before = _processor_seconds(pid)
         time.sleep(IDLE_SECONDS)
