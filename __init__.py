@@ -50,7 +50,7 @@ _NOT_YET: Final = frozenset({"Dataset"})
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name in _MODULES:
-        value = getattr(import_module(f".producers.{_MODULES[name]}", __name__), name)
+        value = _imported(name)
     elif name == "__version__":
         value = _version()
     elif name in _NOT_YET:
@@ -59,6 +59,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _imported(name: str) -> Any:
+    from .producers.collector import collector_paused  # noqa: PLC0415  for those who import more
+
+    with collector_paused():
+        return getattr(import_module(f".producers.{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

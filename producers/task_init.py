@@ -21,6 +21,7 @@ from . import describing, lineage
 from . import spec as specs
 from .begin import Earlier, Predecessors, continued
 from .capture.entry import Entry, find_entry
+from .collector import collector_paused
 from .errors import UsageError
 from .execution import Execution
 from .ranks import WAIT_SECONDS, join_first, share
@@ -127,7 +128,7 @@ class InitMixin(ExportMixin):
         kind = checked_type(task_type)
         monitoring = (process.monitor_timing or True) if auto_resource_monitoring is True else auto_resource_monitoring
         connections = Connections(auto_connect_arg_parser, auto_connect_frameworks, monitoring, auto_connect_streams)
-        with process.lock:
+        with process.lock, collector_paused():
             if process.task is None:
                 cls._join_parent(WAIT_SECONDS)
             if process.task is not None:

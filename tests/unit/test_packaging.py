@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 NOT_PACKAGED = {"tests", "docs", "bench", "scripts", "build", "dist"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -58,6 +60,27 @@ def test_a_script_of_two_lines_imports_nothing_heavy_from_its_start_to_its_end(h
     early, late = map(set, json.loads(said.splitlines()[-1]))
     assert early & (NEVER | NOT_BEFORE_INIT) == set()
     assert late & NEVER == set()
+
+
+COLLECTED = """
+import gc
+collections = []
+gc.callbacks.append(lambda phase, info: collections.append(phase))
+from tasktape import Task
+task = Task.init(project_name="p", task_name="n", auto_resource_monitoring=False)
+print(len(collections), gc.isenabled())
+"""
+COLLECTIONS = 12
+"""Calls before and after it is paused, two for each collection; two hundred if it never were."""
+
+
+@pytest.mark.parametrize("before", ["gc.enable()", "gc.disable()"])
+def test_next_to_nothing_is_collected_while_a_task_is_made(home: Path, before: str) -> None:
+    code = f"import gc\n{before}\n{COLLECTED}"
+    said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=home.parent)
+    calls, goes_on = said.splitlines()[-1].split()
+    assert int(calls) <= COLLECTIONS
+    assert goes_on == str(before == "gc.enable()")
 
 
 def test_importing_tasktape_imports_none_of_its_parts() -> None:
