@@ -59,12 +59,13 @@ def draw() -> None:
         nothing(f"There is no task {markdown(task_id, 60)}. It may have been deleted.")
         to.link(to.TASKS, "All tasks", icon=":material/list:")
         return
-    st.fragment(_header, run_every=LIVE)(task.id)
+    is_active = task.status in _ACTIVE
+    st.fragment(_header, run_every=LIVE if is_active else CALM)(task.id, was_active=is_active)
     found = {**first, **TABS}
     tabs = st.tabs(list(found), key=to.TAB, on_change="rerun", bind="query-params")
     for tab, (name, draw_tab) in zip(tabs, found.items(), strict=True):
         if tab.open:
-            every = LIVE if task.status in _ACTIVE and name in _GROWING else CALM
+            every = LIVE if is_active and name in _GROWING else CALM
             with tab:
                 st.fragment(_tab, run_every=every)(task.id, draw_tab)
 
@@ -84,11 +85,12 @@ def _tab(task_id: str, draw_tab: Callable[[TaskRow], None]) -> None:
         draw_tab(task)
 
 
-def _header(task_id: str) -> None:
+def _header(task_id: str, *, was_active: bool) -> None:
+    """The task in short. Once it begins or ends, the page is drawn anew to refresh as often as fits."""
     with queries() as asked:
         task = asked.task(task_id)
         parent = asked.task(task.parent) if task is not None and task.parent else None
-    if task is None:
+    if task is None or (task.status in _ACTIVE) != was_active:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         to.link(to.TASKS, f":gray[{markdown(task.project)}]", {"project": task.project}, icon=":material/folder_open:")

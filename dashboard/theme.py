@@ -20,6 +20,7 @@ OPTIONS: Final[dict[str, str]] = {
     "logger.hideWelcomeMessage": "true",
     "logger.level": "warning",
     "runner.magicEnabled": "false",
+    "runner.postScriptGC": "false",  # each refresh would walk all objects of the process; Python collects by itself
     "server.fileWatcherType": "none",
     "server.runOnSave": "false",
     "server.showEmailPrompt": "false",

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tasktape.events.base import Stamper, now_us
 from tasktape.events.blobs import open_blob_store
@@ -38,6 +38,8 @@ from tasktape.tests.support.histories import History, falling
 pytestmark = pytest.mark.browser
 
 UNFINISHED = "[data-testid=stSkeleton], [data-stale=true]"
+UNFADED = "[data-stale] { opacity: 1 !important }"
+"""A part that is asked for again fades, and a screenshot would show that at its end."""
 SCREENS = Path(__file__).parents[2] / "build" / "screens"
 FLAGS = [
     "--no-sandbox",
@@ -74,6 +76,11 @@ HEADING, ROW = 36, 35
 """Heights in the table of tasks, in pixels."""
 PATIENCE = 60_000
 """Milliseconds the slowest machine may take to draw a page."""
+LOOK = 100
+"""Milliseconds between looks at what a page has drawn: by default each frame is one, and frames are drawn for it."""
+
+SIZE = ViewportSize(width=1400, height=900)
+TALL = ViewportSize(width=1400, height=1500)
 
 Until = Callable[[Callable[[], Any]], Any]
 
@@ -326,7 +333,7 @@ def page(chromium: Browser, address: str, until: Until) -> Iterator[Page]:
     until(lambda: answers(address))
     asked: list[str] = []
     broken: list[str] = []
-    context = chromium.new_context(viewport={"width": 1400, "height": 900}, base_url=address)
+    context = chromium.new_context(viewport=SIZE, base_url=address, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     local = (address, address.replace("http", "ws"), "data:", "blob:")
@@ -340,10 +347,10 @@ def page(chromium: Browser, address: str, until: Until) -> Iterator[Page]:
 
 def test_a_running_tasks_curve_and_console_grow_without_a_reload(told: Told, page: Page, until: Until) -> None:
     page.goto(f"/?task={told.running}")
-    page.wait_for_function(f"{POINTS} === 20")
+    drawn(page, 20)
     page.evaluate("window.loadedOnce = true")
     told.report(20, 15)
-    page.wait_for_function(f"{POINTS} === 35")
+    drawn(page, 35)
     page.get_by_role("tab", name="Console").click()
     page.get_by_text("epoch 34: loss").wait_for()
     told.report(35, 1)
@@ -376,7 +383,7 @@ def test_a_running_pipelines_graph_changes_by_itself_and_leads_to_its_steps(told
     graph.get_by_text("completed 1").wait_for()
     graph.get_by_text("failed 1").wait_for()
     shoot(page, "task-pipeline", "1 failed or aborted")
-    assert graph.get_by_text("running 1").count() == 1
+    expect(graph.get_by_text("running 1")).to_have_count(1, timeout=PATIENCE)
     graph.locator(".textpoint text", has_text="load images").click(force=True)
     page.wait_for_url(f"**/task?task={told.loaded}")
     page.get_by_role("button", name="train and compare").click()
@@ -388,17 +395,17 @@ def test_a_running_pipelines_graph_changes_by_itself_and_leads_to_its_steps(told
 
 def test_a_running_search_is_shown_as_it_goes_on_and_leads_to_its_trials(told: Told, page: Page) -> None:
     tuning = told.tuning
-    page.set_viewport_size({"width": 1400, "height": 1500})
+    page.set_viewport_size(TALL)
     page.goto("/searches")
     click(page, "tune the net", column=1, boxes=False)
     page.wait_for_url(f"**/task?task={tuning.task}")
     page.get_by_text("22 of 40 trials over").wait_for()
     page.evaluate("window.loadedOnce = true")
-    page.wait_for_function(f"{POINTS} === 17")
+    drawn(page, 17)
     shoot(page, "task-search-live", f"trial {tuning.best}")
     tuning.go_on(40)
     page.get_by_text("40 of 40 trials over").wait_for()
-    page.wait_for_function(f"{POINTS} === 31")
+    drawn(page, 31)
     page.locator(".points path.point").first.click(force=True)
     page.wait_for_url(f"**/task?task={tuning.trials[0]}")
     page.get_by_role("button", name="tune the net").click()
@@ -406,7 +413,8 @@ def test_a_running_search_is_shown_as_it_goes_on_and_leads_to_its_trials(told: T
     page.get_by_role("button", name=f"trial {tuning.best}").click()
     page.wait_for_url(f"**/task?task={tuning.trials[tuning.best]}")
     page.get_by_role("button", name="tune the net").click()
-    page.get_by_test_id("stDataFrame").scroll_into_view_if_needed()
+    page.wait_for_url(f"**/task?task={tuning.task}")
+    page.get_by_text("40 of 40 trials over").wait_for()  # the page of the trial has a table too
     click(page, str(tuning.best), column=1, boxes=False)
     page.wait_for_url(f"**/task?task={tuning.trials[tuning.best]}")
     assert page.evaluate("window.loadedOnce") is True
@@ -437,59 +445,87 @@ def click(page: Page, name: str, column: int, *, boxes: bool = True) -> None:
     cell = page.locator(f"td[data-testid^='glide-cell-{int(boxes)}-']", has_text=re.compile(f"^{name}$")).first
     cell.wait_for(state="attached")
     row = int(str(cell.get_attribute("data-testid")).rpartition("-")[2])
-    table = page.get_by_test_id("stDataFrame").bounding_box()
-    assert table is not None
-    page.mouse.click(table["x"] + (18, 80)[column], table["y"] + HEADING + ROW * (row + 0.5))
+    settle(page)
+    table = page.get_by_test_id("stDataFrame")
+    table.evaluate("table => table.scrollIntoView({block: 'nearest'})")  # at once: the next refresh may replace it
+    box = table.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + (18, 80)[column], box["y"] + HEADING + ROW * (row + 0.5))
+
+
+def drawn(page: Page, points: int) -> None:
+    """Wait until so many points of a curve are drawn."""
+    page.wait_for_function(f"{POINTS} === {points}", polling=LOOK)
+
+
+def settle(page: Page) -> None:
+    """Wait until nothing on a page is about to be replaced."""
+    page.wait_for_function(f"document.querySelectorAll('{UNFINISHED}').length === 0", polling=LOOK)
 
 
 def test_every_page_has_its_screenshot(told: Told, page: Page) -> None:
+    """Pages are reached by links where these lead to them: one loaded anew costs the browser all its scripts again."""
     SCREENS.mkdir(parents=True, exist_ok=True)
-    both = ",".join(told.done)
     page.goto("/tasks?columns=General%2Flr&columns=accuracy%2Fvalidation%3Amax")
     page.get_by_test_id("stDataFrame").wait_for()
     shoot(page, "tasks", "Tasks")
     for link, words in (("Projects", "vision/resnet"), ("Queues and workers", "Longest wait")):
-        page.get_by_role("link", name=link).click()
+        follow(page, link)
         shoot(page, link.split()[0].lower(), words)
-    page.goto("/pipelines")
-    page.get_by_test_id("stDataFrame").wait_for()
-    shoot(page, "pipelines", "Pipelines")
-    page.goto("/searches")
-    page.get_by_test_id("stDataFrame").wait_for()
-    shoot(page, "searches", "Searches")
-    page.set_viewport_size({"width": 1400, "height": 1500})
-    page.goto("/scalers")
+    for link in ("Pipelines", "Searches"):
+        follow(page, link)
+        page.get_by_test_id("stDataFrame").wait_for()
+        shoot(page, link.lower(), link)
+    page.set_viewport_size(TALL)
+    follow(page, "Scalers")
     shoot(page, "scalers", "Failed launches")
     page.emulate_media(color_scheme="dark")
+    follow(page, "Projects")  # who stays sees the page fade while it is drawn in other colours
+    follow(page, "Scalers")
     shoot(page, "scalers-dark", "Failed launches")
     page.emulate_media(color_scheme="light")
-    page.set_viewport_size({"width": 1400, "height": 900})
+    page.set_viewport_size(SIZE)
     page.goto(f"/task?task={told.done[0]}")
     shoot(page, "task", "accuracy")
     for tab, words in TABS.items():
         page.get_by_role("tab", name=tab).click()
         shoot(page, f"task-{tab.split()[0].lower()}", words)
-    page.goto(f"/compare?compare={both}")
+    page.goto(f"/compare?compare={','.join(told.done)}")
     shoot(page, "compare", "accuracy")
     for tab, words in (("Values", "The largest value"), ("Parameters", "Only differences")):
         page.get_by_role("tab", name=tab).click()
         shoot(page, f"compare-{tab.lower()}", words)
+    shoot_what_runs(told, page)
+
+
+def shoot_what_runs(told: Told, page: Page) -> None:
+    """The pages of a task, a pipeline and a search that are under way, in the dark."""
     page.emulate_media(color_scheme="dark")
     page.goto(f"/task?task={told.running}")
     shoot(page, "task-running-dark", "loss")
-    page.goto(f"/task?task={told.flow}")
+    follow(page, "Pipelines")
+    click(page, "train and compare", column=1, boxes=False)
+    page.wait_for_url(f"**/task?task={told.flow}")
     shoot(page, "task-pipeline-dark", "load images")
-    page.set_viewport_size({"width": 1400, "height": 1500})
-    page.goto(f"/task?task={told.tuning.task}")
-    shoot(page, "task-search-dark", "Importance")
-    page.emulate_media(color_scheme="light")
-    page.goto(f"/task?task={told.tuning.task}")
-    shoot(page, "task-search", "Importance")
+    page.set_viewport_size(TALL)
+    for name in ("task-search-dark", "task-search"):
+        page.emulate_media(color_scheme="dark" if name.endswith("dark") else "light")
+        follow(page, "Searches")
+        click(page, "tune the net", column=1, boxes=False)
+        page.wait_for_url(f"**/task?task={told.tuning.task}")
+        shoot(page, name, "Importance")
+
+
+def follow(page: Page, link: str) -> None:
+    """Go to the page of a link at the top, and wait for its title."""
+    page.get_by_role("link", name=link, exact=True).first.click()
+    page.get_by_role("heading", name=link, exact=True).wait_for()
 
 
 def shoot(page: Page, name: str, words: str) -> None:
     """Take a screenshot once a page shows what it is to show."""
     page.get_by_text(words).first.wait_for()
-    page.wait_for_function(f"document.querySelectorAll('{UNFINISHED}').length === 0")
+    settle(page)
     assert page.get_by_test_id("stException").count() == 0
-    page.screenshot(path=SCREENS / f"{name}.png", animations="disabled")
+    page.mouse.move(1, 1)  # off what it hovers over
+    page.screenshot(path=SCREENS / f"{name}.png", animations="disabled", style=UNFADED)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import streamlit as st
 from PIL import Image
+from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from tasktape.dashboard import page_compare, page_scalers, source, tab_pipeline, tab_search
+from tasktape.dashboard import page_compare, page_scalers, page_task, source, tab_pipeline, tab_search
 from tasktape.dashboard.formatting import one_line
 from tasktape.dashboard.page_task import TABS
-from tasktape.dashboard.theme import APP
+from tasktape.dashboard.theme import APP, OPTIONS
+from tasktape.dashboard.widgets import CALM, LIVE
 from tasktape.events.blobs import BlobStore, open_blob_store
 from tasktape.events.instance_events import InstanceDraining, InstanceFailed, InstanceLaunched, ScalingDecided
 from tasktape.events.limit_events import LimitSet
@@ -138,6 +144,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     history.close()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _as_served() -> Iterator[None]:
+    """Streamlit set up as for users; it looks for other people's components once, not for each page that is opened."""
+    with pytest.MonkeyPatch.context() as patched:
+        found = cache(manifest_scanner.scan_component_manifests)
+        patched.setattr(manifest_scanner, "scan_component_manifests", found)
+        former = {name: config.get_option(name) for name in OPTIONS}
+        for name, value in OPTIONS.items():
+            config.set_option(name, {"true": True, "false": False}.get(value, value))
+        yield
+        for name, value in former.items():
+            config.set_option(name, value)
+
+
 @pytest.fixture(autouse=True)
 def home(told: Told, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All tests of this module read one history, through one projection."""
@@ -182,6 +202,46 @@ def test_no_page_shares_a_fragment_with_another(told: Told) -> None:
     fragments = [set(opened(page, **query)._fragment_storage._fragments) for page, query in addresses.items()]
     assert all(fragments)
     assert sum(map(len, fragments)) == len(set.union(*fragments))
+
+
+def test_a_refresh_has_nobody_walk_all_objects_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit by itself collects garbage after each: most of what a page that stays open costs its server."""
+    collected: list[int] = []
+    monkeypatch.setattr(gc, "collect", collected.append)
+    opened("tasks")
+    assert collected == []
+
+
+def test_only_a_task_that_runs_is_asked_for_each_second(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, float] = {}
+    fragment = st.fragment
+
+    def noted(part: Any, *, run_every: float) -> Any:
+        asked[part.__name__] = run_every
+        return fragment(part, run_every=run_every)
+
+    monkeypatch.setattr(st, "fragment", noted)
+    opened("task", task=told.tasks["first"])
+    assert asked == {"progress": CALM, "_header": CALM, "_tab": CALM}
+    opened("task", task=told.tasks["odd step"])
+    assert asked == {"progress": CALM, "_header": LIVE, "_tab": LIVE}
+
+
+@pytest.mark.parametrize(("name", "was_active"), [("odd step", False), ("first", True)])
+def test_a_task_that_begins_or_ends_has_its_page_drawn_anew(
+    told: Told, monkeypatch: pytest.MonkeyPatch, name: str, *, was_active: bool
+) -> None:
+    """That sets how often it is asked for."""
+
+    class DrawnAnew(Exception):  # noqa: N818
+        pass
+
+    def anew() -> None:
+        raise DrawnAnew
+
+    monkeypatch.setattr(st, "rerun", anew)
+    with pytest.raises(DrawnAnew):
+        page_task._header(told.tasks[name], was_active=was_active)
 
 
 def test_projects_have_their_tasks_by_status() -> None:
