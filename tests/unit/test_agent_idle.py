@@ -26,11 +26,13 @@ from tasktape.agent.places import Housing
 from tasktape.agent.worker import Worker
 from tasktape.events.base import Stamper
 from tasktape.events.log import kafka_appender, kafka_reader, open_log, sqlite_groups, sqlite_reader, sqlite_writer
+from tasktape.events.log.file_watch import FileWatch
 from tasktape.events.log.groups import assign
 from tasktape.events.log.kafka_appender import Appender
 from tasktape.events.log.kafka_reader import KafkaReader
 from tasktape.events.log.lifetime import Lifetime
-from tasktape.events.log.port import Delivery, LogRecord, TopicPartition
+from tasktape.events.log.past import past
+from tasktape.events.log.port import Delivery, LogRecord, Reader, TopicPartition
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.log.sqlite_reader import SqliteReader
 from tasktape.events.queue_events import QueueCreated, queue_topic
@@ -138,23 +140,37 @@ def test_a_reader_of_the_embedded_log_reads_only_what_somebody_has_written(
             assert len(taken) <= looks + 1
 
 
+def listening(reader: Reader) -> FileWatch:
+    """The watch of a reader that has waited."""
+    assert reader.poll(0.001) == []
+    assert isinstance(reader, SqliteReader)
+    assert reader._watch is not None
+    return reader._watch
+
+
 def test_a_commit_wakes_a_reader_of_the_embedded_log_once(log: SqliteLog) -> None:
     with log.read({TopicPartition("t", 0): 0}) as reader:
+        watch = listening(reader)
         log.append("t", "k", b"1")
         log.flush()
         assert len(reader.poll(600.0)) == 1
-        assert isinstance(reader, SqliteReader)
-        assert not reader._watch.wait(0)
+        assert not watch.wait(0)
+
+
+def test_who_reads_the_past_alone_listens_to_no_bell(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_reader, "watch_file", Mock(side_effect=AssertionError("it listens")))
+    log.append("t", "k", b"1")
+    log.flush()
+    assert [record.value for record in past(log, log.end_positions(["t"]))] == [b"1"]
 
 
 def test_leases_and_commits_of_groups_wake_no_reader_of_the_embedded_log(log: SqliteLog) -> None:
     member = log.join("group", ["t"])
     with log.read({TopicPartition("t", 0): 0}) as reader:
-        assert isinstance(reader, SqliteReader)
-        reader._watch.wait(0)
+        watch = listening(reader)
         log._groups._renew()
         member.commit({TopicPartition("t", 0): 1})
-        assert not reader._watch.wait(0)
+        assert not watch.wait(0)
 
 
 def test_an_append_is_seen_although_its_process_died_before_it_rang(
