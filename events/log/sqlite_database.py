@@ -64,7 +64,6 @@ class Database:
             raise self.unavailable(f"it needs SQLite 3.37, this Python has {sqlite3.sqlite_version}")
         try:
             _make_private(self.path)
-            _make_private(self.bell)
             self._inode = self.path.stat().st_ino
             with self.session() as connection:
                 if (found := _lay_out(connection)) != VERSION:
@@ -115,6 +114,14 @@ class Database:
             if shutil.disk_usage(self.path.parent).free < ROOM:
                 return f" (its disk is full: free some space at {self.path.parent})"
         return ""
+
+    def hang_bell(self) -> Path:
+        """Return the bell's path, for who is about to listen; made anew where somebody has removed it."""
+        try:
+            _make_private(self.bell)
+        except OSError as error:
+            raise self.unavailable(f"{error.filename or self.bell}: {error.strerror}") from error
+        return self.bell
 
     def ring(self) -> None:
         """Wake everybody who waits for records, once they are committed. Who finds no bell looks now and then."""

@@ -105,7 +105,7 @@ class SqliteReader(Reader):
         """Wait for the bell. The first time there is no waiting: it may have rung before anybody listened."""
         with self._life.use():
             if self._watch is None:
-                self._watch = watch_file(self._database.bell)
+                self._watch = watch_file(self._database.hang_bell())
             else:
                 self._watch.wait(timeout)
 

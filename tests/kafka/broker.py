@@ -89,8 +89,13 @@ def jars() -> Path:
 
 
 def class_archive() -> Path:
-    """Kafka's classes as Java has them in memory, written by a broker's end: the others start in half the time."""
-    archive = jars() / "classes.jsa"
+    """Where Kafka's classes lie as Java has them in memory, if `make_class_archive` has been called once."""
+    return jars() / "classes.jsa"
+
+
+def make_class_archive() -> None:
+    """Have a broker write Kafka's classes at its end: all others start in half the time. Takes some 10 s."""
+    archive = class_archive()
     with once(archive) as to_be_made:
         if to_be_made:
             with tempfile.TemporaryDirectory(dir=archive.parent) as partial:
@@ -99,11 +104,10 @@ def class_archive() -> Path:
                     pass
                 written.touch()  # a Java that writes none takes none, and goes on without
                 written.rename(archive)
-    return archive
 
 
 def java(main: str, *arguments: str, option: str = "") -> list[str]:
-    """Return the command that runs one of Kafka's programs. Java ignores an archive that another Java wrote."""
+    """Return the command that runs one of Kafka's programs. Java does without an archive that is not its own."""
     logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
     option = option or f"-XX:SharedArchiveFile={class_archive()}"
     return ["java", *JAVA, option, logging, "-cp", f"{jars()}/*", main, *arguments]
@@ -380,7 +384,7 @@ def main() -> int:
             return _run(arguments.port)
         if arguments.command == "with":
             return _run_with(arguments.argv[arguments.argv[:1] == ["--"] :])
-        class_archive()
+        make_class_archive()
     except KafkaMissingError as error:
         sys.stderr.write(f"{error}\n")
         return 1

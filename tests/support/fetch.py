@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tasktape.tests.kafka.broker import KafkaMissingError, class_archive
+from tasktape.tests.kafka.broker import KafkaMissingError, make_class_archive
 from tasktape.tests.kafka.registry import unpacked
 from tasktape.tests.support.debian import DebianMissingError, debian
 
@@ -26,7 +26,7 @@ def fetched(get: Callable[[], object]) -> str:
 def main() -> None:
     """Get all of them, side by side."""
     with ThreadPoolExecutor() as threads:
-        for missing in dict.fromkeys(threads.map(fetched, (debian, class_archive, unpacked))):
+        for missing in dict.fromkeys(threads.map(fetched, (debian, make_class_archive, unpacked))):
             if missing:
                 sys.stderr.write(f"{missing}\n")
 

@@ -62,6 +62,8 @@ def values(log: SqliteLog, topic: str) -> list[bytes | None]:
 def test_folder_and_files_are_the_users_own(log: SqliteLog, path: Path) -> None:
     log.create_topics([TopicSpec("t", 1)])
     append_all(log, "t", [("k", b"v")])
+    with log.read(log.end_positions(["t"])) as reader:
+        assert reader.poll(0.001) == []
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == {"log.db": 0o600, "log.db-bell": 0o600, "log.db-wal": 0o600, "log.db-shm": 0o600}
@@ -180,6 +182,17 @@ def test_a_log_whose_file_was_removed_says_so(log: SqliteLog, path: Path) -> Non
     path.unlink()
     [delivery] = append_all(log, "t", [("k", b"v")])
     assert "removed or replaced" in str(delivery.error)
+
+
+def test_a_bell_that_was_removed_is_made_anew_by_who_listens(log: SqliteLog, path: Path) -> None:
+    log.create_topics([TopicSpec("t", 1)])
+    bell = path.with_name("log.db-bell")
+    for number in range(2):
+        with log.read({TopicPartition("t", 0): number}) as reader:
+            assert reader.poll(0.001) == []
+            append_all(log, "t", [("k", b"v")])
+            assert len(reader.poll(600.0)) == 1
+        bell.unlink()
 
 
 def test_what_a_callback_raises_harms_nobody(log: SqliteLog, caplog: pytest.LogCaptureFixture) -> None:
