@@ -47,9 +47,9 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Half as many processes more than cores: tests of processes wait now and then."""
-    return (os.cpu_count() or 1) * 3 // 2
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Half as many processes more than cores: tests of processes wait now and then. The usual variable wins."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.hookimpl(trylast=True)
