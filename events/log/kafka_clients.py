@@ -42,6 +42,7 @@ _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
 _PRODUCER_FIXED: Final[dict[str, Any]] = {
     "enable.idempotence": True,
     "acks": "all",
+    "max.in.flight": 1,  # a broker takes a later batch for a partition's first, and drops the first: see 0063
     "partitioner": "murmur2",
     "message.max.bytes": MAX_RECORD_BYTES + ROOM_FOR_FRAMING,
 }

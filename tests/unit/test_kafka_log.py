@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from tasktape.events.errors import (
     AppendError,
@@ -95,6 +95,21 @@ log.close(0)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_no_batch_overtakes_another_whatever_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that took the second of a partition's batches first would acknowledge the first one and drop it."""
+    given: list[dict[str, Any]] = []
+
+    class Recorded(Producer):
+        def __init__(self, properties: dict[str, Any], **options: Any) -> None:
+            given.append(properties)
+            super().__init__(properties, **options)
+
+    monkeypatch.setattr("tasktape.events.log.kafka_clients._Producer", Recorded)
+    KafkaLog(NOBODY, {"max.in.flight": "5", "enable.idempotence": "false", "acks": "1"}).close(0)
+    promised = {"max.in.flight": 1, "enable.idempotence": True, "acks": "all"}
+    assert [{name: properties[name] for name in promised} for properties in given] == [promised]
 
 
 def test_the_port_and_the_embedded_log_do_not_load_kafkas_client() -> None:
