@@ -107,7 +107,7 @@ def test_a_script_that_ends(
         assert "return 1 / 0" in errors
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, WAIT), (signal.SIGINT, LOOP)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, WAIT), (signal.SIGINT, LOOP)], ids=["SIGTERM", "SIGINT"])
 def test_a_script_that_gets_a_signal(start: Start, settings: Settings, number: signal.Signals, code: str) -> None:
     process = start(code)
     assert process.stdout is not None
