@@ -91,7 +91,7 @@ Until = Callable[[Callable[[], Any]], Any]
 def test_a_plan_says_what_would_come_and_what_is_in_the_way(told: Told, until: Until) -> None:
     told.wait("train", 3)
     told.wait("test", 1)
-    plan = until(lambda: (found := planned(told))["actions"] and found)
+    plan = until(lambda: (found := planned(told)) and sum(need["waiting"] for need in found["needs"]) == 4 and found)
     train, test = plan["needs"]
     assert (train["queue"], train["waiting"], train["launched"], train["missing"]) == ("train", 3, 2, 1)
     assert (train["held_back_by"], test["waiting"]) == ("box: its maximum of 2", 1)
