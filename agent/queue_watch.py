@@ -25,9 +25,13 @@ _RESTS_AFTER: Final = 5.0
 
 
 class Membership:
-    """One membership, held while the agent lives, busy or not. `changed` wakes the thread that looks after it."""
+    """One membership, held while the agent lives, busy or not. `changed` wakes the thread that looks after it.
 
-    def __init__(self, member: Member, topic: str, changed: threading.Condition) -> None:
+    `beginning` is, for each of the topic's partitions, what was committed when it joined, else the partition's start.
+    """
+
+    def __init__(self, member: Member, topic: str, changed: threading.Condition, starts: Positions) -> None:
+        self.beginning = starts | member.committed(starts)
         self._member = member
         self._topic = topic
         self._changed = changed
@@ -35,10 +39,6 @@ class Membership:
         self._trouble = ""
         self.changed_at = time.monotonic()
         self.news: Positions = {}
-
-    def committed(self, sources: Positions) -> Positions:
-        """Return, for each of these partitions, the committed position, else the one given. Before the start only."""
-        return sources | self._member.committed(sources)
 
     def owned(self) -> frozenset[int]:
         """Return the partitions this agent owned a moment ago: that decides who claims first, never who wins."""
@@ -95,12 +95,10 @@ class Memberships:
 
     def join(self, group: str, topic: str) -> Membership:
         """Join a group for a topic. Raises `NotAllowedError` where the access rules keep us out."""
-        membership = Membership(self._log.join(group, [topic]), topic, self._changed)
-        try:
-            membership.committed(self._log.start_positions([topic]))
-        except BaseException:
-            membership.leave()
-            raise
+        with contextlib.ExitStack() as stack:
+            member = stack.enter_context(contextlib.closing(self._log.join(group, [topic])))
+            membership = Membership(member, topic, self._changed, self._log.start_positions([topic]))
+            stack.pop_all()
         self._all.append(membership)
         return membership
 

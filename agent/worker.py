@@ -257,11 +257,8 @@ class Worker:
         """Queues from their committed positions, abort requests from now on, all else from the start."""
         told = self._log.start_positions((TasksEvent.topic, WorkerEvent.topic, QueueEvent.topic))
         aborts = self._log.end_positions([AbortRequested.topic])
-        queues = {source: offset for name in self._queues for source, offset in self._committed(name).items()}
+        queues = {source: at for one in self._memberships.values() for source, at in one.beginning.items()}
         return Beginning(queues, told | aborts)
-
-    def _committed(self, name: str) -> Positions:
-        return self._memberships[name].committed(self._log.start_positions([queue_topic(name)]))
 
     def _follow(self, name: str, positions: Positions, *marks: str) -> None:
         """Read partitions; each mark is passed where their topics end now."""
