@@ -57,10 +57,10 @@ class Inquest:
 class Case:
     """A dead worker, the runs it held, and what the queues' logs say of their tasks' entries.
 
-    `session` and `seq` are those of the last event that was heard of it.
+    `peer` is its record; `session` and `seq` are those of the last event that was heard of it.
     """
 
-    worker: str
+    peer: Peer
     session: str
     seq: int
     inquests: list[Inquest]
@@ -69,6 +69,11 @@ class Case:
     read: Positions = field(default_factory=dict)
     caught_up: bool = False
     tombstone: str = ""
+
+    @property
+    def worker(self) -> str:
+        """The worker's id."""
+        return self.peer.worker
 
     @property
     def positions(self) -> Positions:
@@ -90,6 +95,10 @@ class Case:
     def knows(self, held: HeldRun) -> bool:
         """Whether the claim that a heartbeat named was read: a leader that was deposed may tell of an end before it."""
         return self.read.get(TopicPartition(queue_topic(held.queue), held.partition), 0) > held.claim_offset
+
+    def is_outdated(self, peer: Peer | None) -> bool:
+        """Whether the worker's record is gone, or another one by now: it spoke, or came late to its own tombstone."""
+        return peer is not self.peer or (peer.session, peer.seq) != (self.session, self.seq)
 
     @property
     def declared(self) -> bool:
@@ -156,14 +165,13 @@ class Watcher:
     def _open(self, peer: Peer) -> None:
         folds = {held.queue: QueueFold(held.queue, self.lease) for held in peer.runs}
         inquests = [Inquest(held) for held in peer.runs]
-        case = Case(peer.worker, peer.session, peer.seq, inquests, folds, caught_up=not peer.runs)
+        case = Case(peer, peer.session, peer.seq, inquests, folds, caught_up=not peer.runs)
         self.cases[peer.worker] = case
         if peer.runs:
             self.archive.open_case(peer.worker, case.positions)
 
     def _pursue(self, case: Case, now: float) -> None:
-        peer = self.view.peers.get(case.worker)
-        heard_again = peer is None or (peer.session, peer.seq) != (case.session, case.seq)
+        heard_again = case.is_outdated(self.view.peers.get(case.worker))
         if heard_again and not case.declared:
             self.abandon(case.worker)
         elif case.caught_up:

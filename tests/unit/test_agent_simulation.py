@@ -10,6 +10,7 @@ import pytest
 from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
+from tasktape.agent.appends import Message, Tombstone
 from tasktape.events.base import Event
 from tasktape.events.hardware import Hardware
 from tasktape.events.limit_events import PermitReleased
@@ -156,6 +157,30 @@ def test_a_dead_worker_s_run_is_lost_and_runs_again_and_its_record_goes() -> Non
     lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
     assert lost[0].worker == victim.name
     assert world.run_until(lambda: victim.name in world.known.buried, seconds=60)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_dead_worker_whose_heartbeat_comes_after_its_tombstone_is_buried_again(seed: int) -> None:
+    world = World(seed, agents=2, faults=False)
+    victim, watcher = world.agents
+    assert world.run_until(lambda: len(heartbeats(world, victim)) == 2, seconds=60)
+    victim.kill()
+    write, late = world.write, heartbeats(world, victim)[-1:]
+
+    def write_in_disorder(message: Message) -> None:
+        write(message)
+        if isinstance(message, Tombstone) and late:
+            write(late.pop())
+
+    world.write = write_in_disorder  # type: ignore[method-assign]
+    world.run_until(lambda: False, seconds=120)
+    assert not late
+    assert watcher.core.view.peers.get(victim.name) is None
+
+
+def heartbeats(world: World, agent: Agent) -> list[WorkerHeartbeat]:
+    told = world.events("tasktape.workers")
+    return [event for event in told if isinstance(event, WorkerHeartbeat) and event.worker == agent.name]
 
 
 def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_runs_again() -> None:
