@@ -16,7 +16,7 @@ from random import Random
 from typing import Final, Protocol
 
 from ..events.base import Meta, Stamper, uuid7
-from ..events.errors import TasktapeError
+from ..events.errors import NotAllowedError, TasktapeError
 from ..events.hardware import NOTHING, Hardware
 from ..events.log.port import Positions, TopicPartition
 from ..events.queue_events import QueueCreated, queue_of_topic, queue_topic
@@ -35,6 +35,7 @@ from .outlook import Outlook
 from .permits import Permits
 from .run_control import Trouble
 from .runs import Machine, Runs
+from .turns import Turns
 from .view import View
 from .watcher import WORKERS_READ, Archive, Watcher
 
@@ -54,10 +55,7 @@ class Ports(Archive, Machine, Protocol):
         """Append once, in the background; `on_delivered` tells what became of it."""
 
     def owned(self, queue: str) -> frozenset[int]:
-        """Return the partitions of a served queue's topic that this worker owns."""
-
-    def watched(self) -> frozenset[int]:
-        """Return the partitions of the topic of workers that this worker owns."""
+        """Return the partitions of a served queue's topic that this worker owns: where it commits positions."""
 
     def commit(self, queue: str, positions: Positions) -> None:
         """Commit positions of a served queue's group in the background."""
@@ -73,9 +71,10 @@ class Ports(Archive, Machine, Protocol):
 class Plan:
     """What an agent is to be: `slots` is how many runs it holds at once; times are in seconds.
 
-    `worker_partitions` is the number of partitions of the topic of workers. `fair` serves the queues in turn. `gpus`
-    are shared out among the runs, `gpus_per_task` to each at least, and so is `hardware` among those that ask for some.
+    `fair` serves the queues in turn. `gpus` are shared out among the runs, `gpus_per_task` to each at least, and so is
+    `hardware` among those that ask for some.
     `instance` is the machine that a scaler launched for it, `max_idle` for how long it stays without anything to do.
+    `phase` is a moment of the machine's uptime at which an idle one wakes up, as it does each so many intervals later.
     """
 
     worker: str
@@ -85,7 +84,6 @@ class Plan:
     slots: int
     lease: float
     interval: float
-    worker_partitions: int
     version: str = ""
     machine: dict[str, str] = field(default_factory=dict)
     fair: bool = False
@@ -94,6 +92,7 @@ class Plan:
     hardware: Hardware = NOTHING
     instance: str = ""
     max_idle: float = inf
+    phase: float = 0.0
 
 
 class Core:
@@ -106,7 +105,7 @@ class Core:
         self._stamp = stamper()
         self.appends = Appends()
         self.view = View(plan.queues, plan.lease, self.appends)
-        self.heartbeats = Heartbeats(plan.interval)
+        self.heartbeats = Heartbeats(plan.interval, plan.phase)
         self._inventory = _inventory(plan)
         self._outlook = Outlook(plan.worker, plan.queues, self.view, self.appends, self.heartbeats, clock)
         self.claiming = Claiming(
@@ -125,10 +124,11 @@ class Core:
         self.runs = Runs(
             self.claiming, self.view, self.appends, ports, self._lease_holds, plan.interval / 2, devices=devices
         )
-        self.watcher = Watcher(plan.worker, once, self.appends, self.view, ports, plan.lease)
-        self._orphans = Orphans(plan.queues, plan.worker_partitions, once, self.appends, self.view, ports.adopt)
+        self.turns = Turns(plan.worker, plan.queues, self.view.peers)
+        self.watcher = Watcher(plan.worker, self.turns, once, self.appends, self.view, ports, plan.lease)
+        self._orphans = Orphans(plan.queues, self.turns, once, self.appends, self.view, ports.adopt)
         self._permits = Permits(
-            plan.worker_partitions,
+            self.turns,
             plan.interval,
             once,
             self.appends,
@@ -136,7 +136,7 @@ class Core:
             self.view.peers,
             partial(ports.read_workers_to_end, PERMITS_READ),
         )
-        self._custodies = {queue: Custody(once, self.appends) for queue in plan.queues}
+        self._custodies = {queue: Custody(once, self.appends, partial(self._wait, queue)) for queue in plan.queues}
         self._committed: dict[TopicPartition, int] = {}
         self._load: tuple[float, dict[str, float]] = (-inf, {})
         self._stopped: WorkerStopped | None = None
@@ -191,6 +191,12 @@ class Core:
         """The records of a case can't be read."""
         self.watcher.abandon(worker)
 
+    def on_denied(self, error: NotAllowedError) -> None:
+        """The access rules keep this worker from a queue that it does not serve: others look after such."""
+        if not self.turns.restricted:
+            LOGGER.warning("this agent looks after its own queues alone: %s", error, extra={"action": "restricted"})
+        self.turns.restricted = True
+
     def leave(self, reason: str) -> None:
         """Take nothing new, hand back what has not started, finish what runs, then go."""
         LOGGER.info("told to leave: %s", reason, extra={"action": "leave", "reason": reason})
@@ -238,15 +244,17 @@ class Core:
             self.leave(f"nothing to do for {self.plan.max_idle / 60:g} min")
 
     def _do_duties(self, now: float) -> None:
-        """What this worker owes others: to its queues as owner of partitions, to the workers it watches."""
+        """What this worker owes others where it is its turn: to its queues, to workers, to queues nobody serves."""
         for queue, custody in self._custodies.items():
-            known, owned = self.view.queues[queue], self._ports.owned(queue)
-            custody.step(known.fold, known.request, owned.__contains__, now)
-            self._commit(queue, known.fold, owned)
-        watched = self._ports.watched()
-        self.watcher.step(watched, now)
-        self._orphans.step(watched, now)
-        self._permits.step(watched, now)
+            known = self.view.queues[queue]
+            custody.step(known.fold, known.request, now)
+            self._commit(queue, known.fold, self._ports.owned(queue))
+        self.watcher.step(now)
+        self._orphans.step(now)
+        self._permits.step(now)
+
+    def _wait(self, queue: str, duty: str, now: float) -> float:
+        return self.plan.interval * self.turns.of(duty, now, [queue])
 
     def _commit(self, queue: str, fold: QueueFold, owned: frozenset[int]) -> None:
         topic = queue_topic(queue)
@@ -269,8 +277,9 @@ class Core:
             queues=list(self.plan.queues),
             runs=[pursuit.as_held_run() for pursuit in held],
             load=self._current_load(now),
-            interval=self.plan.interval,
+            interval=self.heartbeats.interval_with(named),
             spare=self.claiming.spare(),
+            restricted=self.turns.restricted,
         )
         self.heartbeats.sent(event.meta.event_id, named, moment)
         self._ports.append(event)
@@ -315,7 +324,7 @@ class Core:
         moments.append(self._permits.next_due())
         moments += [custody.next_due() for custody in self._custodies.values()]
         if self.ready:
-            moments.append(self.watcher.next_due(self._ports.watched(), now))
+            moments.append(self.watcher.next_due(now))
         moment = self._clock.boottime()
         beats = [] if self._stopped else [self.heartbeats.next_due(), self.heartbeats.lapses_at()]
         waits = [due - now for due in moments] + [due - moment for due in beats if due > moment]
@@ -338,9 +347,9 @@ class Core:
                 "%s serves %s", self.plan.worker, served, extra={"action": "ready", "queues": list(self.plan.queues)}
             )
         elif mark == WORKERS_READ:
-            self.watcher.confirm(self._ports.watched(), now)
+            self.watcher.confirm(now)
         elif mark == PERMITS_READ:
-            self._permits.confirm(self._ports.watched())
+            self._permits.confirm()
         else:
             self.watcher.caught_up(name)
 

@@ -24,7 +24,7 @@ from ..events.wire import read_event
 from .run_ledger import RELEVANT
 
 LOGGER = logging.getLogger(__name__)
-_POLL_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 60.0
 """For how long a follower waits where nobody wakes its reader."""
 _POLL_SECONDS_TO_MARK: Final = 0.02
 """The same while a mark is to be passed, which may have been passed already: then no record comes to tell."""
@@ -123,6 +123,19 @@ class Follower:
             self._asked.append((mark, tuple(topics)))
             self._wake()
 
+    def check(self, mark: str, topics: Iterable[str]) -> None:
+        """Do as `mark` does, but ask the log in this thread: the reader's need not wake up where all has been read."""
+        try:
+            ends = self._log.end_positions(topics)
+        except LogUnavailableError:
+            self.mark(mark, topics)
+            return
+        with self._lock:
+            self._open[mark] = ends
+            if _reached(self._added | self._positions, ends):
+                del self._open[mark]
+                self._post(Batch(self._name, [], (mark,), lambda: None))
+
     def positions(self) -> Positions:
         """Return how far all has been handed on; of partitions added a moment ago, where they are to begin."""
         with self._lock:
@@ -195,10 +208,13 @@ class Follower:
     def _place(self, mark: str, topics: tuple[str, ...]) -> None:
         """Note where the topics end now; a log that is away is asked again."""
         try:
-            self._open[mark] = self._log.end_positions(topics)
+            ends = self._log.end_positions(topics)
         except LogUnavailableError:
             with self._lock:
                 self._asked.append((mark, topics))
+            return
+        with self._lock:
+            self._open[mark] = ends
 
     def _hand_on(self, records: Sequence[LogRecord], reader: Reader) -> None:
         if not records and not self._open:
@@ -219,10 +235,11 @@ class Follower:
         return True
 
     def _passed(self, positions: Positions) -> tuple[str, ...]:
-        passed = tuple(mark for mark, ends in self._open.items() if _reached(positions, ends))
-        for mark in passed:
-            del self._open[mark]
-            self._has_passed = True
+        with self._lock:
+            passed = tuple(mark for mark, ends in self._open.items() if _reached(positions, ends))
+            for mark in passed:
+                del self._open[mark]
+                self._has_passed = True
         return passed
 
     def _decode(self, record: LogRecord) -> Reading:

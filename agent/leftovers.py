@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from ..events.errors import TasktapeError
+from ..events.log.pace import until_next
 from ..producers.sync import sync
 from ..producers.warn import forget, warn_once
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..events.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
-SECONDS: Final = 15.0
+PERIOD: Final = 60.0
 
 
 class Leftovers:
@@ -47,4 +48,4 @@ class Leftovers:
                 forget("leftovers_wait")
                 if brought.has_brought:
                     LOGGER.info("left by others: %s", brought, extra={"action": "leftovers_brought"})
-            self._stopping.wait(SECONDS)
+            self._stopping.wait(until_next(PERIOD))

@@ -5,7 +5,7 @@ Silence is measured on the reader's own monotonic clock from the moment it read 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -20,13 +20,13 @@ class Peer:
     """What the log says of one worker. `seq` orders its events, so that a late one does not count."""
 
     worker: str
-    partition: int
     heard_at: float
     session: str = ""
     seq: int = -1
     interval: float = _UNKNOWN_INTERVAL
     queues: tuple[str, ...] = ()
     runs: tuple[HeldRun, ...] = ()
+    restricted: bool = False
     stopped: bool = False
 
     @property
@@ -34,9 +34,17 @@ class Peer:
         """Moment from which the worker is taken for dead if nothing is heard of it before."""
         return self.heard_at + LOST_AFTER_INTERVALS * self.interval
 
+    def lives(self, now: float) -> bool:
+        """Whether it seems to live, and has not said that it leaves."""
+        return not self.stopped and self.silent_from >= now
+
+    def serves_all(self, queues: Collection[str]) -> bool:
+        """Whether it serves these queues."""
+        return set(queues) <= set(self.queues)
+
     def serves(self, queue: str, now: float) -> bool:
         """Whether it seems to live and serves the queue."""
-        return not self.stopped and self.silent_from >= now and queue in self.queues
+        return queue in self.queues and self.lives(now)
 
 
 class Peers:
@@ -45,9 +53,9 @@ class Peers:
     def __init__(self) -> None:
         self._peers: dict[str, Peer] = {}
 
-    def apply(self, event: WorkerEvent, partition: int, now: float) -> bool:
+    def apply(self, event: WorkerEvent, now: float) -> bool:
         """Take note of an event of a worker, read at this moment; whether it is news."""
-        peer = self._peers.setdefault(event.worker, Peer(event.worker, partition, now))
+        peer = self._peers.setdefault(event.worker, Peer(event.worker, now))
         meta = event.meta
         if meta.session == peer.session and meta.seq <= peer.seq:
             return False
@@ -56,6 +64,7 @@ class Peers:
             peer.queues = tuple(event.queues)
         elif isinstance(event, WorkerHeartbeat):
             peer.queues, peer.runs, peer.interval = tuple(event.queues), tuple(event.runs), event.interval
+            peer.restricted = event.restricted
         elif isinstance(event, WorkerStopped):
             peer.stopped = True
         return True
@@ -75,14 +84,17 @@ class Peers:
         peer = self._peers.get(worker)
         return peer is not None and peer.stopped
 
-    def silent(self, partitions: Collection[int], now: float) -> list[Peer]:
-        """Workers of these partitions that have been silent for too long."""
-        return [peer for peer in self._peers.values() if peer.partition in partitions and peer.silent_from < now]
+    def living(self, now: float) -> Iterator[Peer]:
+        """Workers that seem to live, and have not said that they leave."""
+        return (peer for peer in self._peers.values() if peer.lives(now))
 
-    def next_silence(self, partitions: Collection[int], now: float) -> float:
+    def silent(self, now: float) -> list[Peer]:
+        """Workers that have been silent for too long."""
+        return [peer for peer in self._peers.values() if peer.silent_from < now]
+
+    def next_silence(self, now: float) -> float:
         """Moment at which the next one will be, if it stays silent."""
-        moments = (peer.silent_from for peer in self._peers.values() if peer.partition in partitions)
-        return min((moment for moment in moments if moment >= now), default=inf)
+        return min((peer.silent_from for peer in self._peers.values() if peer.silent_from >= now), default=inf)
 
     def serves(self, worker: str, queue: str, now: float) -> bool:
         """Whether this worker seems to live and serves the queue."""

@@ -1,4 +1,4 @@
-"""Membership in the consumer groups of queues and of workers: what this agent owns, and what it commits as owner.
+"""Membership in consumer groups, such as those of queues: what this process owns, and what it commits as owner.
 
 One thread looks after all of them: each thread that wakes up costs an idle agent more than what it does.
 """
@@ -11,15 +11,14 @@ import threading
 import time
 from typing import Final
 
-from ..events.errors import LogClosedError, NotAllowedError, TasktapeError
-from ..events.groups import WATCHERS, agents_group
+from ..events.errors import LogClosedError, TasktapeError
+from ..events.groups import agents_group
+from ..events.log.pace import BRISK, Pace, until_next
 from ..events.log.port import Log, Member, Positions
 from ..events.queue_events import queue_topic
-from ..events.worker_events import WorkerEvent
 
 LOGGER = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
-_LOOK_AT_REST_SECONDS: Final = 2.0
 _RESTS_AFTER: Final = 5.0
 """Seconds after the last change to what is owned from which on groups count as settled."""
 
@@ -84,10 +83,11 @@ class Membership:
 
 
 class Memberships:
-    """All memberships of an agent, used by a thread of its own once started."""
+    """All memberships of a process, used by a thread of its own once started."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, pace: Pace = BRISK) -> None:
         self._log = log
+        self._pace = pace
         self._all: list[Membership] = []
         self._changed = threading.Condition()
         self._closing = False
@@ -105,14 +105,6 @@ class Memberships:
     def join_queue(self, queue: str) -> Membership:
         """Join the agents of a queue."""
         return self.join(agents_group(queue), queue_topic(queue))
-
-    def join_watchers(self) -> Membership | None:
-        """Join the watchers of all workers; None where the access rules keep this agent to its own queues."""
-        try:
-            return self.join(WATCHERS, WorkerEvent.topic)
-        except NotAllowedError as error:
-            LOGGER.warning("this agent watches no other workers: %s", error, extra={"action": "watch_nobody"})
-            return None
 
     def start(self) -> None:
         """Begin to look after them."""
@@ -151,4 +143,5 @@ class Memberships:
     def _pause(self) -> float:
         """Seconds until the next look at what is owned: few while partitions are being shared out."""
         changed_at = max((membership.changed_at for membership in self._all), default=0.0)
-        return _LOOK_AT_REST_SECONDS if time.monotonic() - changed_at > _RESTS_AFTER else _LOOK_SECONDS
+        is_settled = time.monotonic() - changed_at > _RESTS_AFTER
+        return until_next(self._pace.look) if is_settled else _LOOK_SECONDS

@@ -150,7 +150,7 @@ class View:
         return sorted(idler for idler in free if self.peers.serves(idler.worker, queue, now))
 
     def _apply_to_workers(self, event: WorkerEvent, record: LogRecord, now: float) -> None:
-        if self.peers.apply(event, record.partition, now):
+        if self.peers.apply(event, now):
             named = event.runs if isinstance(event, WorkerHeartbeat) else ()
             runs = {(held.task, held.run) for held in named if self.tasks.outcome(held.task, held.run) is None}
             self.idlers.heard(event.worker, runs, record.timestamp)

@@ -2,15 +2,15 @@
 
 Pure. A worker is suspected when nothing was heard of it for three of its intervals, on this reader's own monotonic
 clock; it is taken for dead when that still holds after the topic was read to its end. Then each run that its last
-heartbeat named is looked into: only what the queue's log says it had taken is its to lose.
+heartbeat named is looked into: only what the queue's log says it had taken is its to lose. Who does so is a matter of
+turns; each agent waits for one interval more for each that comes before it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from math import inf
 from typing import Final, Protocol
 
 from ..events.base import Meta, uuid7
@@ -24,6 +24,7 @@ from .appends import Appends, Tombstone
 from .follow import Reading
 from .peers import Peer
 from .retry import is_set_aside, successor
+from .turns import Turns
 from .view import View
 
 LOGGER = logging.getLogger(__name__)
@@ -108,9 +109,10 @@ class Case:
 
 @dataclass(slots=True)
 class Watcher:
-    """Watches the workers of the partitions it owns, for one worker."""
+    """Watches all workers, for one worker."""
 
     worker: str
+    turns: Turns
     stamp: Callable[[], Meta]
     appends: Appends
     view: View
@@ -119,22 +121,23 @@ class Watcher:
     cases: dict[str, Case] = field(default_factory=dict)
     _confirming: bool = False
 
-    def step(self, owned: Collection[int], now: float) -> None:
-        """Do all that can be done now, as the owner of these partitions of the topic of workers."""
-        if not self._confirming and any(self._suspects(owned, now)):
+    def step(self, now: float) -> None:
+        """Do all that can be done now."""
+        if not self._confirming and any(self._suspects(now)):
             self._confirming = True
             self.archive.read_workers_to_end(WORKERS_READ)
         for case in list(self.cases.values()):
             self._pursue(case, now)
 
-    def next_due(self, owned: Collection[int], now: float) -> float:
+    def next_due(self, now: float) -> float:
         """Moment at which to call `step` even if nothing changes."""
-        return self.view.peers.next_silence(owned, now) if owned else inf
+        turns = (self._turn(peer, now) for peer in self._silent(now))
+        return min((self.view.peers.next_silence(now), *(moment for moment in turns if moment >= now)))
 
-    def confirm(self, owned: Collection[int], now: float) -> None:
+    def confirm(self, now: float) -> None:
         """The topic was read to its end: whoever is silent still is dead."""
         self._confirming = False
-        for peer in self._suspects(owned, now):
+        for peer in self._suspects(now):
             self._open(peer)
 
     def read(self, worker: str, readings: Iterable[Reading]) -> None:
@@ -158,9 +161,18 @@ class Watcher:
         if self.cases.pop(worker, None) is not None:
             self.archive.close_case(worker)
 
-    def _suspects(self, owned: Collection[int], now: float) -> list[Peer]:
-        silent = self.view.peers.silent(owned, now)
+    def _silent(self, now: float) -> list[Peer]:
+        """Others that are silent, and have no case here."""
+        silent = self.view.peers.silent(now)
         return [peer for peer in silent if peer.worker != self.worker and peer.worker not in self.cases]
+
+    def _suspects(self, now: float) -> list[Peer]:
+        return [peer for peer in self._silent(now) if self._turn(peer, now) < now]
+
+    def _turn(self, peer: Peer, now: float) -> float:
+        """Moment from which on a silent worker is this one's to look into."""
+        queues = {held.queue for held in peer.runs}
+        return peer.silent_from + peer.interval * self.turns.of(peer.worker, now, queues)
 
     def _open(self, peer: Peer) -> None:
         folds = {held.queue: QueueFold(held.queue, self.lease) for held in peer.runs}

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from ..events.base import Stamper
 from ..events.errors import NotAllowedError, TasktapeError, UnknownTopicError
 from ..events.log import open_log
+from ..events.log.pace import CALM, PHASE
 from ..events.log.port import Delivery, Positions, lag
 from ..events.queue_events import AbortRequested, QueueEvent, queue_topic
 from ..events.task_events import TasksEvent
@@ -56,9 +57,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 10.0
-PATIENT: Final = {"fetch.wait.max.ms": "500", "queued.max.messages.kbytes": "1024"}
-"""An agent reads for as long as it lives: an idle one asks Kafka twice a second, though its first reads take longer,
-and a long past is never in memory as a whole, which librdkafka would fetch ahead."""
+PATIENT: Final = {"fetch.wait.max.ms": "3000", "queued.max.messages.kbytes": "1024"}
+"""An agent reads for as long as it lives: an idle one asks Kafka every 3 s, though its first reads take longer, and a
+long past is never in memory as a whole, which librdkafka would fetch ahead."""
 ADOPTED: Final = "adopted"
 T = TypeVar("T")
 
@@ -105,7 +106,14 @@ class Question:
             self.answer.set_exception(error)
 
 
-News = Batch | FollowerDied | Delivered | Prepared | Exited | Finished | Leave | Question
+@dataclass(frozen=True)
+class Denied:
+    """The access rules keep the agent from a queue it would look after."""
+
+    error: NotAllowedError
+
+
+News = Batch | FollowerDied | Delivered | Prepared | Exited | Finished | Leave | Question | Denied
 
 
 class Worker:
@@ -133,7 +141,7 @@ class Worker:
         self._followers: dict[str, Follower] = {}
         self._is_heard = False
         with contextlib.ExitStack() as stack:
-            self._log = stack.enter_context(open_log(settings.log, PATIENT | settings.kafka))
+            self._log = stack.enter_context(open_log(settings.log, PATIENT | settings.kafka, CALM))
             self._outbox = stack.enter_context(contextlib.closing(Outbox(settings, self._stamper())))
             self._leash = stack.enter_context(contextlib.closing(Leash()))
             shop = self._workshop(housing)
@@ -142,9 +150,8 @@ class Worker:
             self._helper = stack.enter_context(ThreadPoolExecutor(1, "tasktape-helper"))
             ask = LogWait()
             ask(partial(self._log.create_topics, [*TOPICS, *map(queue_spec, self._queues)]))
-            self._groups = stack.enter_context(contextlib.closing(Memberships(self._log)))
+            self._groups = stack.enter_context(contextlib.closing(Memberships(self._log, CALM)))
             self._memberships = {name: ask(partial(self._groups.join_queue, name)) for name in self._queues}
-            self._watchers = ask(self._groups.join_watchers)
             self._beginning = ask(self._find_beginning)
             self._core = Core(self._plan(capacity, fair, max_idle), self, SystemClock(), self._stamper, SystemRandom())
             self._core.runs.observer = observer
@@ -200,10 +207,6 @@ class Worker:
         """Return the partitions of a served queue's topic that this worker owns."""
         return self._memberships[queue].owned()
 
-    def watched(self) -> frozenset[int]:
-        """Return the partitions of the topic of workers that this worker owns."""
-        return frozenset() if self._watchers is None else self._watchers.owned()
-
     def commit(self, queue: str, positions: Positions) -> None:
         """Commit positions of a served queue's group in the background."""
         self._memberships[queue].commit(positions)
@@ -218,7 +221,7 @@ class Worker:
 
     def read_workers_to_end(self, mark: str) -> None:
         """Have a mark set where the topic of workers ends now."""
-        self._followers[MAIN].mark(mark, [WorkerEvent.topic])
+        self._helper.submit(self._followers[MAIN].check, mark, [WorkerEvent.topic])
 
     def open_case(self, worker: str, positions: Positions) -> None:
         """Read the partitions a case is about."""
@@ -295,6 +298,8 @@ class Worker:
                 self._lose(name, error)
             case Question():
                 news.put_to(core)
+            case Denied(denial):
+                core.on_denied(denial)
 
     def _take_in(self, batch: Batch) -> None:
         self._core.on_batch(batch)
@@ -315,6 +320,8 @@ class Worker:
         if name in {MAIN, ORPHANS}:
             raise error
         LOGGER.warning("the case of %s is put off: %s", name, error, extra={"action": "case_failed", "peer": name})
+        if isinstance(error, NotAllowedError):
+            self._core.on_denied(error)
         self._core.on_case_lost(name)
 
     def _acknowledge(self, key: str, delivery: Delivery) -> None:
@@ -333,6 +340,9 @@ class Worker:
         try:
             self._log.create_topics([queue_spec(name)])
             positions = self._log.start_positions([queue_topic(name)])
+        except NotAllowedError as error:
+            self._inbox.put(Denied(error))
+            return
         except TasktapeError as error:
             LOGGER.warning(
                 "queue %s can't be looked after: %s", name, error, extra={"action": "adopt_failed", "queue": name}
@@ -380,10 +390,10 @@ class Worker:
             **capacity._asdict(),
             lease=self._settings.claim_lease,
             interval=self._settings.heartbeat_interval,
-            worker_partitions=len(self._log.start_positions([WorkerEvent.topic])),
             version=version("tasktape"),
             machine=machine_facts(),
             fair=fair,
             instance=self._settings.instance,
             max_idle=max_idle,
+            phase=PHASE,
         )

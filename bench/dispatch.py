@@ -20,7 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 from tasktape.events.base import Event, Stamper, new_task_id, to_us
-from tasktape.events.groups import WATCHERS, agents_group
+from tasktape.events.groups import agents_group
 from tasktape.events.log import Log, Reader
 from tasktape.events.parts import Script, TaskSpec
 from tasktape.events.queue_events import (
@@ -280,9 +280,8 @@ class Idle(NamedTuple):
 def idle(site: Site, log: Log) -> Idle:
     """Watch an agent that has nothing to do."""
     bench = Bench(site, log)
-    groups = [agents_group(bench.queue), WATCHERS]
     with (
-        usual_heartbeats(site.settings.log, groups),
+        usual_heartbeats(site.settings.log, [agents_group(bench.queue)]),
         bench.agents(1, TASKTAPE, "agent", "--queue", bench.queue) as (pid,),
     ):
         time.sleep(UNTIL_IDLE_SECONDS)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-from .groups import AGENTS_PREFIX, SCALERS_PREFIX, WATCHERS, agents_group
+from .groups import AGENTS_PREFIX, SCALERS_PREFIX, agents_group
 from .instance_events import InstanceEvent
 from .queue_events import QUEUE_TOPIC_PREFIX, AbortRequested, QueueEvent, queue_topic
 from .report_events import ConsoleWritten, ReportEvent, ScalarsReported
@@ -63,10 +63,11 @@ def _sdk(queues: Sequence[str]) -> list[Acl]:
 
 
 def _agent(queues: Sequence[str]) -> list[Acl]:
-    """Agents, and the scripts they run. One that serves given queues can't look after others' workers."""
+    """Agents, and the scripts they run. One that is kept to given queues looks after no workers of others."""
     groups = [Acl("group", agents_group(queue), ("READ",)) for queue in queues]
-    everywhere = [Acl("group", AGENTS_PREFIX, ("READ",), prefixed=True), Acl("group", WATCHERS, ("READ",))]
-    return [*_base((*_RESULTS, WorkerEvent.topic)), *_queue_topics(_BOTH, queues), *(groups or everywhere)]
+    everywhere = [Acl("group", AGENTS_PREFIX, ("READ",), prefixed=True)]
+    written = (*_RESULTS, WorkerEvent.topic, QueueEvent.topic)
+    return [*_base(written), *_queue_topics(_BOTH, queues), *(groups or everywhere)]
 
 
 def _scaler(_: Sequence[str]) -> list[Acl]:

@@ -6,8 +6,6 @@ from typing import Final
 
 AGENTS_PREFIX: Final = "tasktape.agent."
 SCALERS_PREFIX: Final = "tasktape.scaler."
-WATCHERS: Final = "tasktape.watchers"
-"""Group of the agents that look after all workers."""
 
 
 def agents_group(queue: str) -> str:

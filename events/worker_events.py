@@ -57,7 +57,8 @@ class WorkerStarted(WorkerEvent):
 class WorkerHeartbeat(WorkerEvent):
     """The worker lives; `runs` is all it holds, `load` its machine (percent and bytes by name).
 
-    `spare` is the hardware it has left for further runs.
+    The next heartbeat follows after `interval` seconds at the latest. `spare` is the hardware it has left for further
+    runs. `restricted` says that the access rules keep it to the queues it serves.
     """
 
     queues: list[str]
@@ -65,6 +66,7 @@ class WorkerHeartbeat(WorkerEvent):
     load: dict[str, float] = Field(default_factory=dict)
     interval: float = 5.0
     spare: Hardware = Field(default_factory=Hardware)
+    restricted: bool = False
 
 
 class DrainRequested(Event):

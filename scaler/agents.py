@@ -48,12 +48,12 @@ class Agents:
         self._on_instance: dict[str, str] = {}
         self._expected: dict[str, float] = {}
 
-    def apply(self, event: WorkerEvent, partition: int, timestamp_us: int, now: float) -> None:
+    def apply(self, event: WorkerEvent, timestamp_us: int, now: float) -> None:
         """Take note of an event that was read at this moment.
 
         A first heartbeat may be on the log before what the worker said at its start: that is older, and counts still.
         """
-        is_news = self._peers.apply(event, partition, now)
+        is_news = self._peers.apply(event, now)
         agent = self._agents.setdefault(event.worker, Agent(event.worker, free_since_us=timestamp_us))
         agent.left = self._peers.has_stopped(event.worker)
         if isinstance(event, WorkerStarted):

@@ -104,7 +104,7 @@ class Seen:
             case InstanceEvent() | ScalerEvent() if event.scaler == self._name:
                 self._apply_to_instances(event)
             case WorkerEvent():
-                self.agents.apply(event, record.partition, record.timestamp, self._hearing)
+                self.agents.apply(event, record.timestamp, self._hearing)
             case QueueEvent() if event.queue in self.queues:
                 self._apply_to_queues(event)
             case LimitSet() | PermitEvent():

@@ -13,6 +13,7 @@ from .kafka_member import KafkaMember
 from .kafka_reader import KafkaReader
 from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime, close_at_exit
+from .pace import BRISK, Pace
 from .port import Headers, Log, Member, OnDelivery, Positions, Reader, TopicPartition
 
 PATIENCE: Final = 10.0
@@ -28,11 +29,17 @@ class KafkaLog(Log):
     """
 
     def __init__(
-        self, servers: str, properties: Mapping[str, str] | None = None, *, patience: float = PATIENCE
+        self,
+        servers: str,
+        properties: Mapping[str, str] | None = None,
+        pace: Pace = BRISK,
+        *,
+        patience: float = PATIENCE,
     ) -> None:
         self._clients = KafkaClients(servers, properties or {})
         self.url = self._clients.url
         self._life = Lifetime(self.url)
+        self._pace = pace
         self._patience = patience
         self._topics = KafkaTopics(self._clients, patience)
         self._appender = Appender(self._clients)
@@ -81,7 +88,7 @@ class KafkaLog(Log):
     def read(self, positions: Mapping[TopicPartition, int]) -> Reader:
         """Open a reader at these positions."""
         self._life.check()
-        reader = KafkaReader(self._clients, self._topics, self._life, positions)
+        reader = KafkaReader(self._clients, self._topics, self._life, positions, self._pace.slice)
         self._users.add(reader)
         return reader
 
@@ -89,7 +96,7 @@ class KafkaLog(Log):
         """Join a consumer group for these topics."""
         self._life.check()
         self._topics.partitions(topics)
-        member = KafkaMember(self._clients, self._life, group, topics, self._patience)
+        member = KafkaMember(self._clients, self._life, group, topics, self._patience, self._pace.serve)
         self._users.add(member)
         return member
 

@@ -15,10 +15,10 @@ from ..errors import NotAllowedError
 from .kafka_clients import KafkaClients
 from .kafka_errors import FATAL, GROUP_FORBIDDEN, TOPIC_FORBIDDEN
 from .lifetime import Lifetime, PartLifetime
+from .pace import until_next
 from .port import Member, Positions, TopicPartition
 
 _SERVE_EVERY: Final = 0.05
-_SERVE_AT_REST_EVERY: Final = 1.0
 _RESTS_AFTER: Final = 5.0
 """Seconds after the last change to what is owned from which on the group counts as settled."""
 _SERVE_WHILE_COMMITTING: Final = 0.01
@@ -42,13 +42,20 @@ class KafkaMember(Member):
     """
 
     def __init__(
-        self, clients: KafkaClients, life: Lifetime, group: str, topics: Sequence[str], patience: float
+        self,
+        clients: KafkaClients,
+        life: Lifetime,
+        group: str,
+        topics: Sequence[str],
+        patience: float,
+        serve_at_rest_every: float,
     ) -> None:
         self._clients = clients
         self._life = PartLifetime(life)
         self._group = group
         self._topics = list(topics)
         self._patience = patience
+        self._serve_at_rest_every = serve_at_rest_every
         self._owned: frozenset[TopicPartition] = frozenset()
         self._outcomes: deque[KafkaError | None] = deque()
         self._given_up = 0
@@ -104,7 +111,7 @@ class KafkaMember(Member):
     def _pause(self) -> float:
         """Seconds until the group's protocol is served again: few while partitions are being shared out."""
         is_settled = time.monotonic() - self._changed_at > _RESTS_AFTER
-        return _SERVE_AT_REST_EVERY if is_settled else _SERVE_EVERY
+        return until_next(self._serve_at_rest_every) if is_settled else _SERVE_EVERY
 
     def _serve(self, timeout: float) -> None:
         """Serve the group's protocol. No record ever comes, since the partitions are paused."""

@@ -18,7 +18,6 @@ from .lifetime import Lifetime, PartLifetime
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
 _FIRST_SLICE: Final = 0.1
-_LONGEST_SLICE: Final = 0.8
 """Seconds for which a waiting reader keeps others out, and after which it heeds that it was woken: each time twice as
 many, as whoever reads something often has something to ask soon after."""
 _SLICE_OF_MAIN_THREAD: Final = 0.2
@@ -30,12 +29,21 @@ _HEARD_OF_WITHIN: Final = 2.0
 
 
 class KafkaReader(Reader):
-    """A consumer whose partitions are assigned by hand. While the broker is away it waits, and goes on by itself."""
+    """A consumer whose partitions are assigned by hand. While the broker is away it waits, and goes on by itself.
+
+    `longest_slice` is for how many seconds at once it may keep others out.
+    """
 
     def __init__(
-        self, clients: KafkaClients, topics: KafkaTopics, life: Lifetime, positions: Mapping[TopicPartition, int]
+        self,
+        clients: KafkaClients,
+        topics: KafkaTopics,
+        life: Lifetime,
+        positions: Mapping[TopicPartition, int],
+        longest_slice: float,
     ) -> None:
         self._clients = clients
+        self._longest_slice = longest_slice
         self._topics = topics
         self._unseen: dict[str, float] = {}
         self._life = PartLifetime(life)
@@ -58,7 +66,7 @@ class KafkaReader(Reader):
             if found or self._woken or (left < _SHORTEST and not messages):
                 self._woken = False
                 return found
-            pause = min(2 * pause, _longest_slice())
+            pause = min(2 * pause, _SLICE_OF_MAIN_THREAD if _is_main_thread() else self._longest_slice)
 
     def wake(self) -> None:
         """Have the poll that waits return after its slice; else the next one."""
@@ -131,9 +139,8 @@ class KafkaReader(Reader):
             raise self._clients.unavailable(error)
 
 
-def _longest_slice() -> float:
-    is_main = threading.current_thread() is threading.main_thread()
-    return _SLICE_OF_MAIN_THREAD if is_main else _LONGEST_SLICE
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _headers(message: Message[Any, Any]) -> Headers:

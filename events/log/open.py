@@ -7,14 +7,15 @@ from pathlib import Path
 
 from ..errors import SettingsError
 from .fork_gate import gate
+from .pace import BRISK, Pace
 from .port import Log
 
 
-def open_log(url: str, properties: Mapping[str, str] | None = None) -> Log:
+def open_log(url: str, properties: Mapping[str, str] | None = None, pace: Pace = BRISK) -> Log:
     """Open the log at `sqlite:///path`, `kafka://host:port[,host:port]` or `memory://name`.
 
-    `properties` are librdkafka properties, for Kafka alone. Raises `SettingsError` for any other URL. Opening a Kafka
-    log does not wait for the broker.
+    `properties` are librdkafka properties, for Kafka alone; `pace` is how often one wakes up that waits. A Kafka log is
+    opened without waiting for the broker. Raises `SettingsError` for any other URL.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -23,12 +24,12 @@ def open_log(url: str, properties: Mapping[str, str] | None = None) -> Log:
         with gate:
             from .sqlite import SqliteLog  # noqa: PLC0415  imported only where used
 
-        return SqliteLog(sqlite_path(rest))
+        return SqliteLog(sqlite_path(rest), pace=pace)
     if scheme == "kafka":
         with gate:
             from .kafka import KafkaLog  # noqa: PLC0415  imported only where used
 
-        return KafkaLog(rest, properties or {})
+        return KafkaLog(rest, properties or {}, pace)
     if scheme == "memory":
         with gate:
             from .memory import MemoryLog  # noqa: PLC0415  imported only where used

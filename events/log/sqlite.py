@@ -11,10 +11,11 @@ from ..errors import TopicMismatchError, UnknownTopicError
 from ..topics import TopicSpec
 from .clock import Clock, uptime_us
 from .lifetime import Lifetime, close_at_exit
+from .pace import BRISK, Pace
 from .port import Headers, Log, Member, OnDelivery, Positions, Reader, TopicPartition
 from .sqlite_cleaning import clean
 from .sqlite_database import SQL, Database, Queries, transaction
-from .sqlite_groups import LEASE, Groups
+from .sqlite_groups import Groups
 from .sqlite_reader import SqliteReader
 from .sqlite_writer import Append, Writer
 
@@ -22,18 +23,19 @@ from .sqlite_writer import Append, Writer
 class SqliteLog(Log):
     """The log in the file at `path`, which is made (mode 0600) when it is not there.
 
-    `now` and `uptime` are the clocks, in µs: the wall's for append times, the machine's for leases. `lease` is how many
-    seconds a group waits for a silent member. Raises `LogUnavailableError` when the file can't be used.
+    `now` and `uptime` are the clocks, in µs: the wall's for append times, the machine's for leases. Raises
+    `LogUnavailableError` when the file can't be used.
     """
 
-    def __init__(self, path: Path, *, now: Clock = now_us, uptime: Clock = uptime_us, lease: float = LEASE) -> None:
+    def __init__(self, path: Path, *, now: Clock = now_us, uptime: Clock = uptime_us, pace: Pace = BRISK) -> None:
         self._database = Database(path.absolute())
         self.url = self._database.url
         self._life = Lifetime(self.url)
         self._now = now
         self._readers: weakref.WeakSet[SqliteReader] = weakref.WeakSet()
         self._queries = Queries(self._database)
-        self._groups = Groups(self._database, self._queries, self._life, uptime, lease)
+        self._pace = pace
+        self._groups = Groups(self._database, self._queries, self._life, uptime, pace.lease)
         self._writer = Writer(self._database, self._life, (now, uptime))
         close_at_exit(self)
 
@@ -83,7 +85,7 @@ class SqliteLog(Log):
     def read(self, positions: Mapping[TopicPartition, int]) -> Reader:
         """Open a reader at these positions."""
         self._life.check()
-        reader = SqliteReader(self._database, self._life, positions)
+        reader = SqliteReader(self._database, self._life, positions, self._pace.glance)
         self._readers.add(reader)
         return reader
 

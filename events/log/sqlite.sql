@@ -37,6 +37,7 @@ CREATE TABLE members (
     member TEXT NOT NULL,
     topics TEXT NOT NULL,
     uptime INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
     PRIMARY KEY (group_name, member)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE owners (
@@ -95,13 +96,13 @@ UPDATE clock SET timestamp = max(?1, timestamp + max(0, ?2 - uptime)), uptime = 
 UPDATE members SET uptime = ?3 WHERE group_name = ?1 AND member = ?2;
 
 -- name: enter
-INSERT INTO members VALUES (?, ?, ?, ?);
+INSERT INTO members VALUES (?, ?, ?, ?, ?);
 
 -- name: leave
 DELETE FROM members WHERE group_name = ? AND member = ?;
 
 -- name: drop_dead_members
-DELETE FROM members WHERE group_name = ?1 AND (uptime < ?2 OR uptime > ?3);
+DELETE FROM members WHERE group_name = ?1 AND ?2 NOT BETWEEN uptime AND uptime + lease;
 
 -- name: members
 SELECT member, topics FROM members WHERE group_name = ?;

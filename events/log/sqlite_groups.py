@@ -18,11 +18,11 @@ from ..errors import LogUnavailableError, UnknownTopicError
 from .clock import Clock
 from .groups import Owners, assign
 from .lifetime import Lifetime, PartLifetime
+from .pace import until_next
 from .port import Member, Positions, TopicPartition
 from .sqlite_database import SQL, Database, Queries, transaction
 
-LEASE: Final = 4.0
-"""Seconds without a sign of life after which a member counts as dead. Each sign is a write: it wakes all followers."""
+_SIGNS_PER_LEASE: Final = 2
 
 _logger = logging.getLogger("tasktape.log")
 
@@ -90,7 +90,7 @@ class Groups:
                 yield self._connection
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._lease / 2):
+        while not self._stopped.wait(until_next(self._lease / _SIGNS_PER_LEASE)):
             try:
                 self._renew()
             except LogUnavailableError as error:
@@ -117,14 +117,13 @@ class Groups:
         uptime = self._uptime()
         if connection.execute(SQL["renew"], (member.group, member.identity, uptime)).rowcount:
             return False
-        connection.execute(SQL["enter"], (member.group, member.identity, json.dumps(member.topics), uptime))
+        lease = round(self._lease * 1e6)
+        connection.execute(SQL["enter"], (member.group, member.identity, json.dumps(member.topics), uptime, lease))
         return True
 
     def _drop_dead(self, connection: sqlite3.Connection, group: str) -> bool:
         """Drop members whose lease has run out; whether there were any. An uptime to come is from before a restart."""
-        uptime = self._uptime()
-        oldest = uptime - int(self._lease * 1e6)
-        return connection.execute(SQL["drop_dead_members"], (group, oldest, uptime)).rowcount > 0
+        return connection.execute(SQL["drop_dead_members"], (group, self._uptime())).rowcount > 0
 
     def _share_out(self, connection: sqlite3.Connection, group: str) -> None:
         """Share a group's partitions among its members."""

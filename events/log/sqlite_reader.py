@@ -12,11 +12,10 @@ from .file_watch import FileWatch, watch_file
 from .fork_gate import gate
 from .headers import unpack
 from .lifetime import Lifetime, PartLifetime
+from .pace import until_next
 from .port import LogRecord, Positions, Reader, TopicPartition
 from .sqlite_database import OFFSET_BITS, SQL, Database
 
-_GLANCE: Final = 3.0
-"""Seconds between looks while nobody rings: an appending process may be stopped or die between its commit and that."""
 _BYTES_PER_POLL: Final = 32 * 1024 * 1024
 _UNKNOWN: Final = -1
 """No version of the file: something may be there to be read although nobody has written since."""
@@ -28,12 +27,16 @@ class SqliteReader(Reader):
     """A reader with a connection of its own, woken by the file's bell, whoever rings it.
 
     It listens from its first wait on: who reads the past alone does without, since to stop listening takes some 10 ms.
+    It looks every `glance` seconds besides: an appending process may die between its commit and the bell.
     """
 
-    def __init__(self, database: Database, life: Lifetime, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self, database: Database, life: Lifetime, positions: Mapping[TopicPartition, int], glance: float
+    ) -> None:
         self._life = PartLifetime(life)
         self._database = database
         self._connection = database.connect()
+        self._glance = glance
         self._watch: FileWatch | None = None
         self._identities: dict[TopicPartition, int] = {}
         self._positions: Positions = {}
@@ -95,7 +98,7 @@ class SqliteReader(Reader):
     def _wait(self, deadline: float) -> bool:
         """Wait until another connection has committed; False when the deadline or `wake` comes first."""
         while not self._woken and (now := time.monotonic()) < deadline:
-            self._listen(min(_GLANCE, deadline - now))
+            self._listen(min(until_next(self._glance), deadline - now))
             if self._has_changed():
                 return True
         self._woken = False

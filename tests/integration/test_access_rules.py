@@ -36,8 +36,9 @@ from tasktape.events.errors import (
     TasktapeError,
     UnknownTopicError,
 )
-from tasktape.events.groups import WATCHERS, agents_group, scaler_group
+from tasktape.events.groups import agents_group, scaler_group
 from tasktape.events.instance_events import InstanceEvent, InstanceLaunched, ScalerEvent
+from tasktape.events.limit_events import LimitSet, PermitReleased
 from tasktape.events.log import Log, TopicPartition
 from tasktape.events.log.kafka_acls import grant
 from tasktape.events.parts import TaskSpec
@@ -73,15 +74,15 @@ READS = {
 }
 WRITES = {
     "alice": RESULTS | {MINE},
-    "gpu-agent": RESULTS | {"tasktape.workers", MINE},
-    "agent": RESULTS | {"tasktape.workers", MINE, OTHERS},
+    "gpu-agent": RESULTS | {"tasktape.workers", "tasktape.queues", MINE},
+    "agent": RESULTS | {"tasktape.workers", "tasktape.queues", MINE, OTHERS},
     "scaler": {INSTANCES, "tasktape.control"},
     "dashboard": set(),
     "auditor": set(),
     "other-admin": ALL,
     "stranger": set(),
 }
-OF_AGENTS = {agents_group("gpu"): MINE, agents_group("cpu"): OTHERS, WATCHERS: WorkerEvent.topic}
+OF_AGENTS = {agents_group("gpu"): MINE, agents_group("cpu"): OTHERS}
 LEADS = scaler_group("any")
 GROUPS = OF_AGENTS | {LEADS: INSTANCES}
 SERVES = {
@@ -133,6 +134,7 @@ def secured(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with settings.open_log() as log:
             log.create_topics([queue_spec("cpu")])
             say(log, QueueCreated(meta=Stamper()(), queue="cpu"), TaskCreated(meta=Stamper()(), task=DRAFT, spec=SPEC))
+            say(log, LimitSet(meta=Stamper()(), scope="queue:gpu", running=1))
             assert set(write(log, ALL).values()) == {None}
         yield broker
     finally:
@@ -276,7 +278,11 @@ def test_a_script_an_agent_and_a_dashboard_work_with_a_settings_file_and_no_pass
     assert f"NotAllowedError User:alice may not see or CREATE topic '{OTHERS}'" in ran.stdout
     with agent.agent("gpu") as log_file:
         until(lambda: [e for e in events(secured, tmp_path, RunCompleted) if e.task == copy])
-    assert f"User:gpu-agent may not READ group '{WATCHERS}'" in log_file.read_text()
+    said_by_agent = log_file.read_text()
+    assert "this agent looks after its own queues alone" in said_by_agent
+    assert f"User:gpu-agent may not see or CREATE topic '{OTHERS}'" in said_by_agent
+    permits = {event.task for event in events(secured, tmp_path, PermitReleased)}
+    assert copy in permits, "it keeps to limits"
 
     with open_queries(secured.settings("dashboard", viewer.home)) as queries:
         done = queries.task(copy)

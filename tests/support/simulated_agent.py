@@ -82,9 +82,7 @@ class Agent:
         world, log = self.world, self.world.log
         self.name = next(world.names)
         shape = self.shape._asdict()
-        plan = Plan(
-            self.name, "host", 1, self.queues, lease=LEASE, interval=INTERVAL, worker_partitions=PARTITIONS, **shape
-        )
+        plan = Plan(self.name, "host", 1, self.queues, lease=LEASE, interval=INTERVAL, **shape)
         self.core = Core(plan, self, self, lambda: world.stamper(f"agent/{self.name}"), Random(world.random.random()))
         queues = [queue_topic(queue) for queue in self.queues]
         self.follow(MAIN, log.start_positions([*_TOLD, *queues]) | log.end_positions(["tasktape.control"]))
@@ -103,9 +101,6 @@ class Agent:
 
     def owned(self, queue: str) -> frozenset[int]:
         return self.world.share(self, queue)
-
-    def watched(self) -> frozenset[int]:
-        return self.world.share(self, "workers")
 
     def commit(self, queue: str, positions: Positions) -> None:  # noqa: ARG002  a port's signature
         self.committed |= positions

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -24,6 +25,7 @@ from tasktape.events.codec import Codec, header
 from tasktape.events.errors import BlobError, LogUnavailableError, NotAllowedError, RegistryUnavailableError
 from tasktape.events.groups import agents_group
 from tasktape.events.log.memory import MemoryLog
+from tasktape.events.log.pace import Pace
 from tasktape.events.log.port import Member, Positions, Reader, TopicPartition
 from tasktape.events.parts import TaskSpec
 from tasktape.events.queue_events import QueueCreated, queue_topic
@@ -145,6 +147,48 @@ def test_a_mark_comes_after_all_that_was_there_when_it_was_asked_for(
         if batch.marks:
             break
     assert (seen, batch.marks) == (3, ("here",))
+
+
+def test_to_check_whether_all_was_read_wakes_no_reader_that_has_read_it(
+    log: MemoryLog, inbox: Inbox, follow: Follow, monkeypatch: pytest.MonkeyPatch, until: Callable[[Any], Any]
+) -> None:
+    append(log, created("q"))
+    follower = follow("tasktape.queues")
+    inbox.kinds(1)
+    until(lambda: follower.positions()[TopicPartition("tasktape.queues", 0)] == 1)
+    with monkeypatch.context() as asleep:
+        asleep.setattr(follower, "_wake", Mock(side_effect=AssertionError("it is woken")))
+        follower.check("read", ["tasktape.queues"])
+        assert inbox.next().marks == ("read",)
+
+
+def test_a_check_comes_after_what_was_appended_before_it(log: MemoryLog, inbox: Inbox, follow: Follow) -> None:
+    follower = follow("tasktape.queues")
+    for number in range(20):
+        append(log, created(f"q{number}"))
+        log.flush()
+        follower.check(f"mark {number}", ["tasktape.queues"])
+    seen, marks = 0, dict[str, int]()
+    while len(marks) < 20:
+        batch = inbox.next()
+        seen += len(batch.readings)
+        marks |= dict.fromkeys(batch.marks, seen)
+    assert all(read > int(mark.split()[1]) for mark, read in marks.items())
+
+
+def test_a_check_of_a_log_that_is_away_is_made_later(
+    log: MemoryLog, inbox: Inbox, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasktape.agent.follow._RETRY_SECONDS", 0.01)
+    follower = follow("tasktape.queues")
+    away, ends = [LogUnavailableError("u", "away")] * 2, log.end_positions
+    monkeypatch.setattr(log, "end_positions", lambda topics: _raise(away.pop()) if away else ends(topics))
+    follower.check("here", ["tasktape.queues"])
+    assert inbox.next().marks == ("here",)
+
+
+def _raise(error: Exception) -> Positions:
+    raise error
 
 
 def test_a_long_past_comes_in_bounded_batches(log: MemoryLog, inbox: Inbox, follow: Follow) -> None:
@@ -292,9 +336,9 @@ def test_one_thread_looks_after_all_memberships(log: MemoryLog, until: Callable[
     log.create_topics([queue_spec("q"), queue_spec("r"), *TOPICS])
     before = threading.active_count()
     with closing(Memberships(log)) as groups:
-        memberships = [groups.join_queue("q"), groups.join_queue("r"), groups.join_watchers()]
+        memberships = [groups.join_queue("q"), groups.join_queue("r")]
         groups.start()
-        until(lambda: all(membership is not None and membership.owned() for membership in memberships))
+        until(lambda: all(membership.owned() for membership in memberships))
         assert threading.active_count() == before + 1
 
 
@@ -302,10 +346,9 @@ def test_positions_are_committed_before_the_next_look_at_a_group_that_rests(
     log: MemoryLog, until: Callable[[Callable[[], Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasktape.agent.queue_watch._RESTS_AFTER", -1.0)
-    monkeypatch.setattr("tasktape.agent.queue_watch._LOOK_AT_REST_SECONDS", 600.0)
     log.create_topics([queue_spec("q")])
     place = TopicPartition(queue_topic("q"), 3)
-    with closing(Memberships(log)) as groups:
+    with closing(Memberships(log, Pace(look=600.0))) as groups:
         membership = groups.join_queue("q")
         groups.start()
         membership.commit({place: 5})
@@ -340,15 +383,13 @@ class ExpelledMember(DeniedMember):
         return {}
 
 
-def test_who_may_not_watch_goes_without_and_says_so(
-    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    log.create_topics(TOPICS)
+def test_who_may_not_join_is_told_so_and_leaves_nothing_behind(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.create_topics([queue_spec("q")])
     member = DeniedMember()
     monkeypatch.setattr(log, "join", lambda *_: member)
-    assert Memberships(log).join_watchers() is None
+    with pytest.raises(NotAllowedError):
+        Memberships(log).join_queue("q")
     assert member.closed
-    assert [record.getMessage() for record in caplog.records] == [f"this agent watches no other workers: {DENIED}"]
 
 
 def test_a_membership_that_is_refused_is_told_of_once_and_can_be_left(

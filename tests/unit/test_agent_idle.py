@@ -25,12 +25,21 @@ from tasktape.agent.devices import Capacity
 from tasktape.agent.places import Housing
 from tasktape.agent.worker import Worker
 from tasktape.events.base import Stamper
-from tasktape.events.log import kafka_appender, kafka_reader, open_log, sqlite_groups, sqlite_reader, sqlite_writer
+from tasktape.events.log import (
+    kafka_appender,
+    kafka_reader,
+    open_log,
+    pace,
+    sqlite_groups,
+    sqlite_reader,
+    sqlite_writer,
+)
 from tasktape.events.log.file_watch import FileWatch
 from tasktape.events.log.groups import assign
 from tasktape.events.log.kafka_appender import Appender
 from tasktape.events.log.kafka_reader import KafkaReader
 from tasktape.events.log.lifetime import Lifetime
+from tasktape.events.log.pace import CALM, Pace, until_next
 from tasktape.events.log.past import past
 from tasktape.events.log.port import Delivery, LogRecord, Reader, TopicPartition
 from tasktape.events.log.sqlite import SqliteLog
@@ -105,7 +114,7 @@ def test_members_of_the_embedded_log_share_out_only_when_somebody_came_or_went(
 ) -> None:
     shared = Mock(side_effect=assign)
     monkeypatch.setattr(sqlite_groups, "assign", shared)
-    with SqliteLog(tmp_path / "log.db", lease=1000) as log:
+    with SqliteLog(tmp_path / "log.db", pace=Pace(lease=1000)) as log:
         log.create_topics([TopicSpec("t", 4)])
         one, other = log.join("group", ["t"]), log.join("group", ["t"])
         for _ in range(5):
@@ -174,11 +183,12 @@ def test_leases_and_commits_of_groups_wake_no_reader_of_the_embedded_log(log: Sq
 
 
 def test_an_append_is_seen_although_its_process_died_before_it_rang(
-    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log._database, "ring", lambda: None)
-    monkeypatch.setattr(sqlite_reader, "_GLANCE", 0.01)
-    with log.read({TopicPartition("t", 0): 0}) as reader:
+    with SqliteLog(tmp_path / "log.db", pace=Pace(glance=0.01)) as log:
+        monkeypatch.setattr(log._database, "ring", lambda: None)
+        log.create_topics([TopicSpec("t", 1)])
+        reader = log.read({TopicPartition("t", 0): 0})
         assert reader.poll() == []
         log.append("t", "k", b"1")
         log.flush()
@@ -198,6 +208,7 @@ def test_a_reader_of_the_embedded_log_looks_seldom_while_nobody_rings(
 
     monkeypatch.setattr(sqlite_reader, "watch_file", lambda _path: Mock(wait=wait))
     monkeypatch.setattr(sqlite_reader, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(sqlite_reader, "until_next", lambda period: period)
     with log.read({TopicPartition("t", 0): 0}) as reader:
         assert reader.poll(60.0) == []
     assert 60.0 <= now[0] < 60.1
@@ -266,7 +277,7 @@ def test_an_idle_agent_appends_its_heartbeats_and_thinks_only_when_there_is_news
     before = len(world.events("tasktape.workers"))
     world.run_until(lambda: False, seconds=100)
     beats = world.events("tasktape.workers")[before:]
-    assert 19 <= len(beats) <= 21
+    assert 3 <= len(beats) <= 4
     assert {type(beat) for beat in beats} == {WorkerHeartbeat}
     assert step.call_count <= 3 * len(beats)
 
@@ -283,7 +294,7 @@ def test_a_reader_of_kafka_wakes_up_seldom_and_never_spins(monkeypatch: pytest.M
     consumer = Mock(consume=Mock(side_effect=consume))
     clients = Mock()
     clients.consumer.return_value = consumer
-    reader = KafkaReader(clients, Mock(), Lifetime("kafka://nowhere"), {})
+    reader = KafkaReader(clients, Mock(), Lifetime("kafka://nowhere"), {}, 0.8)
     assert reader.poll(0.0105) == []
     assert consumer.consume.call_count <= 3
     assert reader.poll(20.0) == []
@@ -292,3 +303,12 @@ def test_a_reader_of_kafka_wakes_up_seldom_and_never_spins(monkeypatch: pytest.M
     with ThreadPoolExecutor(1) as other:
         assert other.submit(reader.poll, 20.0).result() == []
     assert consumer.consume.call_count < 30
+
+
+def test_an_idle_process_wakes_up_for_everything_at_the_same_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(pace, "uptime_us", lambda: now[0] * 1e6)
+    moments = {round(now[0] + until_next(period), 6) for period in (CALM.lease / 2, CALM.glance, CALM.look)}
+    assert len({moment % 30 for moment in moments}) == 1
+    now[0] = max(moments) + 1e-3
+    assert {round(until_next(period), 2) for period in (CALM.lease / 2, CALM.serve)} == {60.0, 15.0}

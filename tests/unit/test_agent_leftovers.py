@@ -42,7 +42,7 @@ def test_an_agent_without_a_run_brings_on_what_was_left(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     """Also when the log is away at first."""
-    monkeypatch.setattr(leftovers, "SECONDS", 0.01)
+    monkeypatch.setattr(leftovers, "PERIOD", 0.01)
     recovery = threading.Lock()
     looking = Leftovers(settings, recovery)
     with monkeypatch.context() as patch:

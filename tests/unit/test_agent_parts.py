@@ -125,16 +125,31 @@ def test_a_run_that_is_over_is_left_out_of_the_next_claim_s_heartbeat_or_soon_of
 
 
 def test_the_lease_counts_from_the_sending_of_the_last_acknowledged_heartbeat() -> None:
-    beats = Heartbeats(5.0)
-    beats.sent("1", frozenset(), 100.0)
+    beats, some = Heartbeats(5.0), frozenset({"claim"})
+    beats.sent("1", some, 100.0)
     assert not beats.lapsed(1000.0)
     beats.delivered("1")
     assert not beats.lapsed(110.0)
     assert beats.lapsed(110.1)
-    beats.sent("2", frozenset(), 111.0)
+    beats.sent("2", some, 111.0)
     assert beats.lapsed(111.0)
     beats.delivered("2")
     assert not beats.lapsed(121.0)
+
+
+def test_a_heartbeat_that_names_no_run_stands_for_longer() -> None:
+    beats, some = Heartbeats(5.0, phase=7.0), frozenset({"claim"})
+    beats.sent("1", frozenset(), 100.0)
+    beats.delivered("1")
+    assert (beats.interval_with(frozenset()), beats.next_due()) == (30.0, 127.0)
+    assert not beats.lapsed(160.0)
+    assert beats.lapsed(160.1)
+    assert beats.wanted(some, 101.0)
+    beats.sent("2", some, 101.0)
+    assert not beats.lapsed(111.0)
+    assert beats.lapsed(111.1), "others may have read it although it was not acknowledged"
+    beats.failed("2", 112.0)
+    assert beats.lapsed(112.0)
 
 
 def test_a_failed_heartbeat_is_followed_by_a_fresh_one_soon() -> None:
@@ -212,18 +227,17 @@ HELD = HeldRun(task="t", run=1, queue="q", entry="e", partition=0, enqueued_offs
 
 def test_a_worker_is_silent_after_three_of_its_intervals_as_the_reader_s_clock_has_it() -> None:
     peers = Peers()
-    peers.apply(beat(Stamper("w")), 3, now=50.0)
-    assert peers.silent({3}, 65.0) == []
-    assert [peer.worker for peer in peers.silent({3}, 65.1)] == ["w"]
-    assert peers.silent({2}, 65.1) == [], "others watch that partition"
-    assert peers.next_silence({3}, 60.0) == 65.0
+    peers.apply(beat(Stamper("w")), now=50.0)
+    assert peers.silent(65.0) == []
+    assert [peer.worker for peer in peers.silent(65.1)] == ["w"]
+    assert peers.next_silence(60.0) == 65.0
 
 
 def test_a_late_heartbeat_does_not_bring_back_what_a_later_one_has_dropped() -> None:
     peers, stamp = Peers(), Stamper("w")
     late, latest = beat(stamp, HELD), beat(stamp)
-    peers.apply(latest, 0, now=1.0)
-    peers.apply(late, 0, now=2.0)
+    peers.apply(latest, now=1.0)
+    peers.apply(late, now=2.0)
     peer = peers.get("w")
     assert peer is not None
     assert (peer.runs, peer.heard_at) == ((), 1.0)
@@ -231,11 +245,11 @@ def test_a_late_heartbeat_does_not_bring_back_what_a_later_one_has_dropped() -> 
 
 def test_a_queue_is_served_by_workers_that_live_and_have_not_left() -> None:
     peers, stamp = Peers(), Stamper("w")
-    peers.apply(WorkerStarted(meta=stamp(), worker="w", host="h", pid=1, queues=["q"]), 0, now=0.0)
+    peers.apply(WorkerStarted(meta=stamp(), worker="w", host="h", pid=1, queues=["q"]), now=0.0)
     assert peers.serve("q", 1.0)
     assert not peers.serve("other", 1.0)
     assert not peers.serve("q", 100.0)
-    peers.apply(WorkerStopped(meta=stamp(), worker="w"), 0, now=2.0)
+    peers.apply(WorkerStopped(meta=stamp(), worker="w"), now=2.0)
     assert not peers.serve("q", 2.0)
     peers.bury("w")
     assert peers.get("w") is None
@@ -245,8 +259,8 @@ def test_a_tombstone_that_comes_late_does_not_bury_what_the_worker_has_said_sinc
     peers, stamp = Peers(), Stamper("w")
     first, second = beat(stamp), beat(stamp, HELD)
     tomb = Tombstone("id", "w", first.meta.session, first.meta.seq)
-    peers.apply(first, 0, now=1.0)
-    peers.apply(second, 0, now=2.0)
+    peers.apply(first, now=1.0)
+    peers.apply(second, now=2.0)
     peers.bury("w", last_known(tomb.headers))
     assert peers.get("w") is not None
     peers.bury("w", (second.meta.session, second.meta.seq))
@@ -255,7 +269,7 @@ def test_a_tombstone_that_comes_late_does_not_bury_what_the_worker_has_said_sinc
 
 def test_a_tombstone_without_headers_buries() -> None:
     peers = Peers()
-    peers.apply(beat(Stamper("w")), 0, now=1.0)
+    peers.apply(beat(Stamper("w")), now=1.0)
     peers.bury("w", last_known(()))
     assert peers.get("w") is None
 

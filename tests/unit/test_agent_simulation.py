@@ -18,8 +18,8 @@ from tasktape.events.queue_events import EntryClaimed, EntryEnqueued, EntryTaken
 from tasktape.events.task_events import EntryLeft, RunEvent, RunLost, RunStarted
 from tasktape.events.worker_events import WorkerHeartbeat
 from tasktape.tests.support.simulate import STORIES, story_of
-from tasktape.tests.support.simulated_agent import LEASE, PARTITIONS, Agent, Program, Shape
-from tasktape.tests.support.simulation import World, all_ended, started_runs
+from tasktape.tests.support.simulated_agent import INTERVAL, LEASE, Agent, Program, Shape
+from tasktape.tests.support.simulation import QUEUES, World, all_ended, started_runs
 
 
 @pytest.mark.parametrize("number", range(len(STORIES)), ids=[story.__name__ for story in STORIES])
@@ -80,8 +80,7 @@ def test_an_agent_that_froze_with_a_permit_begins_nothing_with_it_when_it_wakes(
     assert world.run_until(claiming, seconds=60)
     frozen.stalled_until, frozen.send = inf, send  # type: ignore[method-assign]
     other = world.add_agent("second")
-    other.watched = lambda: frozenset(range(PARTITIONS))  # type: ignore[method-assign]
-    assert world.run_until(lambda: bool(world.launched), seconds=100)
+    assert world.run_until(lambda: bool(world.launched), seconds=200)
     (program,) = other.running()
     program.ends_at, frozen.stalled_until = inf, 0.0
     world.run_until(lambda: False, seconds=60)
@@ -154,9 +153,26 @@ def test_a_dead_worker_s_run_is_lost_and_runs_again_and_its_record_goes() -> Non
     victim.kill()
     assert world.run_until(lambda: all_ended(world, ["task"]), seconds=200)
     assert [(run, worker == victim.name) for _, run, worker in world.launched] == [(1, True), (2, False)]
-    lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
-    assert lost[0].worker == victim.name
+    assert losses(world)[0].worker == victim.name
     assert world.run_until(lambda: victim.name in world.known.buried, seconds=60)
+
+
+def test_a_dead_worker_s_run_is_lost_although_the_one_whose_turn_it_is_has_frozen() -> None:
+    world = World(4, agents=3, faults=False)
+    world.create("task")
+    world.enqueue("task", "first")
+    assert world.run_until(lambda: bool(world.launched), seconds=60)
+    victim, *others = sorted(world.agents, key=lambda agent: agent.name != world.launched[0][2])
+    now = victim.monotonic()
+    frozen = next(agent for agent in others if not agent.core.turns.of(victim.name, now, QUEUES))
+    victim.kill()
+    frozen.stalled_until = inf
+    assert world.run_until(lambda: bool(losses(world)), seconds=5 * INTERVAL)
+    assert [event.worker for event in losses(world)] == [victim.name]
+
+
+def losses(world: World) -> list[RunLost]:
+    return [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -173,7 +189,7 @@ def test_a_dead_worker_whose_heartbeat_comes_after_its_tombstone_is_buried_again
             write(late.pop())
 
     world.write = write_in_disorder  # type: ignore[method-assign]
-    world.run_until(lambda: False, seconds=120)
+    world.run_until(lambda: False, seconds=300)
     assert not late
     assert watcher.core.view.peers.get(victim.name) is None
 
@@ -201,8 +217,7 @@ def test_a_run_whose_taking_arrives_long_after_its_worker_died_is_lost_then_and_
     assert claimer.name not in world.known.buried
     world.write(taking()[0])
     assert world.run_until(lambda: claimer.name in world.known.buried, seconds=60)
-    lost = [event for event in world.events("tasktape.tasks") if isinstance(event, RunLost)]
-    assert [(event.run, event.worker) for event in lost] == [(1, claimer.name)]
+    assert [(event.run, event.worker) for event in losses(world)] == [(1, claimer.name)]
     enqueued = [event for event in world.events(queue_topic("first")) if isinstance(event, EntryEnqueued)]
     assert [event.run for event in enqueued] == [1, 2]
     assert world.run_until(lambda: not watcher.core.watcher.cases, seconds=60)
@@ -220,7 +235,6 @@ def test_an_agent_that_froze_before_it_started_user_code_starts_nothing_when_it_
     (attempt,) = frozen.programs
     frozen.stalled_until = float("inf")
     other = world.add_agent()
-    other.watched = lambda: frozenset(range(PARTITIONS))  # type: ignore[method-assign]
     assert world.run_until(lambda: bool(world.launched), seconds=60)
     frozen.stalled_until = 0.0
     if beats_first:
@@ -331,7 +345,6 @@ def hold_back(agent: Agent, kind: type[Event]) -> Callable[[], bool]:
 def test_a_run_lost_before_it_began_is_followed_by_the_next_although_its_watcher_died() -> None:
     world = World(11, agents=0, faults=False)
     frozen, watcher = world.add_agent("first"), world.add_agent("second")
-    watcher.watched = lambda: frozenset(range(PARTITIONS))  # type: ignore[method-assign]
     world.create("task")
     world.enqueue("task", "first")
     assert world.run_until(hold_back(frozen, RunStarted), seconds=60)

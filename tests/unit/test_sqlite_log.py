@@ -17,6 +17,7 @@ from tasktape.events.errors import AppendError, LogUnavailableError, TopicMismat
 from tasktape.events.log import Delivery, TopicPartition
 from tasktape.events.log.clock import uptime_us
 from tasktape.events.log.file_watch import FileWatch, InotifyWatch, TimeWatch
+from tasktape.events.log.pace import Pace
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.log.sqlite_cleaning import EVERY_US, clean_if_due
 from tasktape.events.topics import TopicSpec
@@ -264,8 +265,8 @@ def test_a_silent_member_loses_its_partitions_and_gets_them_back_when_it_speaks(
 ) -> None:
     uptime = [0]
     with (
-        SqliteLog(path, uptime=lambda: uptime[0], lease=1000) as one,
-        SqliteLog(path, uptime=lambda: uptime[0], lease=1000) as other,
+        SqliteLog(path, uptime=lambda: uptime[0], pace=Pace(lease=1000)) as one,
+        SqliteLog(path, uptime=lambda: uptime[0], pace=Pace(lease=1000)) as other,
     ):
         one.create_topics([TopicSpec("t", 4)])
         silent, speaking = one.join("group", ["t"]), other.join("group", ["t"])
@@ -278,11 +279,11 @@ def test_a_silent_member_loses_its_partitions_and_gets_them_back_when_it_speaks(
 
 
 def test_members_from_before_a_restart_of_the_machine_are_dead(path: Path) -> None:
-    with SqliteLog(path, uptime=lambda: 10**12, lease=1000) as log:
+    with SqliteLog(path, uptime=lambda: 10**12, pace=Pace(lease=1000)) as log:
         log.create_topics([TopicSpec("t", 4)])
         log.join("group", ["t"])
         log._groups._members.clear()
-    with SqliteLog(path, uptime=lambda: 10**6, lease=1000) as log:
+    with SqliteLog(path, uptime=lambda: 10**6, pace=Pace(lease=1000)) as log:
         assert len(log.join("group", ["t"]).owned()) == 4
 
 
