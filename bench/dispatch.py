@@ -46,9 +46,9 @@ BACKLOG = 3_000
 STARTED_AT_ONCE = 8
 CLAIM_SECONDS = 4.0
 SETTLING_SECONDS = 2.0
-UNTIL_IDLE_SECONDS = 10.0
+UNTIL_IDLE_SECONDS = 40.0
 """An agent that has just started is not idle: it joins groups, looks at the machine, adopts queues nobody serves."""
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 60.0
 MIXED_AGENTS = 4
 MIXED_SECONDS = 8.0
 SHORT_RUNS = 60

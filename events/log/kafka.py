@@ -42,7 +42,7 @@ class KafkaLog(Log):
         self._pace = pace
         self._patience = patience
         self._topics = KafkaTopics(self._clients, patience)
-        self._appender = Appender(self._clients)
+        self._appender = Appender(self._clients, pace.rest)
         self._users: weakref.WeakSet[KafkaReader | KafkaMember] = weakref.WeakSet()
         close_at_exit(self)
 

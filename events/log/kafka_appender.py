@@ -11,20 +11,24 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from ..errors import AppendError, RecordRefusedError, TasktapeError
 from .kafka_clients import KafkaClients
 from .kafka_errors import CLUSTER_FORBIDDEN, FATAL, PURGED, append_failure
+from .pace import until_next
 from .port import Delivery, Headers, OnDelivery, check_record
 from .reports import Reports, call
 
 _POLL: Final = 0.2
 """Seconds; confluent-kafka wakes up as often within a longer poll."""
-_REST: Final = 5.0
 _PURGE: Final = 1.0
 
 
 class Appender:
-    """The producer of one log object. Neither the broker nor its absence holds up the caller."""
+    """The producer of one log object. Neither the broker nor its absence holds up the caller.
 
-    def __init__(self, clients: KafkaClients) -> None:
+    `rest` is after how many seconds without records it looks what is said of it.
+    """
+
+    def __init__(self, clients: KafkaClients, rest: float) -> None:
         self._clients = clients
+        self._seconds_at_rest = rest
         self._producer = clients.producer()
         self._refusals = Reports()
         self._replacing = threading.Lock()
@@ -139,7 +143,7 @@ class Appender:
     def _rest(self) -> None:
         """Sleep while nothing is open: no report can come, and of what is wrong with a broker one hears in time."""
         with self._changed:
-            self._changed.wait_for(lambda: self._open or self._stopped.is_set(), _REST)
+            self._changed.wait_for(lambda: self._open or self._stopped.is_set(), until_next(self._seconds_at_rest))
 
     def _give_up(self, producer: Producer, error: KafkaError) -> None:
         """Report all that a producer holds that has failed for good; one fails whose user may write nothing at all."""

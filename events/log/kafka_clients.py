@@ -6,6 +6,8 @@ import ctypes
 import logging
 import os
 import socket
+import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -58,6 +60,8 @@ _CONSUMER_FIXED: Final[dict[str, Any]] = {
     "isolation.level": "read_uncommitted",
 }
 
+_RESTS_AFTER: Final = 12.0
+"""Seconds after the last question, of which none takes as long."""
 _NOT_FOR_CONSUMERS: Final = {"group.protocol", "group.instance.id"}
 _CLASSIC_ONLY: Final = {"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"}
 """Properties that librdkafka refuses together with KIP-848, where the broker decides on them."""
@@ -107,7 +111,24 @@ class KafkaClients:
         self.caller = Caller(self.url, principal_of(properties))
         self._properties = dict(properties) | {"bootstrap.servers": servers}
         self._trouble: KafkaError | None = None
-        self.admin = self._make(_Admin, self._properties)
+        self._admin: AdminClient | None = None
+        self._asked_at = 0.0
+        self._making = threading.Lock()
+
+    @property
+    def admin(self) -> AdminClient:
+        """The client that answers questions, made when somebody asks."""
+        with self._making:
+            self._asked_at = time.monotonic()
+            if self._admin is None:
+                self._admin = self._make(_Admin, self._properties)
+            return self._admin
+
+    def rest(self) -> None:
+        """Let go of the client that answers questions if nobody asks: its threads wake up all the time."""
+        with self._making:
+            if time.monotonic() - self._asked_at > _RESTS_AFTER:
+                self._admin = None
 
     def producer(self) -> Producer:
         """Make an idempotent producer. It retries for as long as it lives: an outage keeps order and drops nothing."""

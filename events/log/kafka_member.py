@@ -105,6 +105,7 @@ class KafkaMember(Member):
         while not (self._closing.wait(self._pause()) or self._life.log.closed):
             with self._life.using:
                 self._serve(0)
+            self._clients.rest()
         with self._life.using:
             self._consumer.close()
 

@@ -15,11 +15,13 @@ from .kafka_clients import KafkaClients
 from .kafka_errors import END_OF_PARTITION, TOPIC_FORBIDDEN, UNKNOWN_PLACE
 from .kafka_topics import KafkaTopics
 from .lifetime import Lifetime, PartLifetime
+from .pace import until_next
 from .port import Headers, LogRecord, Positions, Reader, TopicPartition
 
 _FIRST_SLICE: Final = 0.1
-"""Seconds for which a waiting reader keeps others out, and after which it heeds that it was woken: each time twice as
-many, as whoever reads something often has something to ask soon after."""
+"""Seconds for which a waiting reader keeps others out, and after which it heeds that it was woken: each time so many
+times as many, as whoever reads something often has something to ask soon after."""
+_GROWTH: Final = 4
 _SLICE_OF_MAIN_THREAD: Final = 0.2
 """The same in the main thread, which handles signals in between: Ctrl-C is not to be waited for."""
 _PATIENCE: Final = 0.4
@@ -66,7 +68,10 @@ class KafkaReader(Reader):
             if found or self._woken or (left < _SHORTEST and not messages):
                 self._woken = False
                 return found
-            pause = min(2 * pause, _SLICE_OF_MAIN_THREAD if _is_main_thread() else self._longest_slice)
+            pause = min(_GROWTH * pause, self._longest())
+
+    def _longest(self) -> float:
+        return _SLICE_OF_MAIN_THREAD if _is_main_thread() else max(_SHORTEST, until_next(self._longest_slice))
 
     def wake(self) -> None:
         """Have the poll that waits return after its slice; else the next one."""

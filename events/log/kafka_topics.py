@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import ConfigResource, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from ..errors import LogSettingsError, TopicMismatchError, UnknownTopicError
 from ..topics import TopicSpec
@@ -18,6 +18,7 @@ from .kafka_errors import FORBIDDEN, NO_ANSWER, TOPIC_EXISTS
 from .port import MAX_RECORD_BYTES, Positions, TopicPartition
 
 _PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
 _ATTEMPT: Final = 3.0
 _MOMENT: Final = 0.1
 """Share of the patience after which wrong settings, which show at once, are looked for."""
@@ -31,7 +32,6 @@ class KafkaTopics:
 
     def __init__(self, clients: KafkaClients, patience: float) -> None:
         self._clients = clients
-        self._admin: AdminClient = clients.admin
         self._patience = patience
         self._counting = threading.Lock()
         self._counts: dict[str, int] = {}
@@ -42,7 +42,9 @@ class KafkaTopics:
         self._check_counts(wanted)
         missing = [spec for name, spec in wanted.items() if name not in self._counts]
         if missing:
-            futures = self._admin.create_topics([_new_topic(spec) for spec in missing], request_timeout=self._patience)
+            futures = self._clients.admin.create_topics(
+                [_new_topic(spec) for spec in missing], request_timeout=self._patience
+            )
             for name, future in futures.items():
                 self._result(future, "see or CREATE", name, ignore={TOPIC_EXISTS})
             self._wait_for_leaders({spec.name for spec in missing})
@@ -52,7 +54,7 @@ class KafkaTopics:
         """Return all topics by name, Kafka's own left out."""
         counts = self._load_counts()
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in counts]
-        futures = self._admin.describe_configs(resources, request_timeout=self._patience) if resources else {}
+        futures = self._clients.admin.describe_configs(resources, request_timeout=self._patience) if resources else {}
         configs = {
             resource.name: self._result(future, "DESCRIBE_CONFIGS", resource.name)
             for resource, future in futures.items()
@@ -72,7 +74,7 @@ class KafkaTopics:
     def existing(self, timeout: float) -> set[str]:
         """Return the names of all topics; none when no broker answers within `timeout` seconds."""
         try:
-            return set(self._admin.list_topics(timeout=timeout).topics)
+            return set(self._clients.admin.list_topics(timeout=timeout).topics)
         except KafkaException:
             return set()
 
@@ -84,7 +86,8 @@ class KafkaTopics:
     def _ask_for_ends(self, partitions: list[TopicPartition]) -> Positions:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {KafkaPartition(*source): latest for source in partitions}
-        futures = self._admin.list_offsets(asked, request_timeout=min(_ATTEMPT, self._patience)) if asked else {}
+        timeout = min(_ATTEMPT, self._patience)
+        futures = self._clients.admin.list_offsets(asked, request_timeout=timeout) if asked else {}
         return {TopicPartition(at.topic, at.partition): _end(future) for at, future in futures.items()}
 
     def committed(self, group: str) -> Positions:
@@ -93,7 +96,7 @@ class KafkaTopics:
 
     def _ask_for_committed(self, group: str) -> Positions:
         wanted = [ConsumerGroupTopicPartitions(group)]
-        (future,) = self._admin.list_consumer_group_offsets(
+        (future,) = self._clients.admin.list_consumer_group_offsets(
             wanted, request_timeout=min(_ATTEMPT, self._patience)
         ).values()
         found = future.result().topic_partitions or ()
@@ -105,13 +108,15 @@ class KafkaTopics:
         librdkafka asks the leaders it remembers, and takes a broker's "not leader" as the answer: so look them up anew.
         """
         deadline = time.monotonic() + self._patience
+        pause = _PAUSE
         while True:
             try:
                 return ask()
             except KafkaException as error:
                 if time.monotonic() > deadline or error.args[0].code() in FORBIDDEN:
                     raise self._failure(error, "DESCRIBE", resource) from error
-                time.sleep(_PAUSE)
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
                 self._metadata()
 
     def _result(self, future: Any, operation: str, topic: str, ignore: frozenset[int] | set[int] = frozenset()) -> Any:
@@ -128,7 +133,7 @@ class KafkaTopics:
         return self._unavailable(error)
 
     def _unavailable(self, error: KafkaException) -> Exception:
-        self._admin.poll(0)
+        self._clients.admin.poll(0)
         return self._clients.unavailable(error)
 
     def _check_counts(self, wanted: dict[str, TopicSpec]) -> None:
@@ -149,7 +154,7 @@ class KafkaTopics:
         failures = []
         for share in (_MOMENT, 1 - _MOMENT):
             try:
-                return self._admin.list_topics(timeout=share * self._patience)
+                return self._clients.admin.list_topics(timeout=share * self._patience)
             except KafkaException as error:
                 failures.append(self._unavailable(error))
             if isinstance(failures[-1], LogSettingsError):

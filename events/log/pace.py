@@ -19,18 +19,20 @@ class Pace:
 
     On the embedded log a member that was not heard of for `lease` counts as dead; it says that it lives twice as often,
     and a reader looks for records every `glance` although nobody rang. On Kafka a settled group is served every
-    `serve`, and a reader that waits heeds after `slice` that it was woken. What one owns is looked at every `look`.
+    `serve`, a producer without records is looked after every `rest`, and a reader that waits heeds after `slice` that
+    it was woken. What one owns is looked at every `look`.
     """
 
     lease: float = 4.0
     glance: float = 3.0
     serve: float = 1.0
+    rest: float = 5.0
     slice: float = 0.8
     look: float = 2.0
 
 
 BRISK: Final = Pace()
-CALM: Final = Pace(lease=120.0, glance=30.0, serve=15.0, slice=6.4, look=60.0)
+CALM: Final = Pace(lease=120.0, glance=30.0, serve=15.0, rest=30.0, slice=7.5, look=60.0)
 """For who waits for most of its life, as agents do."""
 
 PHASE: Final = 60 * random.random()  # noqa: S311  spreads processes, hides nothing

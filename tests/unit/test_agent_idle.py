@@ -26,7 +26,6 @@ from tasktape.agent.places import Housing
 from tasktape.agent.worker import Worker
 from tasktape.events.base import Stamper
 from tasktape.events.log import (
-    kafka_appender,
     kafka_reader,
     open_log,
     pace,
@@ -239,8 +238,7 @@ def test_who_writes_the_embedded_log_stays_awake_only_where_records_come_often(
     assert most // 2 < naps[0] - before <= most
 
 
-def test_who_hands_out_reports_of_kafka_rests_while_nothing_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka_appender, "_REST", 600.0)
+def test_who_hands_out_reports_of_kafka_rests_while_nothing_is_open() -> None:
     polls: queue.SimpleQueue[None] = queue.SimpleQueue()
     reports: list[Callable[[], None]] = []
     delivered: list[Delivery] = []
@@ -256,7 +254,7 @@ def test_who_hands_out_reports_of_kafka_rests_while_nothing_is_open(monkeypatch:
         reports.append(partial(on_delivery, None, Mock(**{"timestamp.return_value": (1, 0)})))
 
     producer = Mock(poll=poll, produce=produce)
-    appender = Appender(Mock(**{"producer.return_value": producer}))
+    appender = Appender(Mock(**{"producer.return_value": producer}), 600.0)
     polls.get()
     for count in range(1, 4):
         appender.append("t", "k", b"v", (), None, delivered.append)
@@ -294,6 +292,7 @@ def test_a_reader_of_kafka_wakes_up_seldom_and_never_spins(monkeypatch: pytest.M
     consumer = Mock(consume=Mock(side_effect=consume))
     clients = Mock()
     clients.consumer.return_value = consumer
+    monkeypatch.setattr(kafka_reader, "until_next", lambda period: period)
     reader = KafkaReader(clients, Mock(), Lifetime("kafka://nowhere"), {}, 0.8)
     assert reader.poll(0.0105) == []
     assert consumer.consume.call_count <= 3
@@ -309,6 +308,6 @@ def test_an_idle_process_wakes_up_for_everything_at_the_same_moments(monkeypatch
     now = [1000.0]
     monkeypatch.setattr(pace, "uptime_us", lambda: now[0] * 1e6)
     moments = {round(now[0] + until_next(period), 6) for period in (CALM.lease / 2, CALM.glance, CALM.look)}
-    assert len({moment % 30 for moment in moments}) == 1
+    assert len({round(moment % 30, 3) for moment in moments}) == 1
     now[0] = max(moments) + 1e-3
     assert {round(until_next(period), 2) for period in (CALM.lease / 2, CALM.serve)} == {60.0, 15.0}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -20,7 +22,7 @@ from tasktape.events.errors import (
     SettingsError,
     UnknownTopicError,
 )
-from tasktape.events.log import Delivery, Log, TopicPartition, open_log
+from tasktape.events.log import Delivery, Log, TopicPartition, kafka_clients, open_log
 from tasktape.events.log.kafka import KafkaLog
 from tasktape.events.log.kafka_clients import KafkaClients
 from tasktape.events.log.kafka_errors import Caller, append_failure, principal_of
@@ -220,3 +222,16 @@ def test_closing_from_another_thread_ends_a_poll() -> None:
     threading.Timer(0.05, log.close, (0,)).start()
     with pytest.raises(LogClosedError):
         reader.poll(600)
+
+
+def test_the_client_that_answers_questions_is_let_go_of_while_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(kafka_clients, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    clients = KafkaClients("127.0.0.1:1", {})
+    first = ref(clients.admin)
+    clients.rest()
+    assert first() is not None
+    now[0] += 60.0
+    clients.rest()
+    assert first() is None
+    assert clients.admin is clients.admin
