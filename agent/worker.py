@@ -12,6 +12,7 @@ import os
 import queue
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -230,7 +231,7 @@ class Worker:
     def close_case(self, worker: str) -> None:
         """Stop reading for a case."""
         if (follower := self._followers.pop(worker, None)) is not None:
-            self._helper.submit(follower.close)
+            threading.Thread(target=follower.close, name="tasktape-close", daemon=True).start()
 
     def prepare(self, pursuit: Pursuit) -> None:
         """Build the environment and lay out the code."""

@@ -171,7 +171,7 @@ def test_an_agent_controls_a_search_and_a_person_looks_on(world: World) -> None:
     )
     assert enqueued.returncode == exit_codes.OK, enqueued.stderr
     search = json.loads(enqueued.stdout)["id"]
-    assert world.end(search) == "RunCompleted"
+    assert world.end(search) == "RunCompleted", world.reason(search)
     shown = last(world.site.command("search", "show", search, "--watch", "--json").stdout)
     assert (shown["status"], shown["best"], shown["best_values"]) == ("completed", 1, [1.0])
     assert statuses(shown) == ["completed completed"] * 2

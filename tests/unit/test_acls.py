@@ -57,7 +57,6 @@ def test_who_is_kept_to_a_queue_touches_no_other(mine: str, other: str, role: Ro
     if other != mine:
         assert not allowed(rules, "topic", queue_topic(other))
         assert not allowed(rules, "group", f"tasktape.agent.{other}")
-    assert not allowed(rules, "group", "tasktape.watchers")
 
 
 @given(st.sampled_from(ROLES), st.lists(st.text(min_size=1), max_size=3))
