@@ -125,15 +125,14 @@ class Core:
             self.claiming, self.view, self.appends, ports, self._lease_holds, plan.interval / 2, devices=devices
         )
         self.turns = Turns(plan.worker, plan.queues, self.view.peers)
-        self.watcher = Watcher(plan.worker, self.turns, once, self.appends, self.view, ports, plan.lease)
-        self._orphans = Orphans(plan.queues, self.turns, once, self.appends, self.view, ports.adopt)
+        self.watcher = Watcher(self.turns, once, self.appends, self.view, ports, plan.lease)
+        self._orphans = Orphans(self.turns, once, self.appends, self.view, ports.adopt)
         self._permits = Permits(
             self.turns,
             plan.interval,
             once,
             self.appends,
             self.view.limits,
-            self.view.peers,
             partial(ports.read_workers_to_end, PERMITS_READ),
         )
         self._custodies = {queue: Custody(once, self.appends, partial(self._wait, queue)) for queue in plan.queues}

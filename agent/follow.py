@@ -125,16 +125,11 @@ class Follower:
 
     def check(self, mark: str, topics: Iterable[str]) -> None:
         """Do as `mark` does, but ask the log in this thread: the reader's need not wake up where all has been read."""
-        try:
-            ends = self._log.end_positions(topics)
-        except LogUnavailableError:
-            self.mark(mark, topics)
-            return
-        with self._lock:
-            self._open[mark] = ends
-            if _reached(self._added | self._positions, ends):
-                del self._open[mark]
-                self._post(Batch(self._name, [], (mark,), lambda: None))
+        if not self._place(mark, tuple(topics)):
+            with self._lock:
+                self._wake()
+        elif passed := self._passed(self.positions()):
+            self._post(Batch(self._name, [], passed, lambda: None))
 
     def positions(self) -> Positions:
         """Return how far all has been handed on; of partitions added a moment ago, where they are to begin."""
@@ -205,16 +200,17 @@ class Follower:
         for mark, topics in asked:
             self._place(mark, topics)
 
-    def _place(self, mark: str, topics: tuple[str, ...]) -> None:
-        """Note where the topics end now; a log that is away is asked again."""
+    def _place(self, mark: str, topics: tuple[str, ...]) -> bool:
+        """Note where the topics end now; a log that is away is asked again. Whether it has answered."""
         try:
             ends = self._log.end_positions(topics)
         except LogUnavailableError:
             with self._lock:
                 self._asked.append((mark, topics))
-            return
+            return False
         with self._lock:
             self._open[mark] = ends
+        return True
 
     def _hand_on(self, records: Sequence[LogRecord], reader: Reader) -> None:
         if not records and not self._open:

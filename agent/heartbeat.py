@@ -10,6 +10,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from ..events.log.pace import seconds_to_next
+
 STOP_AFTER_INTERVALS: Final = 2
 LOST_AFTER_INTERVALS: Final = 3
 REST_INTERVALS: Final = 6
@@ -64,7 +66,7 @@ class Heartbeats:
         interval = self.interval_with(attempts)
         self._in_flight = (key, attempts, now)
         self._sent_named, self._sent_at = attempts, now
-        self._due = now + (interval if attempts else interval - (now - self._phase) % interval)
+        self._due = now + (interval if attempts else seconds_to_next(interval, now, self._phase))
         if self._lapses_at < inf:
             self._lapses_at = min(self._lapses_at, now + STOP_AFTER_INTERVALS * interval)
 

@@ -5,7 +5,7 @@ Which worker does so for a queue is a matter of turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -23,7 +23,6 @@ _LOOK_SECONDS: Final = 1.0
 class Orphans:
     """The queues one worker looks after although it does not serve them. `adopt` makes their topic be read."""
 
-    served: Collection[str]
     turns: Turns
     stamp: Callable[[], Meta]
     appends: Appends
@@ -52,7 +51,7 @@ class Orphans:
     def _look(self, now: float) -> None:
         """Find out which queues are this worker's to look after now, and begin to read those that are new to it."""
         self._looked_at, self._look_due, self._existed = now, inf, len(self.view.existing)
-        mine = self.turns.of_all(sorted(self.view.existing - set(self.served)), now)
+        mine = self.turns.of_all(sorted(self.view.existing - set(self.turns.served)), now)
         self._mine = [queue for queue in mine if not self.view.peers.serve(queue, now)]
         for queue in self._mine:
             if queue not in self._custodies:

@@ -15,7 +15,6 @@ from ..events.limit_events import PermitReleased
 from ..projections.limit_fold import LimitFold, Permit
 from .appends import Appends
 from .heartbeat import LOST_AFTER_INTERVALS
-from .peers import Peers
 from .turns import Turns
 
 
@@ -28,7 +27,6 @@ class Permits:
     stamp: Callable[[], Meta]
     appends: Appends
     limits: LimitFold
-    peers: Peers
     read_on: Callable[[], None]
     _due_at: dict[str, float] = field(default_factory=dict)
     _confirming: set[str] = field(default_factory=set)
@@ -56,7 +54,7 @@ class Permits:
         self._confirming = set()
 
     def _orphaned(self) -> list[Permit]:
-        return [permit for permit in self.limits.permits.values() if self.peers.get(permit.worker) is None]
+        return [permit for permit in self.limits.permits.values() if self.turns.peers.get(permit.worker) is None]
 
     def _due(self, now: float) -> set[str]:
         waiting = self._due_at.keys() - self._released.keys()

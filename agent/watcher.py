@@ -111,7 +111,6 @@ class Case:
 class Watcher:
     """Watches all workers, for one worker."""
 
-    worker: str
     turns: Turns
     stamp: Callable[[], Meta]
     appends: Appends
@@ -164,7 +163,7 @@ class Watcher:
     def _silent(self, now: float) -> list[Peer]:
         """Others that are silent, and have no case here."""
         silent = self.view.peers.silent(now)
-        return [peer for peer in silent if peer.worker != self.worker and peer.worker not in self.cases]
+        return [peer for peer in silent if peer.worker != self.turns.worker and peer.worker not in self.cases]
 
     def _suspects(self, now: float) -> list[Peer]:
         return [peer for peer in self._silent(now) if self._turn(peer, now) < now]

@@ -7,14 +7,12 @@ more of the processor than what it wakes up for.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .clock import uptime_us
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """Seconds, each for what can wait: records never do.
 
     On the embedded log a member that was not heard of for `lease` counts as dead; it says that it lives twice as often,
@@ -41,4 +39,9 @@ PHASE: Final = 60 * random.random()  # noqa: S311  spreads processes, hides noth
 
 def until_next(period: float) -> float:
     """Seconds until this process's next moment of this period: periods that divide each other share moments."""
-    return period - (uptime_us() / 1e6 - PHASE) % period
+    return seconds_to_next(period, uptime_us() / 1e6, PHASE)
+
+
+def seconds_to_next(period: float, now: float, phase: float) -> float:
+    """Seconds until the next moment that lies whole periods behind `phase`."""
+    return period - (now - phase) % period
