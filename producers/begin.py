@@ -15,7 +15,7 @@ from ..events.errors import TasktapeError
 from . import control
 from .errors import InvalidTransitionError, UnknownTaskError
 from .last_tasks import Horizon, LastTask, Slot
-from .replay import TOPIC, Replayed, replay
+from .replay import TOPIC, Replayed, partition, replay
 from .task_editing import OWN
 from .types import TaskStatusEnum as Status
 from .upload_spool import has_left_uploads
@@ -80,7 +80,8 @@ class Predecessors:
         deadline = time.monotonic() + VERIFY_SECONDS
         try:
             with self._session.open_log() as log:
-                return replay(log, self._session.codec, last.task, last.known, deadline)
+                source = self.horizon.partition(TOPIC, last.task) or partition(log, last.task)
+                return replay(log, source, self._session.codec, last.task, last.known, deadline)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being known, a new task is the answer
             LOGGER.debug(
                 "the last task can't be looked at, a new one is made: %r", error, extra={"action": "last_task_unknown"}

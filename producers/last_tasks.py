@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from ..events.base import Part
+from ..events.log.port import TopicPartition, partition_of
 from .replay import Replayed
 
 if TYPE_CHECKING:
-    from ..events.log.port import Log, TopicPartition
+    from ..events.log.port import Log
     from ..events.settings import Settings
 
 HOURS: Final = 72
@@ -108,6 +109,11 @@ class Horizon:
     def start(self, topic: str) -> int:
         """An offset before which no partition of the topic holds anything that begins now."""
         return min(self._ends.get(topic, {}).values(), default=0)
+
+    def partition(self, topic: str, key: str) -> TopicPartition | None:
+        """The partition of a key, whose topic's partitions never change; None where nobody has looked."""
+        count = len(self._ends.get(topic, {}))
+        return TopicPartition(topic, partition_of(key, count)) if count else None
 
     def look(self, log: Log, topics: Iterable[str]) -> None:
         """Remember for later processes where the partitions end."""

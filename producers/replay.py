@@ -13,7 +13,6 @@ from pydantic import Field
 
 from ..events.base import Part
 from ..events.errors import DecodeError
-from ..events.log.past import past_in_batches
 from ..events.log.port import Log, LogRecord, TopicPartition, partition_of
 from ..events.task_events import ArtifactUploaded, ModelSaved, RunStarted, TaskReset, TasksEvent
 from ..events.wire import read_event
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from ..events.codec import Codec
 
 TOPIC: Final = TasksEvent.topic
+_LOOK_SECONDS: Final = 0.05
 
 
 class Replayed(Part):
@@ -46,26 +46,27 @@ def partition(log: Log, task_id: str) -> TopicPartition:
 
 def replay(
     log: Log,
+    source: TopicPartition,
     codec: Codec,
     task_id: str,
     known: Replayed,
     deadline: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Replayed | None:
-    """Read a task's events from where it is known to the end.
+    """Read a task's events from where it is known to the end of its partition, `source`.
 
     None where the deadline (in seconds of `clock`) passes first, and where there are none: then this is another log
     than the one it was known from. Records that can't be read are left out, as every reader does.
     """
-    source = partition(log, task_id)
-    end = log.end_positions([TOPIC])[source]
     found = known
-    for records in past_in_batches(log, {source: end}, {source: known.position}):
-        if clock() >= deadline:
-            return None
-        for event in _events(records, codec, task_id):
-            found = after(found, event)
-    return None if found is known else found.model_copy(update={"position": end})
+    with log.read({source: known.position}) as reader:
+        while not reader.is_at_end():
+            if clock() >= deadline:
+                return None
+            for event in _events(reader.poll(_LOOK_SECONDS), codec, task_id):
+                found = after(found, event)
+        position = reader.positions()[source]
+    return None if found is known else found.model_copy(update={"position": position})
 
 
 def after(known: Replayed, event: TasksEvent) -> Replayed:

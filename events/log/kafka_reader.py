@@ -82,6 +82,15 @@ class KafkaReader(Reader):
         with self._life.use():
             return dict(self._positions)
 
+    def is_at_end(self) -> bool:
+        """Return whether there is nothing more, as far as the broker has said with the records it sent."""
+        with self._life.use():
+            return all(0 <= self._end(source) <= position for source, position in self._positions.items())
+
+    def _end(self, source: TopicPartition) -> int:
+        """The high watermark as the broker sent it last; negative before it has."""
+        return int(self._consumer.get_watermark_offsets(KafkaPartition(*source), cached=True)[1])
+
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions too, from these positions."""
         with self._life.use():

@@ -238,6 +238,11 @@ class _MemoryReader(Reader):
         self._life.check()
         return dict(self._positions)
 
+    def is_at_end(self) -> bool:
+        with self._store.changed:
+            self._life.check()
+            return all(offset >= self._store.partitions[source].end for source, offset in self._positions.items())
+
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         with self._store.changed:
             self._life.check()

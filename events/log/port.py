@@ -30,6 +30,7 @@ Read
     `wake`, which any thread may call, ends the `poll` that waits, else the next one, within a second.
     `positions` says, for each partition, the offset of the next record to be returned.
     It reaches the partition's end even where the last records are gone.
+    `is_at_end` says whether all is returned that was there at the opening, and all it has heard of since.
     A reader of a topic that was never created raises `UnknownTopicError`, at the latest when it is polled.
     Partitions can be added to a reader while it reads; those it reads already go on where they are.
     Readers do not disturb each other.
@@ -169,6 +170,10 @@ class Reader(ABC):
     @abstractmethod
     def positions(self) -> Positions:
         """Return, for each partition read, the offset of the next record."""
+
+    @abstractmethod
+    def is_at_end(self) -> bool:
+        """Return whether there is nothing more, as far as the log has said; never while it has not said anything."""
 
     @abstractmethod
     def add(self, positions: Mapping[TopicPartition, int]) -> None:

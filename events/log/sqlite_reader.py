@@ -70,6 +70,12 @@ class SqliteReader(Reader):
         with self._life.use():
             return dict(self._positions)
 
+    def is_at_end(self) -> bool:
+        """Return whether there is nothing more."""
+        with self._life.use():
+            ends = dict(self._execute("ends").fetchall())
+            return all(self._positions[source] >= ends[identity] for source, identity in self._identities.items())
+
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions too, from these positions."""
         with self._life.use():

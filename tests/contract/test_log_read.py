@@ -126,6 +126,29 @@ def test_a_reader_that_waits_can_be_woken(log: Log, topic: str) -> None:
         assert list(reader.poll(longer_than_a_test_may_take)) == []
 
 
+@promise("`is_at_end` says whether all is returned that was there at the opening, and all it has heard of since.")
+def test_a_reader_is_at_its_end_when_all_that_was_there_is_returned(log: Log, topic: str) -> None:
+    with log.read(log.start_positions([topic])) as reader:
+        found: list[LogRecord] = []
+        while not reader.is_at_end():
+            found += reader.poll(0.1, limit=7)
+        assert len(found) == 40
+        log.append(topic, "later", b"later", partition=1)
+        log.flush()
+        assert [record.value for record in take(reader, 1)] == [b"later"]
+        assert reader.is_at_end()
+
+
+@promise("`is_at_end` says whether all is returned that was there at the opening, and all it has heard of since.")
+def test_a_reader_is_at_its_end_where_there_is_nothing_to_read(
+    log: Log, first: TopicPartition, second: TopicPartition
+) -> None:
+    forget_before(log, {first: 20})
+    with log.read({first: 0, second: 20}) as reader:
+        while not reader.is_at_end():
+            assert list(reader.poll(0.1)) == []
+
+
 @promise("`positions` says, for each partition, the offset of the next record to be returned.")
 def test_a_reader_opened_where_another_was_goes_on_without_loss_or_repeat(log: Log, topic: str) -> None:
     positions = log.start_positions([topic])

@@ -233,6 +233,9 @@ class FailingReader(Reader):
     def positions(self) -> Any:
         return self._reader.positions()
 
+    def is_at_end(self) -> Any:
+        return self._reader.is_at_end()
+
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         self._reader.add(positions)
 

@@ -10,6 +10,7 @@ import pytest
 
 from tasktape.events.log import TopicPartition
 from tasktape.events.log.memory import MemoryLog
+from tasktape.events.log.port import Delivery
 from tasktape.events.settings import Settings
 from tasktape.events.topics import TopicSpec
 from tasktape.producers.last_tasks import Horizon, LastTask, Slot
@@ -97,3 +98,17 @@ def test_the_horizon_is_where_the_emptiest_partition_ended(settings: Settings) -
     seen = Horizon(settings)
     assert (seen.start("topic"), before.start("topic")) == (2, 0)
     assert [seen.end(TopicPartition("topic", number)) for number in range(3)] == [3, 2, 0]
+
+
+@pytest.mark.parametrize("key", ["a", "b", "c", "d"])
+def test_the_horizon_knows_the_partition_of_a_key_once_somebody_has_looked(settings: Settings, key: str) -> None:
+    log = MemoryLog("partition")
+    log.create_topics([TopicSpec("topic", partitions=5)])
+    settings.home.mkdir()
+    before = Horizon(settings)
+    before.look(log, ["topic"])
+    places: list[Delivery] = []
+    log.append("topic", key, b"value", on_delivery=places.append)
+    log.flush()
+    assert before.partition("topic", key) is None
+    assert Horizon(settings).partition("topic", key) == TopicPartition("topic", places[0].partition)

@@ -357,6 +357,9 @@ class ShuffledReader(Reader):
     def positions(self) -> Positions:
         return {source: reader.positions()[source] for source, reader in self._readers.items()}
 
+    def is_at_end(self) -> bool:
+        return all(reader.is_at_end() for reader in self._readers.values())
+
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         self._readers |= {source: self._log.read({source: at}) for source, at in positions.items()}
 

@@ -47,6 +47,9 @@ class Trickle(Reader):
     def positions(self) -> Positions:
         return self._reader.positions()
 
+    def is_at_end(self) -> bool:
+        return self._reader.is_at_end()
+
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         self._reader.add(positions)
 

@@ -69,7 +69,7 @@ def model(run: int = 1) -> ModelSaved:
 
 
 def look(log: MemoryLog, known: Replayed | None = None) -> Replayed | None:
-    return replay(log, CODEC, TASK, known or Replayed(), deadline=float("inf"))
+    return replay(log, partition(log, TASK), CODEC, TASK, known or Replayed(), deadline=float("inf"))
 
 
 def read(log: MemoryLog, known: Replayed | None = None) -> Replayed:
@@ -156,4 +156,4 @@ def test_records_that_are_no_events_are_left_out(log: MemoryLog) -> None:
 
 def test_a_deadline_that_passes_first_gives_nothing(log: MemoryLog) -> None:
     say(log, created())
-    assert replay(log, CODEC, TASK, Replayed(), deadline=5.0, clock=lambda: 5.0) is None
+    assert replay(log, partition(log, TASK), CODEC, TASK, Replayed(), deadline=5.0, clock=lambda: 5.0) is None

@@ -13,6 +13,7 @@ import pytest
 
 from tasktape import Task
 from tasktape.errors import InvalidArgumentError, InvalidTransitionError, UnknownTaskError, UsageError
+from tasktape.events.log.port import partition_of
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.parts import Artifact
 from tasktape.events.task_events import ArtifactUploaded
@@ -142,6 +143,19 @@ def test_a_run_keeps_its_place_while_what_it_said_is_on_its_way(
     note.write_text(note.read_text().replace('"on_log":true', f'"on_log":{on_log}'))
     monkeypatch.setattr("tasktape.producers.begin._is_embedded", lambda _: embedded)
     assert (begin().id == first.id) is replaced
+
+
+def test_a_note_of_partitions_that_are_no_more_makes_a_new_task(begin: Begin, home: Path, events_of: Events) -> None:
+    first = begin()
+    first.close()
+    (note,) = (home / "last").glob("*.ends.json")
+    ends = json.loads(note.read_text())["tasktape.tasks"]
+    place = partition_of(first.id, len(ends))
+    other = next(count for count in range(1, 99) if partition_of(first.id, count) != place)
+    note.write_text(json.dumps({"tasktape.tasks": dict.fromkeys(range(other), 0)}))
+    second = begin()
+    assert second.id != first.id
+    assert "TaskCreated" in types(events_of(second))
 
 
 @pytest.mark.parametrize("options", [{"reuse_last_task_id": False}, {"deferred_init": True}])
