@@ -13,7 +13,7 @@ import pytest
 
 from tasktape import Task
 from tasktape.errors import InvalidArgumentError, InvalidTransitionError, UnknownTaskError, UsageError
-from tasktape.events.log.port import partition_of
+from tasktape.events.log.port import Positions, partition_of
 from tasktape.events.log.sqlite import SqliteLog
 from tasktape.events.parts import Artifact
 from tasktape.events.task_events import ArtifactUploaded
@@ -176,13 +176,13 @@ def test_a_log_that_is_slow_to_answer_gives_a_new_task_at_once(begin: Begin, mon
     first = begin()
     first.close()
     answer = threading.Event()
-    real = SqliteLog.end_positions
+    real = SqliteLog.read
 
-    def slow(self: SqliteLog, topics: list[str]) -> object:
+    def slow(self: SqliteLog, positions: Positions) -> object:
         answer.wait(30)
-        return real(self, topics)
+        return real(self, positions)
 
-    monkeypatch.setattr(SqliteLog, "end_positions", slow)
+    monkeypatch.setattr(SqliteLog, "read", slow)
     monkeypatch.setattr("tasktape.producers.begin.VERIFY_SECONDS", 0.01)
     second = begin()
     answer.set()
