@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,10 +9,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from tasktape.events.settings import Settings
+from tasktape.projections import open_queries
 from tasktape.tests.support.skewed_clock import SKEWED_CLOCK
 
 HOUR = 3600
@@ -41,24 +42,17 @@ task.set_parameter("General/folder", sys.argv[2])
 Task.enqueue(task, queue_name="default")
 print(task.id)
 """
-READ = """
-import json, sys
-from tasktape.events.settings import load_settings
-from tasktape.projections import open_queries
 
-with open_queries(load_settings()) as queries:
-    task, events = queries.task(sys.argv[1]), queries.events()
-    beats = [event for event in events if event.type == "WorkerHeartbeat"]
-    scalars = queries.scalars(sys.argv[1], title="clock").to_pydict()
-    print(json.dumps({
-        "status": task.status if task else "",
-        "run": task.run if task else 0,
-        "types": [event.type for event in events if event.type not in ("WorkerHeartbeat",)],
-        "beats": len(beats),
-        "shifts": scalars["value"],
-        "points": queries.single_values(sys.argv[1]).get("points"),
-    }))
-"""
+
+class State(NamedTuple):
+    """What the projection knows of a task, and how many heartbeats there were."""
+
+    status: str
+    run: int
+    types: list[str]
+    beats: int
+    shifts: list[float]
+    points: float | None
 
 
 class Site:
@@ -66,6 +60,7 @@ class Site:
 
     def __init__(self, folder: Path, log_url: str) -> None:
         self.folder = folder
+        self._settings = Settings(home=folder.parent / "home", log=log_url)
         self._skew = folder / "skew"
         self.jump(0)
         (folder / "sitecustomize.py").write_text(SKEWED_CLOCK)
@@ -95,10 +90,18 @@ class Site:
         command = [str(Path(sys.executable).with_name("tasktape")), "agent", "--queue", "default", "--env", "current"]
         return subprocess.Popen(command, env=self._environment, stderr=subprocess.DEVNULL)
 
-    def read(self, task: str) -> dict[str, Any]:
-        """Return what the projection knows of a task."""
-        state: dict[str, Any] = json.loads(self.run(READ, task).splitlines()[-1])
-        return state
+    def read(self, task: str) -> State:
+        """Return what the projection knows of a task; here the clock is true."""
+        with open_queries(self._settings) as queries:
+            row, events = queries.task(task), queries.events()
+            return State(
+                row.status if row else "",
+                row.run if row else 0,
+                [event.type for event in events if event.type != "WorkerHeartbeat"],
+                sum(event.type == "WorkerHeartbeat" for event in events),
+                queries.scalars(task, title="clock").to_pydict()["value"],
+                queries.single_values(task).get("points"),
+            )
 
 
 @pytest.fixture
@@ -120,13 +123,13 @@ def test_a_clock_that_jumps_loses_nobody(site: Site, jump: int, until: Callable[
     script.write_text(SCRIPT)
     task = site.run(ENQUEUE, str(script), str(site.folder))
     until((site.folder / "running").exists)
-    before = site.read(task)["beats"]
+    before = site.read(task).beats
     site.jump(jump)
-    until(lambda: site.read(task)["beats"] >= before + 10)
+    until(lambda: site.read(task).beats >= before + 10)
     (site.folder / "enough").touch()
-    state = until(lambda: (now := site.read(task))["status"] == "completed" and now)
-    assert max(map(abs, state["shifts"])) > 4 * HOUR, "the task itself saw the jump"
-    assert state["run"] == 1
-    assert state["types"].count("RunStarted") == 1
-    assert "RunLost" not in state["types"]
-    assert len(state["shifts"]) == state["points"], "no point is missing"
+    state = until(lambda: (now := site.read(task)).status == "completed" and now)
+    assert max(map(abs, state.shifts)) > 4 * HOUR, "the task itself saw the jump"
+    assert state.run == 1
+    assert state.types.count("RunStarted") == 1
+    assert "RunLost" not in state.types
+    assert len(state.shifts) == state.points, "no point is missing"

@@ -32,7 +32,7 @@ from tasktape.tests.kafka.ports import free_port
 
 HERE = Path(__file__).parent
 VERSION = "4.3.1"
-JAVA = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+JAVA = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto")
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
 NO_PROPERTIES: Mapping[str, str] = {}
