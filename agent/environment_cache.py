@@ -71,16 +71,26 @@ class EnvironmentCache:
         """
         folder = self._root / key
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while True:
-            lock = _patiently(folder, fcntl.LOCK_SH, check)
-            if is_complete(folder):
-                os.utime(folder / _COMPLETE)
-                return Held(folder, lock)
-            os.close(lock)
-            self._make(folder, make, check)
+        while (lock := self._enter(folder, make)) is None:
+            check()
+            time.sleep(_LOOK_SECONDS)
+        os.utime(folder / _COMPLETE)
+        return Held(folder, lock)
 
-    def _make(self, folder: Path, make: Callable[[Path], None], check: Callable[[], None]) -> None:
-        lock = _patiently(folder, fcntl.LOCK_EX, check)
+    def _enter(self, folder: Path, make: Callable[[Path], None]) -> int | None:
+        """Share the entry's lock, once it is made if nobody is at it; None: somebody else has it alone for now.
+
+        What is complete is never waited for alone: whoever uses it may do so for days.
+        """
+        if not is_complete(folder) and (alone := _try(folder, fcntl.LOCK_EX)) is not None:
+            self._make(folder, alone, make)
+        lock = _try(folder, fcntl.LOCK_SH)
+        if lock is None or is_complete(folder):
+            return lock
+        os.close(lock)
+        return None
+
+    def _make(self, folder: Path, lock: int, make: Callable[[Path], None]) -> None:
         try:
             if is_complete(folder):
                 return
@@ -127,14 +137,6 @@ def _remove(folder: Path) -> bool:
 
 def _lock_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
-
-
-def _patiently(folder: Path, kind: int, check: Callable[[], None]) -> int:
-    """Lock an entry; looks at `check` while somebody else has it."""
-    while (lock := _try(folder, kind)) is None:
-        check()
-        time.sleep(_LOOK_SECONDS)
-    return lock
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ SHORT_RUNS = 60
 SHORT_RUN = 0.05
 PAUSE = 0.1
 PATIENCE_SECONDS = 60.0
+WAKES = "import threading\nwhile True: threading.Event().wait(2)"
 SHAM = str(Path(__file__).with_name("sham_agent.py"))
 FIRST_LINE = """now = __import__("time").time_ns()
 __import__("pathlib").Path({note!r}).write_text(str(now))
@@ -271,24 +272,38 @@ def waits_beside_idlers(happened: Iterable[Happened], agents: int) -> list[float
 
 
 class Idle(NamedTuple):
-    """What an idle agent takes: percent of a core, and MB of memory."""
+    """What an idle agent takes: percent of a core, and MB of memory; and percent of a core of a bare interpreter."""
 
     processor: float
     memory: float
+    bare: float
 
 
 def idle(site: Site, log: Log) -> Idle:
-    """Watch an agent that has nothing to do."""
+    """Watch an agent that has nothing to do, and beside it an interpreter that has less."""
     bench = Bench(site, log)
     with (
         usual_heartbeats(site.settings.log, [agents_group(bench.queue)]),
-        bench.agents(1, TASKTAPE, "agent", "--queue", bench.queue) as (pid,),
+        bench.agents(1, TASKTAPE, "agent", "--queue", bench.queue) as (agent,),
+        _waking(site) as bare,
     ):
         time.sleep(UNTIL_IDLE_SECONDS)
-        before = _processor_seconds(pid)
+        before = [_processor_seconds(pid) for pid in (agent, bare)]
         time.sleep(IDLE_SECONDS)
-        share = (_processor_seconds(pid) - before) / IDLE_SECONDS
-        return Idle(share * 100, _resident_megabytes(pid))
+        spent = [_processor_seconds(pid) - at for pid, at in zip((agent, bare), before, strict=True)]
+        share, least = (seconds / IDLE_SECONDS * 100 for seconds in spent)
+        return Idle(share, _resident_megabytes(agent), least)
+
+
+@contextmanager
+def _waking(site: Site) -> Iterator[int]:
+    """Have an interpreter wake up every 2 s; gives its process."""
+    process = site.start(sys.executable, "-c", WAKES)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _processor_seconds(pid: int) -> float:

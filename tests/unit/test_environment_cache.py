@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tasktape.agent.environment_cache import EnvironmentCache, Limits
+from tasktape.agent.environment_cache import EnvironmentCache, Held, Limits
 
 HOLDER = """
 import sys
@@ -128,3 +131,24 @@ def test_who_waits_for_another_s_making_can_give_up(tmp_path: Path) -> None:
 
     cache.take("a", make_while_another_waits, nothing).release()
     assert there(tmp_path) == {"a"}
+
+
+@pytest.mark.parametrize("key", [f"{number}" for number in range(10)])
+def test_who_wanted_to_make_an_entry_too_uses_it_beside_whoever_was_first(tmp_path: Path, key: str) -> None:
+    cache, made, together = EnvironmentCache(tmp_path), list[str](), threading.Barrier(6)
+    deadline = time.monotonic() + 30
+
+    def give_up() -> None:
+        assert time.monotonic() < deadline, "it waits for an entry that is there"
+
+    def take() -> None:
+        together.wait()
+        held.append(cache.take(key, of_size(1, made), give_up))
+
+    held: list[Held] = []
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(take) for _ in range(6)]:
+            done.result()
+    assert made == [key]
+    for one in held:
+        one.release()
